@@ -22,8 +22,8 @@ import (
 
 // way is one of the ways to sign and verify whole events by hand: the CloudEvents SDK writes and reads the
 // event, and a library signs what it wrote. A verified event has passed the checks that no program can go
-// without: the algorithm is allowed, the key is known by its ID and may speak for the source, and the event is
-// fresh. None of them signs an event that a broker may re-format.
+// without: the algorithm is allowed, the key is known by its ID and may speak for the source, and the event
+// is fresh. None of them signs an event that a broker may re-format.
 type way struct {
 	name string
 	sign func() []byte

@@ -92,9 +92,9 @@ func (f *fixture) whole() group {
 	}
 	add("Seal", f.sealEvent, f.sign)
 	add("Open", f.openEvent, f.verify)
-	for _, o := range []*operation{f.parts.sign, f.parts.verify, f.parts.hash} {
-		g.rows = append(g.rows, row{operation: o, beside: o})
-	}
+	g.rows = append(g.rows, row{operation: f.parts.sign, beside: f.sign},
+		row{operation: f.parts.verify, beside: f.verify},
+		row{operation: f.parts.hash, beside: f.verify, peer: true})
 	for _, w := range f.ways() {
 		g.rows = append(g.rows, w.rows(f)...)
 	}

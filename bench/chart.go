@@ -37,9 +37,9 @@ type point struct{ x, y float64 }
 
 // Sizes in pixels.
 const (
-	panelWidth  = 450
+	panelWidth  = 460
 	chartHeight = 400
-	left        = 62  // of the plot, in its panel: room for the labels of y
+	left        = 72  // of the plot, in its panel: room for the labels of y
 	right       = 128 // room for the names of the lines
 	top         = 62
 	bottom      = 52
@@ -123,10 +123,10 @@ func duration(us float64) string {
 func (c chart) svg() string {
 	var b strings.Builder
 	width := panelWidth * len(c.panels)
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "+
-		"role=\"img\">\n<title>%s</title>\n<style>%s</style>\n", width, chartHeight, width, chartHeight,
+	fmt.Fprintf(&b, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' "+
+		"role='img'>\n<title>%s</title>\n<style>%s</style>\n", width, chartHeight, width, chartHeight,
 		html.EscapeString(c.title), html.EscapeString(sheet))
-	fmt.Fprintf(&b, "<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n", width, chartHeight)
+	fmt.Fprintf(&b, "<rect class='page' width='%d' height='%d'/>\n", width, chartHeight)
 	text(&b, "title", "start", 12, 22, c.title)
 	low, high := math.Inf(1), 0.0
 	for _, p := range c.panels {
@@ -160,7 +160,7 @@ func (c chart) axes(b *strings.Builder, x, y scale, levels []float64, title stri
 		text(b, "", "middle", x.at(t.at), y.from+18, t.label)
 	}
 	text(b, "", "middle", (x.from+x.to)/2, y.from+38, c.x)
-	fmt.Fprintf(b, "<text text-anchor=\"middle\" transform=\"translate(%.1f %.1f) rotate(-90)\">%s</text>\n",
+	fmt.Fprintf(b, "<text text-anchor='middle' transform='translate(%.1f %.1f) rotate(-90)'>%s</text>\n",
 		x.from-left+12, (y.from+y.to)/2, html.EscapeString(c.y))
 }
 
@@ -176,7 +176,7 @@ func (p panel) draw(b *strings.Builder, x, y scale) {
 		for _, at := range l.points {
 			path = append(path, fmt.Sprintf("%.1f,%.1f", x.at(at.x), y.at(at.y)))
 		}
-		fmt.Fprintf(b, "<polyline class=\"line %s\" points=\"%s\"/>\n", l.style, strings.Join(path, " "))
+		fmt.Fprintf(b, "<polyline class='line %s' points='%s'/>\n", l.style, strings.Join(path, " "))
 		for _, at := range l.points {
 			straight(b, "dot "+l.style, x.at(at.x), y.at(at.y), x.at(at.x), y.at(at.y))
 		}
@@ -199,10 +199,10 @@ func (p panel) draw(b *strings.Builder, x, y scale) {
 }
 
 func text(b *strings.Builder, class, anchor string, x, y float64, s string) {
-	fmt.Fprintf(b, "<text class=\"%s\" text-anchor=\"%s\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", class, anchor, x, y,
+	fmt.Fprintf(b, "<text class='%s' text-anchor='%s' x='%.1f' y='%.1f'>%s</text>\n", class, anchor, x, y,
 		html.EscapeString(s))
 }
 
 func straight(b *strings.Builder, class string, x1, y1, x2, y2 float64) {
-	fmt.Fprintf(b, "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", class, x1, y1, x2, y2)
+	fmt.Fprintf(b, "<line class='%s' x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f'/>\n", class, x1, y1, x2, y2)
 }

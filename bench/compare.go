@@ -18,14 +18,12 @@ const (
 	// sessions is how often both programs are started anew. How the memory of a process happens to lie can
 	// make an operation some per cent faster or slower, so a difference counts if each session has it.
 	sessions = 3
-	// sessionRounds is how many turns each operation has in one session.
-	sessionRounds = 14
 	// noticeable is the difference that is marked.
 	noticeable = 0.03
 )
 
 // compare measures this checkout, with its changes, and an older commit in turns.
-func compare(ctx context.Context, old string, only *regexp.Regexp, wall bool) (err error) {
+func compare(ctx context.Context, old string, d *duel) (err error) {
 	dir, err := os.MkdirTemp("", "sealbus-bench-")
 	if err != nil {
 		return err
@@ -41,7 +39,8 @@ func compare(ctx context.Context, old string, only *regexp.Regexp, wall bool) (e
 	}
 	tree := filepath.Join(dir, "tree")
 	defer func() { err = errors.Join(err, removeTree(root, tree)) }()
-	if _, err := output(ctx, root, "git", "worktree", "add", "--detach", tree, commit); err != nil {
+	_, err = output(ctx, root, "git", "worktree", "add", "--quiet", "--detach", tree, commit)
+	if err != nil {
 		return err
 	}
 	newProgram := filepath.Join(dir, "new")
@@ -54,7 +53,7 @@ func compare(ctx context.Context, old string, only *regexp.Regexp, wall bool) (e
 		return fmt.Errorf("%s cannot be measured: %w", commit, err)
 	}
 	fmt.Printf("new: this checkout as it is. old: %s, measured by %s.\n", commit, which)
-	d := duel{only: only, wall: wall, old: map[string][]float64{}, new: map[string][]float64{}}
+	d.old, d.new = map[string][]float64{}, map[string][]float64{}
 	for i := range sessions {
 		fmt.Fprintf(os.Stderr, "bench: session %d of %d\n", i+1, sessions)
 		if err := d.session(ctx, oldProgram, newProgram); err != nil {
@@ -104,11 +103,15 @@ func buildOld(ctx context.Context, root, tree, dir string) (program, which strin
 	if err != nil {
 		return "", "", err
 	}
-	_, own := output(ctx, copied, "go", "build", "-buildvcs=false", "-mod=mod", "-o", program, ".")
+	// The old library may need other versions than bench/go.mod has, and -mod=mod finds them. It would also
+	// ask the world for packages that the old library lacks: env says that these are nowhere else.
+	_, own := output(ctx, copied, "env", "GOPRIVATE=github.com/sealbus", "GOVCS=github.com/sealbus:off",
+		"go", "build", "-buildvcs=false", "-mod=mod", "-o", program, ".")
 	if own == nil {
 		return program, "the program of this checkout", nil
 	}
-	_, theirs := output(ctx, filepath.Join(tree, "bench"), "go", "build", "-buildvcs=false", "-o", program, ".")
+	_, theirs := output(ctx, filepath.Join(tree, "bench"), "go", "build", "-buildvcs=false", "-o", program,
+		".")
 	if theirs == nil {
 		var r *rival
 		if r, theirs = startRival(ctx, program, false); theirs == nil {
@@ -138,10 +141,13 @@ func copyProgram(from, to string) error {
 
 // duel is two programs and what they measured.
 type duel struct {
-	only     *regexp.Regexp
-	wall     bool
+	only   *regexp.Regexp // the names of the operations to measure
+	rounds int            // in all sessions
+	wall   bool
+
 	names    []string             // of the operations that both have
-	lacking  []string             // of those that only one has
+	lacking  []string             // of those that the old one has not
+	control  map[string]bool      // those that are the same in both
 	old, new map[string][]float64 // by operation, the shortest turn of each session
 }
 
@@ -157,7 +163,10 @@ func (d *duel) session(ctx context.Context, oldProgram, newProgram string) (err 
 		return err
 	}
 	defer func() { err = young.stop(err) }()
-	d.names, d.lacking = nil, nil
+	d.names, d.lacking, d.control = nil, nil, map[string]bool{}
+	for _, name := range young.hello.Primitives {
+		d.control[name] = true
+	}
 	for _, name := range young.hello.Operations {
 		switch {
 		case !d.only.MatchString(name):
@@ -169,7 +178,7 @@ func (d *duel) session(ctx context.Context, oldProgram, newProgram string) (err 
 	}
 	for _, name := range d.names {
 		oldLeast, newLeast := math.Inf(1), math.Inf(1)
-		for range sessionRounds {
+		for range max(1, d.rounds/sessions) {
 			us, err := old.turn(name)
 			if err != nil {
 				return err
@@ -186,32 +195,43 @@ func (d *duel) session(ctx context.Context, oldProgram, newProgram string) (err 
 }
 
 func (d *duel) print() {
-	fmt.Printf("\nMinima of %d turns, in turns, and of these the least of %d sessions. A mark says that each "+
-		"session\nshows a difference of more than %.0f %%.\n\n", sessionRounds, sessions, 100*noticeable)
+	fmt.Printf("\nMinima of %d sessions with %d turns of %d ms each. A mark says that every session shows a "+
+		"difference\nof more than %.0f %%.\n\n", sessions, max(1, d.rounds/sessions), aTurn.Milliseconds(),
+		100*noticeable)
 	fmt.Println("| operation | old us | new us | new/old | by session | |")
 	fmt.Println("|---|---:|---:|---:|---:|---|")
-	slower := 0
+	slower, judged, unsteady := 0, 0, 0.0
 	for _, name := range d.names {
 		old, young := d.old[name], d.new[name]
-		ratios := make([]float64, len(old))
+		whole := slices.Min(young) / slices.Min(old)
+		low, high := math.Inf(1), 0.0
 		for i := range old {
-			ratios[i] = young[i] / old[i]
+			low, high = min(low, young[i]/old[i]), max(high, young[i]/old[i])
 		}
-		low, high := slices.Min(ratios), slices.Max(ratios)
 		mark := ""
+		if !d.control[name] {
+			judged++
+		}
 		switch {
+		case d.control[name]:
+			mark = "the same in both"
+			unsteady = max(unsteady, math.Abs(whole-1))
 		case low > 1+noticeable:
 			mark = "**slower**"
 			slower++
 		case high < 1-noticeable:
 			mark = "faster"
-		case high > 1+noticeable:
-			mark = "not in each session"
+		case whole > 1+noticeable:
+			mark = "slower, but not in every session"
 		}
 		fmt.Printf("| %s | %.1f | %.1f | %.2f | %.2f - %.2f | %s |\n", name, slices.Min(old),
-			slices.Min(young), slices.Min(young)/slices.Min(old), low, high, mark)
+			slices.Min(young), whole, low, high, mark)
 	}
-	fmt.Printf("\n%d of %d are slower.\n", slower, len(d.names))
+	fmt.Printf("\n%d of %d operations are slower. The primitives, which are the same in both, differ by up "+
+		"to %.0f %%.\n", slower, judged, 100*unsteady)
+	if unsteady > noticeable {
+		fmt.Println("The machine was not steady: do not believe a smaller difference, and measure again.")
+	}
 	if len(d.lacking) > 0 {
 		fmt.Printf("\nThe old program lacks:\n\n- %s\n", strings.Join(d.lacking, "\n- "))
 	}

@@ -53,9 +53,9 @@ func (f *fixture) consumer() (*consumer.Consumer, *forgetful) {
 	return c, store
 }
 
-// batches are what a Lambda function does with the messages of a queue, from the JSON of the invocation to its
-// response. sealbus verifies, claims, handles and completes each sealed event as EventBridge delivers it. By
-// hand, the detail of the delivery is a JWS of go-jose, and a map has the IDs.
+// batches are what a Lambda function does with the messages of a queue, from the JSON of the invocation to
+// its response. sealbus verifies, claims, handles and completes each sealed event as EventBridge delivers it.
+// By hand, the detail of the delivery is a JWS of go-jose, and a map has the IDs.
 func (f *fixture) batches() group {
 	g := group{title: f.label("batches")}
 	for _, n := range batchSizes {

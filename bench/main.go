@@ -22,7 +22,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx); err != nil {
-		stop()
+		if ctx.Err() != nil { // the error is of whatever the signal ended
+			err = errors.New("interrupted")
+		}
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -50,7 +52,7 @@ func run(ctx context.Context) error {
 	case *rounds < 1:
 		return errors.New("-rounds is at least 1")
 	case *old != "":
-		return compare(ctx, *old, pattern, *wall)
+		return compare(ctx, *old, &duel{only: pattern, rounds: *rounds, wall: *wall})
 	}
 	p, err := newPlan()
 	if err != nil {

@@ -41,6 +41,7 @@ type operation struct {
 	prepare func(runs int) // before each turn, outside the clock, for so many runs; nil = nothing
 	// processors is for a measurement on the wall with so many of them; 0 = all of them, and clock.
 	processors int
+	primitive  bool // it is of the standard library alone
 
 	runs        int       // in a turn; 0 = calibrate was not called
 	turns       []float64 // microseconds for one event, by turn
@@ -89,8 +90,8 @@ func (o *operation) countAllocations() {
 	o.allocations = testing.AllocsPerRun(runs, o.run) / float64(max(o.events, 1))
 }
 
-// least is the shortest turn. Whatever disturbs a measurement makes it longer, so this is the steadiest figure.
-// A collection of garbage is in few turns, and so it is not in the shortest.
+// least is the shortest turn. Whatever disturbs a measurement makes it longer, so this is the steadiest
+// figure. A collection of garbage is in few turns, and so it is not in the shortest.
 func (o *operation) least() float64 {
 	least := math.Inf(1)
 	for _, t := range o.turns {

@@ -43,8 +43,8 @@ func replaced(document []byte, text string) ([]byte, error) {
 	if !ok || !ended {
 		return nil, fmt.Errorf("%s has not the lines %q and %q", resultsFile, measured, measuredEnd)
 	}
-	return bytes.Join([][]byte{before, []byte(measured + "\n\n" + text + "\n" + measuredEnd + "\n"), after}, nil),
-		nil
+	between := measured + "\n\n" + text + "\n" + measuredEnd + "\n"
+	return bytes.Join([][]byte{before, []byte(between), after}, nil), nil
 }
 
 // results is what was measured, as Markdown.
@@ -54,16 +54,15 @@ func (p *plan) results(rounds int, wall bool) string {
 	if wall {
 		what = "Time on the wall"
 	}
-	b.WriteString(filled(fmt.Sprintf("%s, %s/%s, %s, %d processors. %s. A figure is the minimum of %d turns of "+
-		"%d ms. All operations of a table have their turns one after the other, in one process. A ratio is one "+
-		"of minima. A minimum leaves out most collections of garbage and the column of means has them.",
+	b.WriteString(filled(fmt.Sprintf("%s, %s/%s, %s, %d processors. %s. A figure is the minimum of %d turns "+
+		"of %d ms. All operations of a table have their turns one after the other, in one process. A ratio "+
+		"is one of minima. A minimum leaves out most collections of garbage. The column of means has them.",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, machine(), runtime.GOMAXPROCS(0), what, rounds,
 		aTurn.Milliseconds())))
 	b.WriteString("\n" + p.targets())
 	b.WriteString("\n" + p.partsTable())
 	b.WriteString("\n" + p.wholeEvents())
-	fmt.Fprintf(&b, "\n![Time for one event over the size of its data: sealbus, by hand, and the raw primitive](%s)\n",
-		sizeFile)
+	fmt.Fprintf(&b, "\n![Time for one event over the size of its data](%s)\n", sizeFile)
 	b.WriteString("\n" + p.batchTable())
 	fmt.Fprintf(&b, "\n![Time for one message over the size of the batch](%s)\n", batchFile)
 	b.WriteString("\n" + p.keyTable())
@@ -114,9 +113,9 @@ func (p *plan) partsTable() string {
 func (p *plan) wholeEvents() string {
 	var b strings.Builder
 	b.WriteString("### Whole events\n\n")
-	b.WriteString(filled("Microseconds for one event, and in brackets how many times the primitive: one signature " +
-		"or verification of the PAE, and one SHA-256 of the data. By hand means the CloudEvents SDK and a " +
-		"library (" + peers() + "). It checks the key, its sources and the time of the event."))
+	b.WriteString(filled("Microseconds for one event, and in brackets how many times raw: one signature or " +
+		"verification of the same bytes, and one SHA-256 of the data. By hand means the CloudEvents SDK " +
+		"and a library (" + peers() + "). Each checks the key, its sources and the time of the event."))
 	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
 		for _, verb := range []string{"Open", "Seal"} {
 			b.WriteString("\n" + p.wholeTable(alg, verb))
@@ -129,7 +128,7 @@ func (p *plan) wholeTable(alg keys.Algorithm, verb string) string {
 	var head, rule, primitive strings.Builder
 	fmt.Fprintf(&head, "| %s, %s |", verb, alg)
 	rule.WriteString("|---|")
-	primitive.WriteString("| primitive |")
+	primitive.WriteString("| raw |")
 	lines := map[string]*strings.Builder{}
 	var order []string
 	for _, size := range sizes {
@@ -167,7 +166,8 @@ func (p *plan) wholeTable(alg keys.Algorithm, verb string) string {
 	return text
 }
 
-// way is the name of the way that a row of whole events is about. It is false if the row is about another verb.
+// way is the name of the way that a row of whole events is about. It is false if the row is about another
+// verb.
 func (r row) way(verb string) (string, bool) {
 	name, _, _ := strings.Cut(r.name, ", "+string(keys.Ed25519))
 	name, _, _ = strings.Cut(name, ", "+string(keys.ES256))
@@ -180,9 +180,9 @@ func (r row) way(verb string) (string, bool) {
 func (p *plan) batchTable() string {
 	var b strings.Builder
 	b.WriteString("### Batches of a queue in a Lambda function\n\n")
-	b.WriteString(filled("From the JSON of the invocation to its response, with the memory store, one message at a " +
-		"time: microseconds for one message, and in brackets how many times a raw verification with SHA-256. By " +
-		"hand it is go-jose, and a map of the IDs."))
+	b.WriteString(filled("From the JSON of the invocation to its response, with the memory store, one " +
+		"message at a time: microseconds for one message, and in brackets how many times raw. By hand it is " +
+		"go-jose, and a map of the IDs."))
 	b.WriteString("\n| messages | sealbus, 1 KiB | by hand, 1 KiB | sealbus, 16 KiB | by hand, 16 KiB |\n" +
 		"|---:|---:|---:|---:|---:|\n")
 	for i, n := range batchSizes {
@@ -194,17 +194,19 @@ func (p *plan) batchTable() string {
 		}
 		b.WriteString("\n")
 	}
-	last := len(batchSizes) * 2
-	fmt.Fprintf(&b, "| 10, ten at a time | %.1f (%.2f) | | %.1f (%.2f) | |\n", p.batches[1<<10].rows[last].least(),
-		p.batches[1<<10].rows[last].value(), p.batches[16<<10].rows[last].least(),
-		p.batches[16<<10].rows[last].value())
+	small, large := p.batches[1<<10].rows[2*len(batchSizes)], p.batches[16<<10].rows[2*len(batchSizes)]
+	fmt.Fprintf(&b, "| 10, ten at a time | %.1f (%.2f) | | %.1f (%.2f) | |\n", small.least(), small.value(),
+		large.least(), large.value())
 	return b.String()
 }
 
 func (p *plan) keyTable() string {
 	var b strings.Builder
-	b.WriteString("### Cold keys and many keys\n\n| Open, Ed25519, 1 KiB | us | without tables us | ratio |\n" +
-		"|---|---:|---:|---:|\n")
+	b.WriteString("### Cold keys and many keys\n\n")
+	if _, ok := withoutTables(policy()); !ok {
+		b.WriteString("This library has no tables of keys that can be switched off.\n\n")
+	}
+	b.WriteString("| Open, Ed25519, 1 KiB | us | without tables us | ratio |\n|---|---:|---:|---:|\n")
 	for _, r := range p.keys.rows {
 		name := strings.TrimSuffix(strings.TrimPrefix(r.name, "Open, "), ", 1 KiB")
 		if r.beside == r.operation {
@@ -219,8 +221,8 @@ func (p *plan) keyTable() string {
 func (p *plan) encryptionTable() string {
 	var b strings.Builder
 	b.WriteString("### Encryption\n\n")
-	b.WriteString(filled("Microseconds, with Ed25519 and one P-256 recipient, the content key at hand. The libraries " +
-		"encrypt the data alone: there is no event and no signature."))
+	b.WriteString(filled("Microseconds, with Ed25519 and one P-256 recipient, the content key at hand. The " +
+		"libraries encrypt the data alone: there is no event and no signature."))
 	b.WriteString("\n| operation | us | without us | adds us | allocations |\n|---|---:|---:|---:|---:|\n")
 	for _, r := range p.encrypted.rows {
 		name := strings.Replace(r.name, ", "+string(keys.Ed25519), "", 1)
@@ -235,7 +237,7 @@ func (p *plan) encryptionTable() string {
 }
 
 // styles are how the lines of the charts are drawn.
-var styles = map[string]string{"sealbus": "sealbus", "primitive": "raw", "go-jose": "a", "by hand": "a",
+var styles = map[string]string{"sealbus": "sealbus", "raw": "raw", "go-jose": "a", "by hand": "a",
 	"jwx": "b", "golang-jwt": "c", "DSSE library": "d", "go-jose, detached": "e"}
 
 func (p *plan) sizeChart() chart {
@@ -255,7 +257,7 @@ func (p *plan) sizeChart() chart {
 				}
 				lines.add(way, float64(size), r.least())
 				if way == "sealbus" {
-					lines.add("primitive", float64(size), r.beside.least())
+					lines.add("raw", float64(size), r.beside.least())
 				}
 			}
 		}
@@ -265,8 +267,8 @@ func (p *plan) sizeChart() chart {
 }
 
 func (p *plan) batchChart() chart {
-	c := chart{title: "One message of a batch, Ed25519, from invocation to response", x: "messages in the batch",
-		y: "time for one message"}
+	c := chart{title: "One message of a batch, Ed25519, from invocation to response",
+		x: "messages in the batch", y: "time for one message"}
 	for _, n := range batchSizes {
 		c.ticks = append(c.ticks, tick{float64(n), fmt.Sprint(n)})
 	}
@@ -276,7 +278,7 @@ func (p *plan) batchChart() chart {
 			sealbus, byHand := p.batches[size].rows[2*i], p.batches[size].rows[2*i+1]
 			lines.add("sealbus", float64(n), sealbus.least())
 			lines.add("by hand", float64(n), byHand.least())
-			lines.add("primitive", float64(n), sealbus.beside.least())
+			lines.add("raw", float64(n), sealbus.beside.least())
 		}
 		c.panels = append(c.panels, panel{sizeName(size) + " of data each", lines.list()})
 	}

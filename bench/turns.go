@@ -18,6 +18,7 @@ const protocol = "sealbus bench 1"
 type hello struct {
 	Protocol   string   `json:"protocol"`
 	Operations []string `json:"operations"`
+	Primitives []string `json:"primitives"` // those of the operations that are of the standard library alone
 }
 
 // answer is the line after each request, which is a line with the name of an operation.
@@ -26,8 +27,7 @@ type answer struct {
 	Err          string  `json:"error,omitempty"`
 }
 
-// own are the operations that -compare measures: sealbus, and the primitives beside it. A primitive is the
-// same in both programs, so its ratio shows how far the others can be believed.
+// own are the operations that -compare measures: sealbus, and the primitives beside it.
 func (p *plan) own() []*operation {
 	var list []*operation
 	seen := map[string]bool{}
@@ -55,6 +55,9 @@ func serve(p *plan, in io.Reader, out io.Writer) error {
 	operations := map[string]*operation{}
 	for _, o := range p.own() {
 		greeting.Operations = append(greeting.Operations, o.name)
+		if o.primitive {
+			greeting.Primitives = append(greeting.Primitives, o.name)
+		}
 		operations[o.name] = o
 	}
 	encoder := json.NewEncoder(out)
@@ -103,7 +106,8 @@ func startRival(ctx context.Context, program string, wall bool) (*rival, error) 
 		return nil, fmt.Errorf("%s does not say what it measures: %w", program, r.stop(err))
 	}
 	if r.hello.Protocol != protocol {
-		return nil, r.stop(fmt.Errorf("%s speaks %q, and this program %q", program, r.hello.Protocol, protocol))
+		return nil, r.stop(fmt.Errorf("%s speaks %q, and this program %q", program, r.hello.Protocol,
+			protocol))
 	}
 	return r, nil
 }
