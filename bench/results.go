@@ -181,8 +181,8 @@ func (p *plan) batchTable() string {
 	var b strings.Builder
 	b.WriteString("### Batches of a queue in a Lambda function\n\n")
 	b.WriteString(filled("From the JSON of the invocation to its response, with the memory store, one " +
-		"message at a time: microseconds for one message, and in brackets how many times raw. By hand it is " +
-		"go-jose, and a map of the IDs."))
+		"message at a time: microseconds for one message, and in brackets how many times raw. By hand it " +
+		"is go-jose, and a map of the IDs."))
 	b.WriteString("\n| messages | sealbus, 1 KiB | by hand, 1 KiB | sealbus, 16 KiB | by hand, 16 KiB |\n" +
 		"|---:|---:|---:|---:|---:|\n")
 	for i, n := range batchSizes {
