@@ -356,8 +356,8 @@ func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// renew renews the lease once. A panic of the store is its error: no caller can recover one of this goroutine,
-// and it would end the process with all that is in hand.
+// renew renews the lease once. A panic of the store is its error: no caller can recover it here, and it would
+// end the process with all that is in hand.
 func (d *delivery) renew(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

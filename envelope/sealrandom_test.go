@@ -68,7 +68,8 @@ func randomSealing(r *rand.Rand, c *confidential, e *envelope.Encrypter) envelop
 }
 
 // Of any event, sealed in any way, what is sealed is one JSON document that opens as the event, also after
-// the caller has used the memory of the event for something else. What is made of it later is of it, too.
+// the caller has used the memory of the event for something else. An entry of EventBridge that is made of it
+// later opens, too.
 func TestSealRandomEvents(t *testing.T) {
 	c, seed := newConfidential(t), rand.Uint64()
 	e := c.encrypter()
