@@ -74,12 +74,15 @@ func TestWycheproof(t *testing.T) {
 // TestSpeccheck: the cases of Chalkias et al., on which implementations differ. testdata names the source.
 func TestSpeccheck(t *testing.T) {
 	var file struct {
-		Cases []struct{ Message, Pub_Key, Signature string }
+		Cases []struct {
+			Message, Signature string
+			Public             string `json:"pub_key"`
+		}
 	}
 	readJSON(t, "testdata/speccheck.json", &file)
 	var accepted []int
 	for i, c := range file.Cases {
-		if same(t, unhex(t, c.Pub_Key), unhex(t, c.Message), unhex(t, c.Signature)) {
+		if same(t, unhex(t, c.Public), unhex(t, c.Message), unhex(t, c.Signature)) {
 			accepted = append(accepted, i)
 		}
 	}
