@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector adds allocations, so the tests of this file run without it.
+
 package wire
 
 import (
