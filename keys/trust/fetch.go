@@ -47,6 +47,14 @@ type Options struct {
 	// can write to. Its lock (.lock) is beside it.
 	StateFile string
 
+	// Timestamp is the signed timestamp that the bundle counts with, for OpenBundle under roots that name
+	// timestamp keys; nil = there is none. Sources look for it beside the bundle.
+	Timestamp []byte
+	// UnsafeNoTimestamp has OpenBundle accept a bundle without a timestamp although the roots name timestamp
+	// keys. It is for tools that build the next bundle or its timestamp: the bundle may be an old one, and may
+	// have keys that were revoked.
+	UnsafeNoTimestamp bool
+
 	// Client fetches over HTTPS. Its transport can have a TLS configuration or a proxy of your own; nil = a
 	// client that trusts the system's certificate authorities. Its CheckRedirect runs after the check of
 	// FetchBundle. Only FetchBundle and HTTPSOrigin use it.
@@ -151,6 +159,8 @@ func (o *Options) check(roots *Roots) error {
 		return errors.New("trust: a negative interval or timeout in Options")
 	case o.Client != nil || o.UnsafeAllowHTTP:
 		return errors.New("trust: Client and UnsafeAllowHTTP are for FetchBundle only")
+	case o.Timestamp != nil || o.UnsafeNoTimestamp:
+		return errors.New("trust: Timestamp and UnsafeNoTimestamp are for OpenBundle only")
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (s seen) follows(next seen) error {
 	return nil
 }
 
+// differs reports whether s is the same version as other with another content.
+func (s seen) differs(other seen) bool { return s.version == other.version && s.digest != other.digest }
+
 // kept is a state file: a line of canonical JSON, {"format","payload","version"} with the SHA-256 of the
 // payload in base64url, and then the signed bundle as it came. The line is believed, because only this
 // program writes the file. The bundle is verified each time.
