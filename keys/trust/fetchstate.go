@@ -56,7 +56,8 @@ func (s seen) differs(other seen) bool { return s.version == other.version && s.
 // program writes the file. The bundle is verified each time.
 type kept struct {
 	seen
-	signed []byte
+	signed  []byte
+	holding *keptHolding // of which it is a part; nil = none
 }
 
 func (k *kept) append(dst []byte) []byte {
@@ -125,17 +126,30 @@ func parseStateHead(head []byte) (*kept, error) {
 	return k, nil
 }
 
+// ofHolding is the part of a state file with a holding that is of use without timestamps.
+func ofHolding(doc []byte) (*kept, error) {
+	k, err := parseHolding(doc)
+	if err != nil {
+		return nil, err
+	}
+	return &kept{seen: k.head.seen, signed: k.bundle, holding: k}, nil
+}
+
 // readState reads the state file; nil = there is none yet. A file that cannot be read is an error and does
 // not count as none: an attacker who can damage the file could otherwise roll back the trust.
 func readState(path string) (*kept, error) {
-	doc, err := readOwn(path, maxStateHead+keydoc.MaxSigned)
+	doc, err := readOwn(path, maxHolding)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	k, err := parseState(doc)
+	parse := parseState
+	if isHolding(doc) {
+		parse = ofHolding
+	}
+	k, err := parse(doc)
 	if err != nil {
 		return nil, damagedState(path, err)
 	}
@@ -150,6 +164,13 @@ func damagedState(path string, err error) error {
 
 // remembered is the state that a source starts from.
 func (s *RemoteSource) remembered() (*remoteState, error) {
+	if s.timestamps != nil {
+		h, err := recallHolding(s.opts.StateFile, s.roots, s.opts.MinVersion, &holding{})
+		if err != nil {
+			return nil, fmt.Errorf("trust: %w", err)
+		}
+		return &remoteState{bundle: h.view, held: h}, nil
+	}
 	b, is, err := recall(s.opts.StateFile, s.roots, s.opts.MinVersion)
 	if err != nil {
 		return nil, err
@@ -170,6 +191,11 @@ func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) 
 	if k == nil {
 		return nil, seen{}, nil
 	}
+	if k.holding != nil { // older roots must not switch timestamps off
+		if _, err := k.holding.checkRoots(roots); err != nil {
+			return nil, seen{}, fmt.Errorf("trust: state file %s: %w", path, err)
+		}
+	}
 	switch b, err := openAnyTime(k.signed, roots); {
 	case err == nil && b.version != k.version:
 		return nil, seen{}, fmt.Errorf("trust: %w",
@@ -186,7 +212,7 @@ func (s *RemoteSource) keep(ctx context.Context, is seen, signed []byte) error {
 	if s.opts.StateFile == "" {
 		return nil
 	}
-	return keepState(ctx, s.opts.StateFile, &kept{is, signed})
+	return keepState(ctx, s.opts.StateFile, &kept{seen: is, signed: signed})
 }
 
 func keepState(ctx context.Context, path string, next *kept) error {

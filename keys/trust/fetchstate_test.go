@@ -330,7 +330,7 @@ func stateOf(version int64, signed []byte) *kept {
 	}
 	is := seenOf(b)
 	is.version = version
-	return &kept{is, signed}
+	return &kept{seen: is, signed: signed}
 }
 
 const (
