@@ -1,0 +1,74 @@
+package trust_test
+
+import (
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+)
+
+// cloud is a KMS with a timestamp key, and an S3 with a bucket.
+func cloud(b *clitest.Bench) (arn string, bucket gofakes3.Backend) {
+	server := b.FakeAWS(nil)
+	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
+	out, err := client.CreateKey(b.T.Context(), &kms.CreateKeyInput{KeyUsage: types.KeyUsageTypeSignVerify,
+		KeySpec: types.KeySpecEccNistP256})
+	b.Check(err)
+	bucket = s3mem.New()
+	b.Check(bucket.CreateBucket("trust-bucket"))
+	srv := httptest.NewServer(gofakes3.New(bucket, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	b.T.Cleanup(srv.Close)
+	b.T.Setenv("AWS_ENDPOINT_URL", server.URL())
+	b.T.Setenv("AWS_ENDPOINT_URL_S3", srv.URL)
+	b.T.Setenv("AWS_MAX_ATTEMPTS", "1")
+	return *out.KeyMetadata.Arn, bucket
+}
+
+// A timestamp of a key in KMS is published in S3, where it replaces only the one that it follows.
+func TestTimestampByKMSInS3(t *testing.T) {
+	b := clitest.New(t)
+	arn, bucket := cloud(b)
+	must := func(args ...string) string { return b.Must("", args...) }
+	must("trust", "root", "new", "--out", b.Path("root.key"), "--insecure-no-passphrase")
+	must("trust", "roots", b.Path("root.key.pub"), "--timestamp-key", arn, "--out", b.Path("roots.json"))
+	b.Check(os.WriteFile(b.Path("policy.yaml"), []byte("version: 1\nproducers: {}\n"), 0o600))
+	must("trust", "build", "--policy", b.Path("policy.yaml"), "--root", b.Path("root.key"), "--roots",
+		b.Path("roots.json"), "--insecure-no-passphrase", "--out", b.Path("trust.dsse"))
+	const there = "s3://trust-bucket/a/timestamp.dsse"
+	sign := func(previous, out string) clitest.Ran {
+		return b.Run("", "trust", "timestamp", "--key", arn, "--roots", b.Path("roots.json"), "--bundle",
+			b.Path("trust.dsse"), "--previous", previous, "--out", out)
+	}
+	if r := sign("none", there); r.Code != 0 || !strings.Contains(r.Stdout, "timestamp version 1") {
+		t.Fatalf("exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r := sign("none", there); r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr, "was changed by another") {
+		t.Errorf("over another timestamp: exit %d, %s", r.Code, r.Stderr)
+	}
+	if r := sign(there, there); r.Code != 0 || !strings.Contains(r.Stdout, "timestamp version 2") {
+		t.Errorf("exit %d, %s", r.Code, r.Stderr)
+	}
+	if r := sign(b.Path("copy.dsse"), there); r.Code != ui.ExitUsage {
+		t.Errorf("a copy as --previous cannot be compared: exit %d, %s", r.Code, r.Stderr)
+	}
+	object, err := bucket.GetObject("trust-bucket", "a/timestamp.dsse", nil)
+	b.Check(err)
+	if object.Size == 0 {
+		t.Error("the object is empty")
+	}
+	if r := b.Run("", "trust", "show", "--roots", b.Path("roots.json"), there); r.Code != 0 ||
+		!strings.Contains(r.Stdout, "verified") {
+		t.Errorf("trust show: exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
