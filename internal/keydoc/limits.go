@@ -29,6 +29,11 @@ const (
 	MaxWithdrawn  = 1_000     // revoked keys of one timestamp, and its revoked sessions
 	MaxFreshness  = 7 * 24 * time.Hour
 	MaxVouchedFor = 400 * 24 * time.Hour // the life of a bundle that needs a timestamp: a year and some weeks
+
+	TimestampSkew = 5 * time.Minute // how far a timestamp may be issued in the future, because clocks differ
+	// MaxRemembered bounds the revocations that a consumer remembers. The thief of a timestamp key could
+	// otherwise fill its memory.
+	MaxRemembered = 5_000
 )
 
 // The files beside a published bundle.

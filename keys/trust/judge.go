@@ -10,9 +10,7 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// maxRemembered bounds the revocations that a consumer remembers. The thief of a timestamp key could
-// otherwise fill its memory.
-const maxRemembered = 5_000
+const maxRemembered = keydoc.MaxRemembered
 
 // holding is all that a consumer knows of bundles and timestamps, where its roots name timestamp keys. It is
 // immutable. Its zero value knows nothing. docs/trust.md has the rules by which it changes.

@@ -16,8 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// timestampSkew is how far a timestamp may be issued in the future, because clocks differ.
-const timestampSkew = 5 * time.Minute
+const timestampSkew = keydoc.TimestampSkew
 
 // defaultFreshness is how long a timestamp lives unless its maker says otherwise.
 const defaultFreshness = 24 * time.Hour

@@ -43,7 +43,7 @@ const (
 func buildCommand(env *ui.Env) *cobra.Command {
 	f := buildFlags{expires: ui.DurationValue(trust.MaxBundleLifetime)}
 	cmd := env.Command(ui.Command{
-		Use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--timestamp FILE] [--expires DURATION]", Short: "Build and sign the trust bundle",
+		Use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--expires DURATION]", Short: "Build and sign the trust bundle",
 		Long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
 			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
 			"that it lists and that was not submitted.\n\n" +
