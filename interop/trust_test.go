@@ -17,8 +17,8 @@ type trustStep struct {
 	RevokedSessions []string `json:"revoked_sessions"`
 }
 
-// TestTrustVectors holds the files, which the tests of keys/trust compare with Go, against a verifier that was
-// written from section 4.1 of SPEC.md.
+// TestTrustVectors holds the files, which the tests of keys/trust compare with Go, against a verifier that
+// was written from section 4.1 of SPEC.md.
 func TestTrustVectors(t *testing.T) {
 	needPackages(t)
 	dir := filepath.Join(vectorDir, "trust")

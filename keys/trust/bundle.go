@@ -37,6 +37,7 @@ type Bundle struct {
 	revoked     []string          // session thumbprints, sorted
 	revokedSess map[string]struct{}
 
+	stamp          *Timestamp // by which this view of a signed bundle counts; nil = none
 	needsTimestamp bool
 	timestamps     int64 // the highest version whose revocations are taken over or overruled here; 0 = none
 }
@@ -164,6 +165,10 @@ func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
 // Timestamps is the highest version of a Timestamp whose revocations the bundle takes over or overrules; 0 =
 // none.
 func (b *Bundle) Timestamps() int64 { return b.timestamps }
+
+// Timestamp is the timestamp that names the bundle, whose revocations it has; nil = the roots name no
+// timestamp keys, or the newest timestamp names another bundle, which is not at hand.
+func (b *Bundle) Timestamp() *Timestamp { return b.stamp }
 
 // RevokedSessions are the thumbprints of the revoked session keys, sorted.
 func (b *Bundle) RevokedSessions() []string { return slices.Clone(b.revoked) }

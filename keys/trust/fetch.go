@@ -266,7 +266,8 @@ func since(t, now time.Time, interval time.Duration) bool {
 	return elapsed < 0 || elapsed >= interval
 }
 
-// interval is the hint, and not longer than the origin's max-age or than until the bundle expires. It is a
+// interval is the hint, and not longer than the origin's max-age, than until the bundle expires, or than a
+// third of the timestamp's life. It is a
 // little shorter, at random, so that many consumers do not ask at once. mayAsk sets its lower bound.
 func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d := s.hint(state)
@@ -276,6 +277,9 @@ func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d -= time.Duration(state.jitter * float64(d) / 10)
 	if state.bundle != nil {
 		d = min(d, state.bundle.expires.Sub(state.checked))
+	}
+	if state.held != nil && state.held.timestamp != nil { // so that a short outage does no harm
+		d = min(d, state.held.timestamp.Expires.Sub(state.held.timestamp.Issued)/3)
 	}
 	return d
 }

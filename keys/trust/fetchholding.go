@@ -27,7 +27,8 @@ const (
 	maxHolding = maxHoldingHead + maxHeldRoots + keydoc.MaxTimestamp + keydoc.MaxSigned
 )
 
-// keptHolding is a state file with a holding, of which no signature was verified yet: a line of canonical JSON,
+// keptHolding is a state file with a holding, of which no signature was verified yet: a line of canonical
+// JSON,
 //
 //	{"format","latest","payload","revoked","revoked_sessions","sizes","until","version"}
 //
@@ -214,8 +215,8 @@ func (k *keptHolding) checkRoots(roots *Roots) (isSame bool, err error) {
 }
 
 // holding verifies the documents under the roots. If newer roots do not verify the timestamp, it is forgotten
-// with its revocations: so root holders recover from a stolen timestamp key. If they do not verify the bundle,
-// it is not used, but its version counts. Documents that known has as well are not verified again.
+// with its revocations: so root holders recover from a stolen timestamp key. If they do not verify the
+// bundle, it is not used, but its version counts. Documents that known has as well are not verified again.
 func (k *keptHolding) holding(roots *Roots, minVersion int64, known *holding) (*holding, error) {
 	isSame, err := k.checkRoots(roots)
 	if err != nil {
@@ -292,9 +293,9 @@ func recallHolding(path string, roots *Roots, minVersion int64, known *holding) 
 	return nil, damagedState(path, err)
 }
 
-// keepHolding joins the holding with that in the state file, which another process may have written, and writes
-// the result. A refusal is a *BundleError. With every other error, which is about the file, the holding that was
-// given is the result.
+// keepHolding joins the holding with that in the state file, which another process may have written, and
+// writes the result. A refusal is a *BundleError. With every other error, which is about the file, the
+// holding that was given is the result.
 func keepHolding(ctx context.Context, path string, roots *Roots, next *holding) (*holding, error) {
 	if path == "" {
 		return next, nil

@@ -31,8 +31,8 @@ func (d *desk) story() []func() (version int64, revoked []int) {
 	}
 }
 
-// A consumer that is killed at any step, restarted, and then offered only what an attacker kept, stays where it
-// was. The clock is that of a bubble.
+// A consumer that is killed at any step, restarted, and then offered only what an attacker kept, stays where
+// it was. The clock is that of a bubble.
 func TestRestartAtEveryStep(t *testing.T) {
 	steps := len(newDesk(t).story())
 	for killed := range steps {
@@ -264,7 +264,8 @@ func TestOriginIsNoDirectory(t *testing.T) {
 	}
 }
 
-// No bundle is judged by halves while timestamps and bundles change: a key is revoked in every part of a view.
+// No bundle is judged by halves while timestamps and bundles change: a key is revoked in every part of a
+// view.
 func TestNoViewIsHalf(t *testing.T) {
 	d := newDesk(t)
 	d.opts.MinInterval, d.opts.RefreshHint = time.Nanosecond, time.Nanosecond

@@ -113,7 +113,8 @@ func (o *httpsOrigin) String() string {
 	return o.url.Scheme + "://" + o.url.Host + o.url.EscapedPath()
 }
 
-// Beside is the URL of the other file, with the same query, in which a token may stand (RFC 3986 section 5.2).
+// Beside is the URL of the other file, with the same query, in which a token may stand (RFC 3986 section
+// 5.2).
 func (o *httpsOrigin) Beside(name string) Origin {
 	return &httpsOrigin{url: o.url.ResolveReference(&url.URL{Path: name, RawQuery: o.url.RawQuery}),
 		client: o.client}

@@ -23,8 +23,8 @@ type Origin interface {
 }
 
 // Directory is an Origin with other files beside the bundle. Sources need one where the roots name timestamp
-// keys: they ask for the small file "timestamp.dsse", and get the bundle from "bundles/" and the SHA-256 of its
-// payload, in hexadecimal.
+// keys: they ask for the small file "timestamp.dsse", and get the bundle from "bundles/" and the SHA-256 of
+// its payload, in hexadecimal.
 type Directory interface {
 	Origin
 	// Beside is the file of that name in the directory of the bundle.
@@ -56,8 +56,8 @@ func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 	return nil, fmt.Errorf("trust: %s: %w", origin, err)
 }
 
-// read reads and closes the body, of at most most bytes. The answer that nothing changed is an error if no ETag
-// was sent.
+// read reads and closes the body, of at most most bytes. The answer that nothing changed is an error if no
+// ETag was sent.
 func (f *Fetched) read(etag string, most int64) (signed []byte, unchanged bool, err error) {
 	if f == nil || f.Body == nil {
 		if etag == "" {

@@ -11,8 +11,8 @@ import (
 )
 
 // adoptTimestamp is adopt where the roots name timestamp keys. It asks for the timestamp, and for the bundle
-// only if the timestamp names another one. The revocations of the timestamp count also if the bundle cannot be
-// had, and that is then the error.
+// only if the timestamp names another one. The revocations of the timestamp count also if the bundle cannot
+// be had, and that is then the error.
 func (s *RemoteSource) adoptTimestamp(ctx context.Context, state *remoteState, etag string) error {
 	got, err := s.timestamps.Fetch(ctx, etag)
 	if err != nil {
@@ -63,8 +63,8 @@ func (h *holding) holdSigned(roots *Roots, signed []byte, minVersion int64, now 
 	return next, nil
 }
 
-// useNamed is the holding with the bundle that its timestamp names, which read gets by its name unless it is in
-// use already. With an error, the holding is as it was.
+// useNamed is the holding with the bundle that its timestamp names, which read gets by its name unless it is
+// in use already. With an error, the holding is as it was.
 func (h *holding) useNamed(roots *Roots, now time.Time, read func(name string) ([]byte, error)) (*holding, error) {
 	pending := h.pending(roots)
 	if pending == nil || whyOf(pending) != WhyOtherBundle {

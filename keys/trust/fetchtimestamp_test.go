@@ -153,6 +153,9 @@ func TestTimestampIsPolled(t *testing.T) {
 	d.publish(next)
 	got, err := d.pass(s, 5*time.Minute)
 	d.want("a new bundle", got, err, 2)
+	if ts := got.Timestamp(); ts == nil || ts.Version != d.last.Version {
+		t.Errorf("timestamp %v", ts)
+	}
 	if d.asked[bundleFile(next)] != 1 || s.LastError() != nil {
 		t.Errorf("requests: %v, %v", d.asked, s.LastError())
 	}
@@ -168,7 +171,7 @@ func TestMixture(t *testing.T) {
 	got, err := d.pass(s, time.Minute)
 	d.want("withheld", got, err, 1, 0)
 	wantWhy(t, "withheld", s.LastError(), WhyOtherBundle)
-	if !errors.Is(s.LastError(), errDown) || !got.Expires().Equal(day(2)) {
+	if !errors.Is(s.LastError(), errDown) || !got.Expires().Equal(day(2)) || got.Timestamp() != nil {
 		t.Errorf("%v, expires %s", s.LastError(), got.Expires())
 	}
 	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
@@ -213,7 +216,8 @@ func TestRevocationOmittedLater(t *testing.T) {
 	d.want("overruled, after a restart", got, err, 2)
 }
 
-// Each answer of the host is refused for its reason, and the consumer keeps what it has, also after a restart.
+// Each answer of the host is refused for its reason, and the consumer keeps what it has, also after a
+// restart.
 func TestTimestampsThatAreRefused(t *testing.T) {
 	d := newDesk(t)
 	first := d.bundle(1, 0, d.keys...)

@@ -112,7 +112,8 @@ func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
 	return f.usable(f.lookAfter(f.interval))
 }
 
-// usable is the bundle of the state. With timestamps, the caller's clock alone cannot tell that it has expired.
+// usable is the bundle of the state. With timestamps, the caller's clock alone cannot tell that it has
+// expired.
 func (f *FileSource) usable(s *fileState) (*Bundle, error) {
 	if s.held != nil && !s.held.isAlive(f.now()) {
 		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable,

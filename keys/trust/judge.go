@@ -231,6 +231,9 @@ func (h *holding) look() {
 	h.view = nil
 	if h.bundle != nil && !h.until.IsZero() { // a bundle without an expiry would never expire
 		h.view = h.bundle.withheld(h.revoked, h.sessions, h.until)
+		if h.timestamp != nil && h.timestamp.named() == h.seen {
+			h.view.stamp = h.timestamp
+		}
 	}
 }
 

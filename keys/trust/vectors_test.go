@@ -322,7 +322,8 @@ func (v *trustVector) finish(t *testing.T, roots *trust.Roots) {
 	}
 }
 
-// TestTrustVectors compares the files of vectors/trust with the cases, and the cases with this implementation.
+// TestTrustVectors compares the files of vectors/trust with the cases, and the cases with this
+// implementation.
 func TestTrustVectors(t *testing.T) {
 	b := newBureau(t)
 	cases := b.sound()

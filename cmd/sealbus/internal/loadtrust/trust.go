@@ -158,8 +158,8 @@ func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roo
 	return OpenSigned(ctx, env, where, signed, roots, 0)
 }
 
-// OpenSigned verifies a bundle that was read from there, at a.now(). If the roots name timestamp keys, it reads
-// the timestamp beside it.
+// OpenSigned verifies a bundle that was read from there, at a.now(). If the roots name timestamp keys, it
+// reads the timestamp beside it.
 func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, roots *trust.Roots,
 	minVersion int64) (*trust.Bundle, error) {
 	opts := trust.Options{Now: env.Now, MinVersion: minVersion}

@@ -134,6 +134,9 @@ func trustTimestamp(ctx context.Context, env *ui.Env, f *timestampFlags) error {
 	if err := env.Emit(shown, func(p *ui.Printer) { shown.print(p, f.out, env.Now()) }); err != nil {
 		return err
 	}
+	if left := b.Expires().Sub(env.Now()); left < b.Expires().Sub(b.Issued())/3 {
+		env.Warnf("%s expires in %s: build the next one with `sealbus trust build`", f.bundle, ui.FormatDuration(left))
+	}
 	env.Sayf("consumers get the bundle as bundles/%s beside the timestamp", shown.BundleSHA256)
 	return nil
 }
