@@ -33,7 +33,7 @@ function open(text, type, keys, most) {
 function readTimestamp(text, roots) {
   need(Buffer.byteLength(text) <= LIMITS.timestamp_bytes, 'too_large');
   const { node, sha256 } = open(text, TYPE.timestamp, roots.timestampKeys, 1);
-  const reason = such((value) => Buffer.byteLength(value) <= 1024 && !/[\p{Cc}]/u.test(value));
+  const reason = such((value) => Buffer.byteLength(value) <= 1024 && !/[\u0000-\u001f\u007f\ufffd]/.test(value));
   const entry = (inner) => record(inner, { at: second, kid: keyID, reason }, 'refused');
   const ts = record(node, {
     version, roots_version: version, bundle_version: version,
@@ -81,8 +81,8 @@ class Consumer {
     need(ts.version !== was.version || ts.sha256 === was.sha256, 'equivocate');
     need(ts.bundle_version !== was.bundle_version || ts.bundle_sha256 === was.bundle_sha256, 'equivocate');
     need(ts.bundle_version !== used.version || ts.bundle_sha256 === used.sha256, 'equivocate');
-    const remembered = new Map(this.remembered);
-    const ids = [...(ts.revoked ?? []).map(({ kid }) => kid), ...(ts.revoked_sessions ?? [])];
+    const remembered = new Map(this.remembered); // by the list and the ID
+    const ids = [...(ts.revoked ?? []).map(({ kid }) => `key ${kid}`), ...(ts.revoked_sessions ?? []).map((id) => `session ${id}`)];
     ids.forEach((id) => remembered.set(id, Math.max(remembered.get(id) ?? 0, ts.version)));
     need(remembered.size <= LIMITS.remembered_revocations, 'too_large');
     const issued = nanosOf(ts.issued);
@@ -116,10 +116,11 @@ class Consumer {
     if (!this.bundle) return {};
     const { version: number, expires, keys, revoked_sessions: sessions = [] } = this.bundle;
     const ids = keys.map(({ kid }) => kid);
-    const others = [...this.remembered.keys()].filter((id) => !ids.includes(id));
+    const named = [...this.remembered.keys()].map((name) => name.split(' '));
+    const others = named.filter(([list, id]) => list === 'session' || !ids.includes(id)).map(([, id]) => id);
     return {
       version: number, expires: nanosOf(expires) < nanosOf(this.until) ? expires : this.until,
-      revoked: keys.filter(({ kid, revoked }) => revoked || this.remembered.has(kid)).map(({ kid }) => kid).sort(),
+      revoked: keys.filter(({ kid, revoked }) => revoked || this.remembered.has(`key ${kid}`)).map(({ kid }) => kid).sort(),
       revoked_sessions: [...new Set([...sessions, ...others])].sort(),
     };
   }

@@ -184,6 +184,20 @@ func (b *bureau) sound() map[string]struct {
 			deciding := b.bundle(2, 2, 90)
 			b.step(3, b.sign(b.stamp(4, deciding, 3)), deciding, ok)
 		}},
+		"ok-key-among-sessions": {"the ID of a key among the session keys does not revoke the key", func() {
+			ts := b.stamp(1, one, 1)
+			ts.RevokedSessions = []string{k}
+			b.step(1, b.sign(ts), one, ok)
+		}},
+		"ok-reason": {"a reason with a character that is a control character outside of ASCII", func() {
+			ts := b.stamp(1, one, 1)
+			ts.Revoked[k] = trust.Revocation{At: moment(1), Reason: "next line \u0085, \"é\""}
+			b.step(1, b.sign(ts), one, ok)
+		}},
+		"ok-revoked-earlier": {"of two moments of one revocation the earlier one stays", func() {
+			b.step(2, b.sign(b.stamp(1, one, 2, k)), one, ok)
+			b.step(3, b.sign(b.stamp(2, one, 3, k)), nil, ok)
+		}},
 		"ok-roots-older": {"the timestamp names older roots", func() {
 			ts := b.stamp(1, one, 1)
 			ts.RootsVersion = 1
@@ -238,6 +252,8 @@ func (b *bureau) broken() map[string]struct {
 		"unknown-in-revoked": {"an unknown member of a revocation", replaced(`"reason":"stolen"`, `"reason":"stolen","sources":["*"]`, "malformed")},
 		"white-space":        {"a space between members", replaced(`{"bundle_sha256"`, `{ "bundle_sha256"`, "malformed")},
 		"order":              {"two members in another order", replaced(`"roots_version":2,"version":2`, `"version":2,"roots_version":2`, "malformed")},
+		"reason-replacement": {"a reason with U+FFFD", replaced(`stolen`, "sto\ufffdlen", "malformed")},
+		"reason-tab":         {"a reason with a tab", replaced(`stolen`, `sto\tlen`, "malformed")},
 		"version-0":          {"version 0", replaced(`"version":2}`, `"version":0}`, "malformed")},
 		"version-2-53":       {"version 2^53", replaced(`"version":2}`, `"version":9007199254740992}`, "malformed")},
 		"eight-days":         {"a timestamp that lives for 7 days and a second", replaced(`"expires":"2026-11-22T14:00:00Z"`, `"expires":"2026-11-28T14:00:01Z"`, "malformed")},
