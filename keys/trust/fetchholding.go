@@ -77,7 +77,9 @@ func (h *holding) appendHead(dst []byte, sizes []int64) []byte {
 			return r.Append(dst)
 		}))
 	}
-	o.Raw("sizes", keydoc.AppendArray(nil, sizes, func(dst []byte, n int64) []byte { return fmt.Append(dst, n) }))
+	o.Raw("sizes", keydoc.AppendArray(nil, sizes, func(dst []byte, n int64) []byte {
+		return fmt.Append(dst, n)
+	}))
 	o.Time("until", h.until)
 	return o.Append(dst)
 }

@@ -65,7 +65,8 @@ func (h *holding) holdSigned(roots *Roots, signed []byte, minVersion int64, now 
 
 // useNamed is the holding with the bundle that its timestamp names, which read gets by its name unless it is
 // in use already. With an error, the holding is as it was.
-func (h *holding) useNamed(roots *Roots, now time.Time, read func(name string) ([]byte, error)) (*holding, error) {
+func (h *holding) useNamed(roots *Roots, now time.Time,
+	read func(name string) ([]byte, error)) (*holding, error) {
 	pending := h.pending(roots)
 	if pending == nil || whyOf(pending) != WhyOtherBundle {
 		return h, pending

@@ -170,11 +170,13 @@ func (p *Policy) checkTakenOver(o *BuildOptions) error {
 	var errs []error
 	for _, id := range o.Overrule {
 		if _, ok := ts.Revoked[id]; !ok && !slices.Contains(ts.RevokedSessions, id) {
-			errs = append(errs, &fileError{err: fmt.Errorf("key %s is to be overruled, and no timestamp that is taken over revokes it", id)})
+			errs = append(errs, &fileError{err: fmt.Errorf("key %s is to be overruled, "+
+				"and no timestamp that is taken over revokes it", id)})
 		}
 	}
 	if ts.Version == maxVersion {
-		errs = append(errs, &fileError{err: errors.New("no timestamp can follow this one: give the roots another timestamp key")})
+		errs = append(errs, &fileError{err: errors.New("no timestamp can follow this one: " +
+			"give the roots another timestamp key")})
 	}
 	for _, k := range p.allKeys() {
 		r, ok := ts.Revoked[k.ID]

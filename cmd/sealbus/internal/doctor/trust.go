@@ -82,8 +82,8 @@ func (d *doctor) checkFreshness(b *trust.Bundle) {
 // checkTimestamp warns before consumers run out of timestamps. `sealbus trust timestamp` looks at the bundle.
 func (d *doctor) checkTimestamp(ts *trust.Timestamp) {
 	left, life := ts.Expires.Sub(d.env.Now()), ts.Expires.Sub(ts.Issued)
-	about := fmt.Sprintf("version %d, signed by its roots; timestamp %d expires in %s", ts.BundleVersion, ts.Version,
-		ui.FormatDuration(left))
+	about := fmt.Sprintf("version %d, signed by its roots; timestamp %d expires in %s", ts.BundleVersion,
+		ts.Version, ui.FormatDuration(left))
 	if left < life/2 {
 		d.warning("bundle", "renew it with `sealbus trust timestamp`; it belongs on an hourly schedule",
 			"%s: without a newer one, events can then no longer be judged", about)

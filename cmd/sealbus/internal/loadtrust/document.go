@@ -47,7 +47,8 @@ func ReadDocument(ctx context.Context, env *ui.Env, where string, limit int) (*D
 	case err != nil:
 		return nil, notFetched(origin, err)
 	case len(content) > limit:
-		return nil, ui.WrongFile("check that this is the document you mean", "%s has more than %d bytes", where, limit)
+		return nil, ui.WrongFile("check that this is the document you mean", "%s has more than %d bytes", where,
+			limit)
 	}
 	return &Document{Content: content, etag: got.ETag}, nil
 }
@@ -83,8 +84,8 @@ func WriteDocument(ctx context.Context, env *ui.Env, where string, old *Document
 			"%s was changed by another program meanwhile", where)
 	}
 	if err != nil {
-		return ui.Unavailable("check that this role has s3:PutObject on the object, and try again", "writing %s: %w",
-			where, err)
+		return ui.Unavailable("check that this role has s3:PutObject on the object, and try again",
+			"writing %s: %w", where, err)
 	}
 	return nil
 }

@@ -64,7 +64,8 @@ func buildCommand(env *ui.Env) *cobra.Command {
 	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
 	flags.StringVar(&f.roots, "roots", "",
 		"the pinned roots `FILE`: checks --previous, and says what signatures are missing")
-	flags.StringVar(&f.timestamp, "timestamp", "", "the newest timestamp `FILE`, whose revocations the bundle takes over")
+	flags.StringVar(&f.timestamp, "timestamp", "",
+		"the newest timestamp `FILE`, whose revocations the bundle takes over")
 	flags.StringArrayVar(&f.overrule, "overrule", nil,
 		"let the key of this `KEYID` count again although --timestamp revokes it")
 	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
@@ -312,7 +313,8 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 		return err
 	}
 	if f.hasTimestampKeys() {
-		env.Sayf("next: publish it as bundles/%s too; then sealbus trust timestamp has consumers use it", digestOf(b))
+		env.Sayf("next: publish it as bundles/%s too; then sealbus trust timestamp has consumers use it",
+			digestOf(b))
 	}
 	if f.roots == "" {
 		env.Sayf("next: sealbus trust verify --roots roots.json %s says whether enough root keys have signed; then publish it", f.out)

@@ -47,13 +47,19 @@ func timestampCommand(env *ui.Env) *cobra.Command {
 		Run:     func(ctx context.Context, _ []string) error { return trustTimestamp(ctx, env, &f) },
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&f.key, "key", "", "the timestamp key: a private key `FILE` that trust root new made, or an ARN or alias in KMS")
+	flags.StringVar(&f.key, "key", "",
+		"the timestamp key: a private key `FILE` that trust root new made, or an ARN or alias in KMS")
 	flags.StringVar(&f.roots, "roots", "", "the roots `FILE` that names the timestamp key and the root keys")
-	flags.StringVar(&f.bundle, "bundle", "", "the newest signed bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
-	flags.StringVar(&f.previous, "previous", "", "the timestamp that this one follows, likewise; none = this is the first")
-	flags.StringVar(&f.out, "out", "", "the `FILE` or s3://BUCKET/KEY to write: a new one, or that of --previous")
-	flags.StringArrayVar(&f.revoke, "revoke", nil, "revoke the key of this `KEYID`; the first 8 characters or more")
-	flags.StringArrayVar(&f.reasons, "reason", nil, "the `TEXT` of the reason of each --revoke, in their order, or one for all")
+	flags.StringVar(&f.bundle, "bundle", "",
+		"the newest signed bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
+	flags.StringVar(&f.previous, "previous", "",
+		"the timestamp `FILE` or s3://BUCKET/KEY that this one follows; none = this is the first")
+	flags.StringVar(&f.out, "out", "",
+		"the `FILE` or s3://BUCKET/KEY to write: a new one, or that of --previous")
+	flags.StringArrayVar(&f.revoke, "revoke", nil,
+		"revoke the key of this `KEYID`; the first 8 characters or more")
+	flags.StringArrayVar(&f.reasons, "reason", nil,
+		"the `TEXT` of the reason of each --revoke, in their order, or one for all")
 	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil, "revoke the session key of this `THUMBPRINT`")
 	flags.Var(&f.expires, "expires", "how long the timestamp lives: 24h, at most 7d")
 	f.PrivateFlags.Register(cmd)
@@ -123,8 +129,8 @@ func trustTimestamp(ctx context.Context, env *ui.Env, f *timestampFlags) error {
 		return loadtrust.Refused(f.out, err)
 	}
 	if _, err := trust.OpenTimestamp(signed, roots, ts.Issued); err != nil {
-		return ui.Rejected("give a key that the roots name as a timestamp key (trust roots --timestamp-key)", "%s: %w",
-			f.key, bundleCause(err))
+		return ui.Rejected("give a key that the roots name as a timestamp key (trust roots --timestamp-key)",
+			"%s: %w", f.key, bundleCause(err))
 	}
 	if err := loadtrust.WriteDocument(ctx, env, f.out, old, append(signed, '\n')); err != nil {
 		return err
@@ -135,7 +141,8 @@ func trustTimestamp(ctx context.Context, env *ui.Env, f *timestampFlags) error {
 		return err
 	}
 	if left := b.Expires().Sub(env.Now()); left < b.Expires().Sub(b.Issued())/3 {
-		env.Warnf("%s expires in %s: build the next one with `sealbus trust build`", f.bundle, ui.FormatDuration(left))
+		env.Warnf("%s expires in %s: build the next one with `sealbus trust build`", f.bundle,
+			ui.FormatDuration(left))
 	}
 	env.Sayf("consumers get the bundle as bundles/%s beside the timestamp", shown.BundleSHA256)
 	return nil
@@ -282,8 +289,8 @@ func (s *timestampShown) print(p *ui.Printer, file string, now time.Time) {
 	if s.Expired {
 		life = p.Red("EXPIRED " + ui.FormatDuration(now.Sub(s.expires)) + " ago")
 	}
-	p.Hangingf(2, "%s  timestamp version %d, of bundle version %d since %s, issued %s, %s", p.Bold(ui.Clean(file)),
-		s.Version, s.BundleVersion, s.BundleSince, s.Issued, life)
+	p.Hangingf(2, "%s  timestamp version %d, of bundle version %d since %s, issued %s, %s",
+		p.Bold(ui.Clean(file)), s.Version, s.BundleVersion, s.BundleSince, s.Issued, life)
 	if s.Verified {
 		p.Linef("%s  signed by a timestamp key", p.Green("verified"))
 	} else {
