@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -166,10 +167,21 @@ func everybody(t testing.TB) *trust.Bundle {
 }
 
 func (v *victim) open(in []byte, trust trust.Source) (*envelope.Opened, error) {
+	return v.openBy(v.opts, in, trust)
+}
+
+func (v *victim) openBy(p *envelope.Policy, in []byte, trust trust.Source) (*envelope.Opened, error) {
 	if v.bridge {
-		return openEventBridge(context.Background(), in, trust, v.opts)
+		return openEventBridge(context.Background(), in, trust, p)
 	}
-	return envelope.Open(context.Background(), in, trust, v.opts)
+	return envelope.Open(context.Background(), in, trust, p)
+}
+
+// openPlainly opens without tables of the keys.
+func (v *victim) openPlainly(in []byte, trust trust.Source) (*envelope.Opened, error) {
+	plain := *v.opts
+	plain.NoKeyTables = true
+	return v.openBy(&plain, in, trust)
 }
 
 func (v *victim) is(o *envelope.Opened) bool {
@@ -245,6 +257,12 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 	opened, err := v.open(in, m.trust)
 	reason := envelope.ReasonOf(err)
 	tally[reason]++
+	if i%4 == 0 { // the verdict does not depend on tables of keys
+		plainly, why := v.openPlainly(in, m.trust)
+		if envelope.ReasonOf(why) != reason || err == nil && !bytes.Equal(plainly.JSON(), opened.JSON()) {
+			t.Errorf("mutation %d of %q: %v with tables, %v without\n%s", i, v.name, err, why, in)
+		}
+	}
 	switch {
 	case err != nil && (opened != nil || reason.Cause() == "" || reason.Class() != envelope.Permanent):
 		t.Errorf("mutation %d of %q: %v\n%s", i, v.name, err, in)

@@ -247,7 +247,8 @@ func (o *opening) verifyUnder(bundle *trust.Bundle) (verdict *Error, missing *st
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s",
 			end.UTC().Format(time.RFC3339)), nil
 	}
-	s := signatures{bundle: bundle, valid: o.validRoom[:0], tries: maxNamelessTries}
+	s := signatures{bundle: bundle, noTables: o.policy.NoKeyTables, valid: o.validRoom[:0],
+		tries: maxNamelessTries}
 	s.collect(o)
 	if len(s.valid) == 0 {
 		return s.failed, s.missing

@@ -81,6 +81,10 @@ type Policy struct {
 	// encrypted, on its own or within an encrypted member. A member that is absent is no violation.
 	RequireEncryptedFields []string
 
+	// NoKeyTables verifies every signature by the standard library alone, and keeps no multiples of public
+	// keys: see keys.Verifier.VerifyOften. The verdicts are the same.
+	NoKeyTables bool
+
 	Now    func() time.Time // the wall clock; nil = time.Now
 	Unsafe Unsafe           // the checks that are switched off; zero = none
 }

@@ -17,8 +17,9 @@ import (
 
 // signatures are those of one event, held against one trust bundle.
 type signatures struct {
-	bundle *trust.Bundle
-	valid  []valid
+	bundle   *trust.Bundle
+	noTables bool // Policy.NoKeyTables
+	valid    []valid
 
 	// failed is the verdict on the failing signature that passed the most checks. It speaks for all of them.
 	failed *Error
@@ -62,7 +63,7 @@ func (s *signatures) collect(o *opening) {
 func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte, signedBy []string) []valid {
 	named, before := s.bundle.Lookup(keyID), len(list)
 	for _, k := range named {
-		if slices.Contains(signedBy, k.KeyID()) || sig != nil && k.Verifier.Verify(message, sig) {
+		if slices.Contains(signedBy, k.KeyID()) || sig != nil && s.verifies(k, message, sig) {
 			list = append(list, valid{key: k, verifier: k.Verifier})
 		}
 	}
@@ -83,6 +84,14 @@ func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte
 		s.missing = &missing
 	}
 	return list
+}
+
+// verifies reports whether sig is a signature of message by a key of the bundle.
+func (s *signatures) verifies(k *trust.Key, message, sig []byte) bool {
+	if s.noTables {
+		return k.Verifier.Verify(message, sig)
+	}
+	return k.Verifier.VerifyOften(message, sig)
 }
 
 // verifyNameless verifies a signature that has no key ID, which DSSE calls a hint. It tries the keys that may
@@ -107,7 +116,7 @@ func (s *signatures) verifyNameless(sig, pae []byte, e *wire.Event) {
 	default:
 		for _, k := range found {
 			s.tries--
-			if k.Verifier.Verify(pae, sig) {
+			if s.verifies(k, pae, sig) {
 				s.valid = append(s.valid, valid{key: k, verifier: k.Verifier})
 				return
 			}

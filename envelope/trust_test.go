@@ -294,7 +294,7 @@ func TestVerdictNamesTheEscape(t *testing.T) {
 	if v == nil {
 		t.Fatal("no such vector")
 	}
-	_, err := openVector(t, v, readBundle(t, v.Bundle))
+	_, err := openVector(t, v, readBundle(t, v.Bundle), false)
 	if err == nil || !strings.Contains(err.Error(), "%2F") {
 		t.Errorf("%v does not name the escape", err)
 	}

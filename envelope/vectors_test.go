@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/edtable"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -236,7 +237,7 @@ func readBundle(t testing.TB, name string) *trust.Bundle {
 }
 
 // openVector opens what the vector holds.
-func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, error) {
+func openVector(t testing.TB, v *vector, trust trust.Source, noTables bool) (*envelope.Opened, error) {
 	t.Helper()
 	r := envelope.Received{Body: v.input(t), Account: v.Options.Account}
 	switch v.Form {
@@ -250,11 +251,13 @@ func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, 
 	default:
 		t.Fatalf("form %q", v.Form)
 	}
-	return openStep(t.Context(), r, envelope.Step{}, trust, v.Options.policy(t))
+	policy := v.Options.policy(t)
+	policy.NoKeyTables = noTables
+	return openStep(t.Context(), r, envelope.Step{}, trust, policy)
 }
 
-func checkVector(t *testing.T, v *vector, trust trust.Source) {
-	opened, err := openVector(t, v, trust)
+func checkVector(t *testing.T, v *vector, trust trust.Source, noTables bool) {
+	opened, err := openVector(t, v, trust, noTables)
 	if v.Expect != expectedVerified {
 		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Cause() == "" || opened != nil {
 			t.Fatalf("%s: want %s, got %v", v.About, v.Expect, err)
@@ -289,14 +292,40 @@ func encryptionOf(o *envelope.Opened) *vectorEncryption {
 	return &vectorEncryption{o.Encryption.Fields, o.Encryption.Recipients, o.Encryption.OpenedWith}
 }
 
-// Every vector file gives exactly the Reason, or exactly the event, that it says.
+// Every vector file gives exactly the Reason, or exactly the event, that it says: with tables of the keys
+// that made its signatures, and without.
 func TestVectors(t *testing.T) {
+	makeTables(t)
 	bundles := map[string]*trust.Bundle{}
 	for name, v := range readVectors(t) {
 		if bundles[v.Bundle] == nil {
 			bundles[v.Bundle] = readBundle(t, v.Bundle)
 		}
-		t.Run(name, func(t *testing.T) { checkVector(t, v, bundles[v.Bundle]) })
+		t.Run(name, func(t *testing.T) {
+			checkVector(t, v, bundles[v.Bundle], true)
+			checkVector(t, v, bundles[v.Bundle], false)
+		})
+	}
+}
+
+// makeTables has a table made of the key of each Ed25519 signer in the vectors.
+func makeTables(t *testing.T) {
+	t.Helper()
+	for _, signer := range cast {
+		if signer.Verifier().Algorithm() != keys.Ed25519 {
+			continue
+		}
+		message := []byte("often")
+		sig, err := signer.Sign(t.Context(), message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(edtable.BuildInterval)
+		for range edtable.EvictionWorth + 1 {
+			if !signer.Verifier().VerifyOften(message, sig) {
+				t.Fatal("a signature does not verify")
+			}
+		}
 	}
 }
 

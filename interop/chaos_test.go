@@ -48,12 +48,14 @@ func TestChaos(t *testing.T) {
 	t.Run("Redis", func(t *testing.T) {
 		s, client := startRedis(t, "--appendfsync", "everysec")
 		c := newChaos(t, scale(t, "SEALBUS_CHAOS_EVENTS", 100_000), newRedisStore(t, client))
+		c.server = s
 		c.config.Redis = s.addr()
 		c.run()
 	})
 	t.Run("DynamoDB", func(t *testing.T) {
 		s, client := startTable(t)
 		c := newChaos(t, scale(t, "SEALBUS_CHAOS_EVENTS_DYNAMODB", 2_000), newDynamoStore(t, client, nil))
+		c.server = s
 		c.config.DynamoDB, c.config.Table = "http://"+s.addr(), claimTable
 		c.run()
 	})
@@ -86,6 +88,7 @@ const (
 	chaosFreeze    = 5 * time.Second // of a process: longer than lease and visibility
 	chaosVisible   = "3"             // seconds until a message that was not deleted comes again
 	chaosPatience  = 2 * time.Minute // without any progress
+	chaosRestart   = 30 * time.Second
 	chaosAudience  = "central"
 )
 
@@ -110,6 +113,7 @@ type chaos struct {
 	*testing.T
 	events  int
 	store   replay.Store
+	server  *server // that of the store
 	aws     *localaws.Server
 	bus     *awseventbridge.Client
 	queue   *awssqs.Client
@@ -124,6 +128,7 @@ type chaos struct {
 	forged  sync.Map // ID -> Reason that it deserves
 	forgers atomic.Int64
 	trouble sync.WaitGroup // those who make some
+	asked   time.Time      // the store, by await
 	kills   atomic.Int64
 	freezes atomic.Int64
 
@@ -292,12 +297,46 @@ func (c *chaos) await(what string, so func() bool) {
 		c.mu.Lock()
 		idle := time.Since(c.progress)
 		c.mu.Unlock()
+		if err := c.askStore(idle); err != nil { // an emulator that hangs: an operator would do the same
+			c.Logf("no progress for %v, and the store says %v: its server starts again. It said:\n%s", idle, err,
+				c.server.output)
+			c.server.kill()
+			c.server.restart()
+		}
 		if idle > chaosPatience {
-			c.Fatalf("no progress for %v before %s; %d are left, the queue holds %d, the dead-letter queue %d",
-				idle, what, c.left(), c.depth(c.config.Queue), c.depth(c.deadURL))
+			c.Fatalf("no progress for %v before %s; %d are left, the queue holds %d, the dead-letter queue %d; "+
+				"%d workers, %d kills, %d freezes; the store says: %v", idle, what, c.left(),
+				c.depth(c.config.Queue), c.depth(c.deadURL), c.running(), c.kills.Load(), c.freezes.Load(),
+				c.claim())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// askStore asks the store once in a while, when there is no progress. An error says that the store is at
+// fault.
+func (c *chaos) askStore(idle time.Duration) error {
+	if idle < chaosRestart || time.Since(c.asked) < chaosRestart {
+		return nil
+	}
+	c.asked = time.Now()
+	return c.claim()
+}
+
+// claim is what the store says to a claim of the test itself.
+func (c *chaos) claim() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 10*time.Second)
+	defer cancel()
+	var key [32]byte
+	rand.Read(key[:])
+	_, _, err := c.store.Claim(ctx, key, key, time.Now().Add(time.Hour), time.Second)
+	return err
+}
+
+func (c *chaos) running() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.workers)
 }
 
 func (c *chaos) left() int {

@@ -114,6 +114,15 @@ func (s *server) kill() {
 	if s.cmd == nil {
 		return
 	}
+	if s.tb.Failed() {
+		select {
+		case <-s.ended:
+			s.tb.Logf("the server had ended: %v", s.cmd.ProcessState)
+		default:
+		}
+		text := s.output.String()
+		s.tb.Logf("the server said:\n%s", text[max(0, len(text)-4000):])
+	}
 	s.cmd.Process.Kill()
 	<-s.ended
 	s.cmd = nil

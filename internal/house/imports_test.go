@@ -47,6 +47,7 @@ var table = map[string][]string{
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
 	"internal/awsname":               {},
+	"internal/edtable":               {},
 	"internal/jsontext":              {},
 	"internal/howlong":               {},
 	"internal/lossy":                 {"internal/testbed/cases"},
