@@ -1,5 +1,5 @@
 # The habitual targets. .ci/run is the whole of what must pass.
-.PHONY: build test test-all demo vet lint golangci race fuzz bench count vectors interop ci
+.PHONY: build test test-all demo vet lint golangci race fuzz bench bench-results bench-compare count vectors interop ci
 
 build:
 	go build -o sealbus ./cmd/sealbus
@@ -38,6 +38,16 @@ fuzz:
 
 bench:
 	cd bench && go run .
+
+# Writes the measured part of bench/RESULTS.md, and its charts: on a machine that does nothing else.
+bench-results:
+	cd bench && go run . -write
+
+# Measures this checkout and an older commit in turns: make bench-compare OLD=HEAD~10 ONLY='^Open'
+OLD ?= HEAD
+ONLY ?=
+bench-compare:
+	cd bench && go run . -compare '$(OLD)' -only '$(ONLY)'
 
 # How much a reader of the code follows. With limits it fails if a figure is over one:
 # make count MAX=open=150,options=14

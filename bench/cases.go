@@ -1,256 +1,102 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"math/big"
-	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/go-jose/go-jose/v4"
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-
-	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// bench is one measured operation beside the primitive that it cannot do without.
-type bench struct {
-	name   string
-	target float64 // the limit of the ratio, 0 = a peer, for comparison, below 0 = none
-	run    func()
-	raw    func()
+// sizes are those of the data of an event, in bytes.
+var sizes = []int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, largest}
+
+// batchSizes are how many messages one invocation of a Lambda function has.
+var batchSizes = []int{1, 2, 5, 10, 20, 50, 100}
+
+// plan is all that is measured.
+type plan struct {
+	whole     map[keys.Algorithm]map[int]group // whole events, by the size of the data
+	parts     map[int]parts                    // of Ed25519, by the size of the data
+	batches   map[int]group                    // by the size of the data
+	programs  group                            // Handle and Publish
+	encrypted group
+	keys      group // the last one: its many keys take the tables of the others
 }
 
-// fixture is one event, key and all that the operations need.
-type fixture struct {
-	alg     keys.Algorithm
-	size    int
-	data    []byte
-	ev      event.Event
-	signer  keys.Signer
-	private crypto.Signer
-	trust   trust.Source
-	sealed  []byte
-	pae     []byte
-	sig     []byte
-	now     time.Time
-}
-
-func newFixture(alg keys.Algorithm, size int) (*fixture, error) {
-	f := &fixture{alg: alg, size: size, now: time.Now(), data: document(size)}
-	var err error
-	switch alg {
-	case keys.Ed25519:
-		_, f.private, err = ed25519.GenerateKey(rand.Reader)
-	default:
-		f.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	}
-	if err != nil {
-		return nil, err
-	}
-	signer, err := keys.NewLocalSigner(f.private, "orders")
-	if err != nil {
-		return nil, err
-	}
-	f.signer = signer
-	f.trust, err = trust.NewBundle(trust.BundleOptions{Version: 1, Issued: f.now}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
-		Types: []string{"com.example.*"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	f.ev = event.New()
-	f.ev.SetID("0b2f6c1e-8d6a-4a53-9c07-0c9d9f0a2d11")
-	f.ev.SetSource("https://orders.example/eu")
-	f.ev.SetType("com.example.order.placed")
-	f.ev.SetTime(f.now)
-	if err := f.ev.SetData("application/json", f.data); err != nil {
-		return nil, err
-	}
-	return f, f.seal()
-}
-
-// seal makes the message that opening is measured on, and finds the bytes that its signature is over.
-func (f *fixture) seal() error {
-	sealed, err := envelope.Seal(context.Background(), f.ev, f.signer, nil)
-	if err != nil {
-		return err
-	}
-	f.sealed = sealed.JSON()
-	var wire struct{ Dssematerial []byte }
-	var env struct{ Payload []byte }
-	if err := json.Unmarshal(f.sealed, &wire); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(wire.Dssematerial, &env); err != nil {
-		return err
-	}
-	f.pae = dsse.PAE("https://cloudevents.io/verifiability/dsse/v0.1", env.Payload)
-	f.sig, err = f.signer.Sign(context.Background(), f.pae)
-	return err
-}
-
-// document is canonical JSON of about size bytes: an order with many lines.
-func document(size int) []byte {
-	b := []byte(`{"currency":"EUR","lines":[`)
-	for i := 0; len(b) < size-120; i++ {
-		if i > 0 {
-			b = append(b, ',')
+func newPlan() (*plan, error) {
+	p := &plan{whole: map[keys.Algorithm]map[int]group{}, parts: map[int]parts{}, batches: map[int]group{}}
+	for alg, sizes := range map[keys.Algorithm][]int{keys.Ed25519: sizes, keys.ES256: {1 << 10, 16 << 10}} {
+		p.whole[alg] = map[int]group{}
+		for _, size := range sizes {
+			f, err := newFixture(alg, size)
+			if err != nil {
+				return nil, err
+			}
+			p.whole[alg][size] = f.whole()
+			if alg == keys.Ed25519 {
+				p.parts[size] = f.parts
+			}
 		}
-		b = fmt.Appendf(b,
-			`{"amount":%d.25,"article":"A-%05d","description":"Schraube, verzinkt, M%d","gift":false}`, 10+
-				i, i, i%20)
 	}
-	return append(b, `],"order":"o-1"}`...)
-}
-
-func must(ok bool) {
-	if !ok {
-		panic("a measured operation failed")
+	for _, size := range []int{1 << 10, 16 << 10} {
+		f, err := newFixture(keys.Ed25519, size)
+		if err != nil {
+			return nil, err
+		}
+		p.batches[size] = f.batches()
+		s, err := newSecrets(size)
+		if err != nil {
+			return nil, err
+		}
+		p.encrypted.title = "encryption"
+		p.encrypted.rows = append(p.encrypted.rows, s.rows()...)
 	}
-}
-
-func (f *fixture) rawSign() {
-	sum := sha256.Sum256(f.data)
-	must(sum[0] != 1 || sum[1] != 2 || sum[2] != 3)
-	switch private := f.private.(type) {
-	case ed25519.PrivateKey:
-		must(len(ed25519.Sign(private, f.pae)) == 64)
-	case *ecdsa.PrivateKey:
-		digest := sha256.Sum256(f.pae)
-		_, _, err := ecdsa.Sign(rand.Reader, private, digest[:])
-		must(err == nil)
+	f, err := newFixture(keys.Ed25519, 1<<10)
+	if err != nil {
+		return nil, err
 	}
-}
-
-func (f *fixture) rawVerify() {
-	sum := sha256.Sum256(f.data)
-	must(sum[0] != 1 || sum[1] != 2 || sum[2] != 3)
-	switch public := f.private.Public().(type) {
-	case ed25519.PublicKey:
-		must(ed25519.Verify(public, f.pae, f.sig))
-	case *ecdsa.PublicKey:
-		digest := sha256.Sum256(f.pae)
-		must(ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(f.sig[:32]),
-			new(big.Int).SetBytes(f.sig[32:])))
+	if p.programs, err = f.programs(); err != nil {
+		return nil, err
 	}
+	p.keys, err = manyKeys()
+	return p, err
 }
 
-func (f *fixture) sealEvent() {
-	_, err := envelope.Seal(context.Background(), f.ev, f.signer, nil)
-	must(err == nil)
-}
-
-func (f *fixture) openEvent() {
-	_, err := envelope.Open(context.Background(), f.sealed, f.trust,
-		&envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
-	must(err == nil)
-}
-
-// limit is the target for opening: how often it may take the time of the raw verification and one SHA-256 of
-// the data.
-func (f *fixture) limit() float64 {
-	if f.size > 1<<10 {
-		return 1.5
+// groups are in the order in which they are measured.
+func (p *plan) groups() []group {
+	var list []group
+	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
+		for _, size := range sizes {
+			if g, ok := p.whole[alg][size]; ok {
+				list = append(list, g)
+			}
+		}
 	}
-	return 1.15
+	return append(list, p.batches[1<<10], p.batches[16<<10], p.programs, p.encrypted, p.keys)
 }
 
-func (f *fixture) benches() []bench {
-	label := func(op string) string { return fmt.Sprintf("%s, %s, %d KiB", op, f.alg, f.size>>10) }
-	list := []bench{
-		{label("Seal"), 1.15, f.sealEvent, f.rawSign},
-		{label("Open"), f.limit(), f.openEvent, f.rawVerify},
-	}
+// whole is sealing and opening of whole events, by sealbus and by hand.
+func (f *fixture) whole() group {
+	g := group{title: f.label("whole events")}
+	wanted := map[string]float64{}
 	if f.alg == keys.Ed25519 {
-		list = append(list, f.batches(label)...)
+		wanted = map[string]float64{"Seal 1 KiB": 1.30, "Seal 16 KiB": 1.65, "Open 1 KiB": 0.65,
+			"Open 16 KiB": 1.0}
 	}
-	return append(list, f.peers(label)...)
-}
-
-// peers sign and verify the data alone: they encode no event, bind no source, and check no time.
-func (f *fixture) peers(label func(string) string) []bench {
-	var list []bench
-	alg := jose.EdDSA
-	if f.alg == keys.ES256 {
-		alg = jose.ES256
+	add := func(verb string, run func(), beside *operation) {
+		r := row{operation: &operation{name: f.label(verb), run: run}, beside: beside,
+			target: wanted[verb+" "+sizeName(f.size)]}
+		if r.target > 0 {
+			r.wanted = fmt.Sprintf("%s, x raw", f.label(verb))
+		}
+		g.rows = append(g.rows, r)
 	}
-	if signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: f.private}, nil); err == nil {
-		jws, err := signer.Sign(f.data)
-		must(err == nil)
-		text, err := jws.CompactSerialize()
-		must(err == nil)
-		list = append(list,
-			bench{label("go-jose sign, no event"), 0, func() {
-				jws, err := signer.Sign(f.data)
-				must(err == nil)
-				_, err = jws.CompactSerialize()
-				must(err == nil)
-			}, f.rawSign},
-			bench{label("go-jose verify, no event"), 0, func() {
-				jws, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{alg})
-				must(err == nil)
-				got, err := jws.Verify(f.private.Public())
-				must(err == nil && bytes.Equal(got, f.data))
-			}, f.rawVerify})
+	add("Seal", f.sealEvent, f.sign)
+	add("Open", f.openEvent, f.verify)
+	g.rows = append(g.rows, row{operation: f.parts.sign, beside: f.sign},
+		row{operation: f.parts.verify, beside: f.verify},
+		row{operation: f.parts.hash, beside: f.verify, peer: true})
+	for _, w := range f.ways() {
+		g.rows = append(g.rows, w.rows(f)...)
 	}
-	if f.alg == keys.Ed25519 {
-		list = append(list, f.dssePeer(label)...)
-	}
-	return list
-}
-
-// dsseKey is the DSSE library's view of an Ed25519 key.
-type dsseKey struct{ private ed25519.PrivateKey }
-
-func (k dsseKey) Sign(_ context.Context, data []byte) ([]byte, error) {
-	return ed25519.Sign(k.private, data), nil
-}
-
-func (k dsseKey) Verify(_ context.Context, data, sig []byte) error {
-	if !ed25519.Verify(k.private.Public().(ed25519.PublicKey), data, sig) {
-		return fmt.Errorf("bad signature")
-	}
-	return nil
-}
-
-func (k dsseKey) KeyID() (string, error)   { return "k", nil }
-func (k dsseKey) Public() crypto.PublicKey { return k.private.Public() }
-
-func (f *fixture) dssePeer(label func(string) string) []bench {
-	key := dsseKey{f.private.(ed25519.PrivateKey)}
-	signer, err := dsse.NewEnvelopeSigner(key)
-	must(err == nil)
-	verifier, err := dsse.NewEnvelopeVerifier(key)
-	must(err == nil)
-	env, err := signer.SignPayload(context.Background(), "application/json", f.data)
-	must(err == nil)
-	doc, err := json.Marshal(env)
-	must(err == nil && len(base64.StdEncoding.EncodeToString(f.data)) > 0)
-	return []bench{
-		{label("DSSE library sign, no event"), 0, func() {
-			env, err := signer.SignPayload(context.Background(), "application/json", f.data)
-			must(err == nil)
-			_, err = json.Marshal(env)
-			must(err == nil)
-		}, f.rawSign},
-		{label("DSSE library verify, no event"), 0, func() {
-			var env dsse.Envelope
-			must(json.Unmarshal(doc, &env) == nil)
-			_, err := verifier.Verify(context.Background(), &env)
-			must(err == nil)
-		}, f.rawVerify},
-	}
+	return g
 }

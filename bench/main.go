@@ -1,122 +1,76 @@
-// Command bench prints the table of RESULTS.md: each operation beside the primitive that it cannot do
-// without, in one run, as a ratio.
+// Command bench measures what sealbus costs, beside the primitives that it cannot go without and beside what
+// a program would do without it. It prints the measured part of RESULTS.md.
+//
+//	go run .                       # in this folder: print the tables, in processor time
+//	go run . -write                # ... and write them, and the charts, into RESULTS.md
+//	go run . -compare HEAD~20      # what became slower, or faster, since that commit
+//	go run -C bench . -compare v1  # the same from the root of the repository
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
-	"slices"
+	"os/signal"
+	"regexp"
 	"syscall"
-	"testing"
-	"time"
-
-	"github.com/sealbus/sealbus/keys"
 )
-
-const (
-	rounds  = 41
-	perTurn = 8 * time.Millisecond
-)
-
-// clock is what is measured, in microseconds: the time on the wall, or that of the processors.
-var clock = func() float64 { return float64(time.Since(began).Nanoseconds()) / 1e3 }
-
-var began = time.Now()
-
-// processorTime is what the process used up, in all its threads: for a machine that is busy.
-func processorTime() float64 {
-	var used syscall.Rusage
-	must(syscall.Getrusage(syscall.RUSAGE_SELF, &used) == nil)
-	return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e3
-}
 
 func main() {
-	what := "wall time"
-	cpu := flag.Bool("cpu", false,
-		"measure the processors' time, with the garbage collector's, not that on the wall")
-	if flag.Parse(); *cpu {
-		clock, what = processorTime, "processor time"
-	}
-	fmt.Printf("%s, %s/%s, GOMAXPROCS %d; %s, medians of %d rounds, operation and primitive in turn\n\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), what, rounds)
-	fmt.Println("| operation | us | primitive us | ratio | target | allocations |")
-	fmt.Println("|---|---:|---:|---:|---:|---:|")
-	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
-		for _, size := range []int{1 << 10, 16 << 10} {
-			f, err := newFixture(alg, size)
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "bench:", err)
-				os.Exit(1)
-			}
-			for _, b := range f.benches() {
-				row(b)
-			}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx); err != nil {
+		if ctx.Err() != nil { // the error is of whatever the signal ended
+			err = errors.New("interrupted")
 		}
-	}
-	fmt.Printf("\n| operation, Ed25519 | us | without us | adds us | target us | allocations |\n|---|---:|---:|---:|---:|---:|\n")
-	for _, size := range []int{1 << 10, 16 << 10} {
-		s, err := newSecrets(size)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		for _, a := range s.additions() {
-			additionRow(a)
-		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
 	}
 }
 
-func additionRow(a addition) {
-	var withs, withouts, adds []float64
-	for range rounds {
-		with, without := perOp(a.run), 0.0
-		if a.plain != nil {
-			without = perOp(a.plain)
-		}
-		withs, withouts, adds = append(withs, with), append(withouts, without), append(adds, with-without)
+func run(ctx context.Context) error {
+	wall := flag.Bool("wall", false,
+		"measure the time on the wall, not that of the processors with the garbage collector's")
+	rounds := flag.Int("rounds", defaultRounds, "how many turns each operation has")
+	write := flag.Bool("write", false, "write the tables into RESULTS.md, and the charts beside it")
+	old := flag.String("compare", "",
+		"measure this checkout and an older `commit` in turns, and print what became slower or faster")
+	only := flag.String("only", "", "with -compare: only the operations whose name this `pattern` matches")
+	turns := flag.Bool("turns", false, "measure what standard input names: -compare runs the program so")
+	flag.Parse()
+	if *wall {
+		clock = wallTime
 	}
-	target := "peer"
-	if a.target > 0 {
-		target = fmt.Sprintf("%.0f", a.target)
-	}
-	fmt.Printf("| %s | %.1f | %.1f | %.1f | %s | %.0f |\n", a.name, median(withs), median(withouts),
-		median(adds), target, testing.AllocsPerRun(50, a.run))
-}
-
-func row(b bench) {
-	var ops, raws, ratios []float64
-	for range rounds {
-		op, raw := perOp(b.run), perOp(b.raw)
-		ops, raws, ratios = append(ops, op), append(raws, raw), append(ratios, op/raw)
-	}
-	target := "peer"
+	pattern, err := regexp.Compile(*only)
 	switch {
-	case b.target > 0:
-		target = fmt.Sprintf("%.2f", b.target)
-	case b.target < 0:
-		target = "-"
+	case err != nil:
+		return err
+	case flag.NArg() > 0:
+		return fmt.Errorf("%q is no flag: see -help", flag.Arg(0))
+	case *rounds < 1:
+		return errors.New("-rounds is at least 1")
+	case *old != "":
+		return compare(ctx, *old, &duel{only: pattern, rounds: *rounds, wall: *wall})
 	}
-	fmt.Printf("| %s | %.1f | %.1f | %.2f | %s | %.0f |\n", b.name, median(ops), median(raws), median(ratios),
-		target, testing.AllocsPerRun(50, b.run))
-}
-
-// perOp runs f for about perTurn and returns microseconds per call.
-func perOp(f func()) float64 {
-	start := time.Now()
-	from := clock()
-	n := 0
-	for time.Since(start) < perTurn {
-		for range 8 {
-			f()
+	p, err := newPlan()
+	if err != nil {
+		return err
+	}
+	if *turns {
+		return serve(p, os.Stdin, os.Stdout)
+	}
+	for _, g := range p.groups() {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		n += 8
+		g.measure(*rounds)
 	}
-	return (clock() - from) / float64(n)
-}
-
-func median(list []float64) float64 {
-	slices.Sort(list)
-	return list[len(list)/2]
+	text := p.results(*rounds, *wall)
+	if *write {
+		return writeResults(p, text)
+	}
+	_, err = fmt.Print(text)
+	return err
 }

@@ -7,8 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"fmt"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/lestrrat-go/jwx/v3/jwa"
@@ -18,20 +16,14 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// addition is one operation beside the same without encryption, in turn.
-type addition struct {
-	name   string
-	target float64 // the limit of what it adds, in microseconds; 0 = a peer, for comparison
-	run    func()
-	plain  func() // nil = nothing
-}
-
 // secrets is what encrypting, and delegating, is measured with.
 type secrets struct {
 	*fixture
 	identity *keys.LocalIdentity
 	shared   *envelope.Encrypter
-	opts     *envelope.Policy
+	opener   *envelope.Opener
+	seal     *operation // without encryption
+	open     *operation
 }
 
 func newSecrets(size int) (*secrets, error) {
@@ -48,9 +40,19 @@ func newSecrets(size int) (*secrets, error) {
 		return nil, err
 	}
 	decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identity)})
-	s.opts = &envelope.Policy{MaxAge: time.Hour, Decrypter: decrypter,
-		Unsafe: envelope.Unsafe{AnySource: true}}
+	if err != nil {
+		return nil, err
+	}
+	s.seal = &operation{name: s.label("Seal, beside encryption"), run: s.sealEvent}
+	s.open = &operation{name: s.label("Open, beside encryption"), run: s.openEvent}
+	s.opener, err = s.openerWith(decrypter)
 	return s, err
+}
+
+func (s *secrets) openerWith(d *envelope.Decrypter) (*envelope.Opener, error) {
+	p := policy()
+	p.Decrypter = d
+	return envelope.NewOpener(s.trust, p)
 }
 
 func (s *secrets) encrypter() (*envelope.Encrypter, error) {
@@ -63,26 +65,31 @@ func (s *secrets) sealWith(opts *envelope.SealOptions) *envelope.Sealed {
 	return sealed
 }
 
-func (s *secrets) openSealed(sealed *envelope.Sealed) func() {
-	return func() {
-		_, err := envelope.Open(context.Background(), sealed.JSON(), s.trust, s.opts)
-		must(err == nil)
-	}
+func (s *secrets) openSealed(opts *envelope.SealOptions) func() {
+	sealed := s.sealWith(opts).JSON()
+	return func() { open(s.opener, sealed) }
 }
 
-func (s *secrets) additions() []addition {
+func (s *secrets) rows() []row {
 	data := &envelope.SealOptions{Encrypt: s.shared}
 	field := &envelope.SealOptions{Encrypt: s.shared, EncryptFields: []string{"/order"}}
-	label := func(op string) string { return fmt.Sprintf("%s, %d KiB", op, s.size>>10) }
-	list := []addition{
-		{label("Seal, encrypted"), 5, func() { s.sealWith(data) }, s.sealEvent},
-		{label("Open, encrypted"), 5, s.openSealed(s.sealWith(data)), s.openEvent},
-		{label("Seal, one field encrypted"), 5, func() { s.sealWith(field) }, s.sealEvent},
-		{label("Open, one field encrypted"), 5, s.openSealed(s.sealWith(field)), s.openEvent},
-		{label("Seal, a data key for each event"), 0, s.sealWithNewKey, s.sealEvent},
-		{label("Open, a data key for each event"), 0, s.openWithNewKey(), s.openEvent},
+	var list []row
+	add := func(name string, target float64, run func(), beside *operation) {
+		r := row{operation: &operation{name: s.label(name), run: run}, beside: beside, kind: adds,
+			peer: beside == nil}
+		if s.size == 1<<10 && target > 0 {
+			r.target, r.wanted = target, name+", 1 KiB, adds"
+		}
+		list = append(list, r)
 	}
-	return append(list, s.encryptionPeers(label)...)
+	add("Seal, encrypted", 5, func() { s.sealWith(data) }, s.seal)
+	add("Open, encrypted", 5, s.openSealed(data), s.open)
+	add("Seal, one field encrypted", 5, func() { s.sealWith(field) }, s.seal)
+	add("Open, one field encrypted", 6, s.openSealed(field), s.open)
+	add("Seal, a data key for each event", 0, s.sealWithNewKey, s.seal)
+	add("Open, a data key for each event", 0, s.openWithNewKey(), s.open)
+	s.encryptionPeers(func(name string, run func()) { add(name, 0, run, nil) })
+	return list
 }
 
 func (s *secrets) sealWithNewKey() {
@@ -92,19 +99,19 @@ func (s *secrets) sealWithNewKey() {
 }
 
 func (s *secrets) openWithNewKey() func() {
-	sealed := s.sealWith(&envelope.SealOptions{Encrypt: s.shared})
+	sealed := s.sealWith(&envelope.SealOptions{Encrypt: s.shared}).JSON()
 	return func() {
 		d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(s.identity)})
 		must(err == nil)
-		_, err = envelope.Open(context.Background(), sealed.JSON(), s.trust,
-			&envelope.Policy{MaxAge: time.Hour, Decrypter: d, Unsafe: envelope.Unsafe{AnySource: true}})
+		opener, err := s.openerWith(d)
 		must(err == nil)
+		open(opener, sealed)
 	}
 }
 
 // encryptionPeers encrypt the data alone to one recipient: no event, no signature; each message has a key of
 // its own.
-func (s *secrets) encryptionPeers(label func(string) string) []addition {
+func (s *secrets) encryptionPeers(add func(name string, run func())) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err == nil)
 	encrypter, err := jose.NewEncrypter(jose.A256GCM,
@@ -123,18 +130,16 @@ func (s *secrets) encryptionPeers(label func(string) string) []addition {
 		must(err == nil)
 		return message
 	}
-	return append([]addition{
-		{label("go-jose encrypt, no event, a key for each message"), 0, func() { goJose() }, nil},
-		{label("go-jose decrypt, no event, a key for each message"), 0, s.goJoseDecrypt(goJose(), private),
-			nil},
-		{label("jwx encrypt, no event, a key for each message"), 0, func() { jwx() }, nil},
-		{label("jwx decrypt, no event, a key for each message"), 0, s.jwxDecrypt(jwx(), key), nil},
-	}, s.sharedKeyPeers(label)...)
+	add("go-jose encrypt, no event, a key for each message", func() { goJose() })
+	add("go-jose decrypt, no event, a key for each message", s.goJoseDecrypt(goJose(), private))
+	add("jwx encrypt, no event, a key for each message", func() { jwx() })
+	add("jwx decrypt, no event, a key for each message", s.jwxDecrypt(jwx(), key))
+	s.sharedKeyPeers(add)
 }
 
 // sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): no recipient
 // is named, and no key unwrapped.
-func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
+func (s *secrets) sharedKeyPeers(add func(name string, run func())) {
 	key := make([]byte, 32)
 	_, err := rand.Read(key)
 	must(err == nil)
@@ -152,21 +157,19 @@ func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 		return message
 	}
 	text, compact := goJose(), jwx()
-	return []addition{
-		{label("go-jose encrypt, no event, a shared key"), 0, func() { goJose() }, nil},
-		{label("go-jose decrypt, no event, a shared key"), 0, func() {
-			message, err := jose.ParseEncryptedJSON(text, []jose.KeyAlgorithm{jose.DIRECT},
-				[]jose.ContentEncryption{jose.A256GCM})
-			must(err == nil)
-			got, err := message.Decrypt(key)
-			must(err == nil && bytes.Equal(got, s.data))
-		}, nil},
-		{label("jwx encrypt, no event, a shared key"), 0, func() { jwx() }, nil},
-		{label("jwx decrypt, no event, a shared key"), 0, func() {
-			got, err := jwe.Decrypt(compact, jwe.WithKey(jwa.DIRECT(), key))
-			must(err == nil && bytes.Equal(got, s.data))
-		}, nil},
-	}
+	add("go-jose encrypt, no event, a shared key", func() { goJose() })
+	add("go-jose decrypt, no event, a shared key", func() {
+		message, err := jose.ParseEncryptedJSON(text, []jose.KeyAlgorithm{jose.DIRECT},
+			[]jose.ContentEncryption{jose.A256GCM})
+		must(err == nil)
+		got, err := message.Decrypt(key)
+		must(err == nil && bytes.Equal(got, s.data))
+	})
+	add("jwx encrypt, no event, a shared key", func() { jwx() })
+	add("jwx decrypt, no event, a shared key", func() {
+		got, err := jwe.Decrypt(compact, jwe.WithKey(jwa.DIRECT(), key))
+		must(err == nil && bytes.Equal(got, s.data))
+	})
 }
 
 func (s *secrets) goJoseDecrypt(text string, private *ecdsa.PrivateKey) func() {

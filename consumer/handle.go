@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer/replay"
@@ -64,11 +65,13 @@ type delivery struct {
 	opened     *envelope.Opened
 	encrypted  bool        // the data was encrypted; kept here, because a handler may change opened
 	permission *Permission // the one that admitted opened; nil = none
+	covers     *Permission // the one that covers the event which is being opened; nil = none
 	judged     time.Time   // when the verdict on opened began; the lease was renewed after it
 	sealed     time.Time   // the time by which freshness is judged: judged, if the event signs no time
 	until      time.Time   // how long the claim is remembered
 	claim      replay.Claim
-	held       bool // the claim is ours to complete or release
+	held       bool                    // the claim is ours to complete or release
+	renewing   atomic.Pointer[renewal] // of the lease, while the handler runs; nil = it has not begun
 	// parked: another message of the same batch has the event in hand, so the adapter calls Handle again
 	// later.
 	parked bool
@@ -141,17 +144,20 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	if d.subject.Format == EventBridge {
 		received.EventBridge = true
 	}
-	var p *Permission
-	opened, err := d.opener.Open(ctx, received, envelope.Step{
+	step := envelope.Step{
 		Now:           d.now,
 		KeepEncrypted: d.policy.Decrypter != nil, // the event is claimed before it is decrypted
-		Admit: func(signedAt time.Time) (maxAge time.Duration, why string) {
-			if p, why = d.permits(signedAt); p != nil {
+	}
+	if d.covers = nil; d.subject.ReplayName != "" || d.reopened != "" { // nothing else is under a permission
+		step.Admit = func(signedAt time.Time) (maxAge time.Duration, why string) {
+			if d.covers, why = d.permits(signedAt); d.covers != nil {
 				return noAgeLimit, ""
 			}
 			return 0, why
-		},
-	})
+		}
+	}
+	opened, err := d.opener.Open(ctx, received, step)
+	p := d.covers
 	if err != nil {
 		verdict := asVerdict(err)
 		if !verdict.BundleExpires.IsZero() {
@@ -182,10 +188,11 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 
 // claimEvent claims the event in the replay store.
 func (d *delivery) claimEvent(ctx context.Context) *envelope.Error {
-	key := eventKey(d.name, "", d.opened)
-	d.result.IdempotencyKey = hex.EncodeToString(key[:])
+	key := d.eventKey("")
+	var text [2 * sha256.Size]byte
+	d.result.IdempotencyKey = string(hex.AppendEncode(text[:0], key[:]))
 	if p := d.permission; p != nil && p.ReplayName != "" { // an archive replay is handled once more
-		key = eventKey(d.name, p.ID, d.opened)
+		key = d.eventKey(p.ID)
 	}
 	if d.until.IsZero() {
 		d.until = d.claimUntil()
@@ -214,21 +221,21 @@ func (d *delivery) claimEvent(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, fmt.Sprintf("the store answered %v", status), nil)
 }
 
-// eventKey is what makes an event one event for a consumer: who sealed it, source and ID; and the slot, which
-// is the permission under which it is handled once more, or "".
+// eventKey is what makes the event one event for a consumer: who sealed it, source and ID; and the slot,
+// which is the permission under which it is handled once more, or "".
 //
 // A foreign payload names no producer. If several producers signed it, an attacker who removes signatures
 // decides which one seems to have sealed it. So the producer is left out, or each of them would have a claim
 // of its own. That alone would let a second producer use up the IDs of the first: the content is part of the
 // key.
-func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
-	parts := []string{consumer, slot, o.Producer, o.Event.Source(), o.Event.ID()}
-	if o.Foreign {
-		content := o.ContentDigest()
-		parts = []string{consumer, slot, "foreign", o.Event.Source(), o.Event.ID(),
-			hex.EncodeToString(content[:])}
+func (d *delivery) eventKey(slot string) [32]byte {
+	r := &d.result
+	parts := []string{d.name, slot, r.Producer, r.Source, r.ID}
+	if d.opened.Foreign {
+		content := d.opened.ContentDigest()
+		parts = []string{d.name, slot, "foreign", r.Source, r.ID, hex.EncodeToString(content[:])}
 	}
-	var b []byte
+	b := make([]byte, 0, 512) // that of most events fits
 	for _, p := range parts { // each behind its length, so that no two lists of parts give the same bytes
 		b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
 	}
@@ -291,16 +298,14 @@ func (d *delivery) handle(ctx context.Context) *envelope.Error {
 // after that. A cancelled context does not end the renewing: the handler may still finish what it began, and
 // meanwhile no other worker may begin the same.
 func (d *delivery) callHandler(ctx context.Context) error {
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		d.keep(running, cancel)
-	}()
+	first := time.AfterFunc(d.opts.Lease/3, func() { d.keep(ctx, cancel) })
 	defer func() {
-		stop()
-		<-kept
+		first.Stop()
+		if begun := d.renewing.Swap(handlerReturned); begun != nil {
+			begun.stop()
+			<-begun.ended
+		}
 		cancel(nil)
 	}()
 	// settle has just read the clock. Reading it here would let a freeze come between its verdict and the
@@ -315,24 +320,40 @@ func (d *delivery) callHandler(ctx context.Context) error {
 	})
 }
 
+// renewal is the renewing of one lease, once it has begun.
+type renewal struct {
+	stop  context.CancelFunc
+	ended chan struct{} // closed when the claim is no longer used
+}
+
+// handlerReturned takes the place of a renewal: none may begin any more.
+var handlerReturned = &renewal{}
+
 // keep renews the lease for as long as the handler runs. A lease only makes others wait: the token decides
-// who completes. It renews every third of a lease, since settle may leave only half of one.
-func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
+// who completes. It renews every third of a lease, since settle may leave only half of one. Most handlers
+// return before the first third has passed. So a timer calls keep then, and until then there is no goroutine.
+func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	each := d.opts.Lease / 3
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	this := &renewal{stop: stop, ended: make(chan struct{})}
+	defer close(this.ended)
+	if !d.renewing.CompareAndSwap(nil, this) {
+		return // the handler returned in the same moment
+	}
 	tick := time.NewTicker(each)
 	defer tick.Stop()
-	for {
-		select {
-		case <-running.Done():
-			return
-		case <-tick.C:
-		}
+	for running.Err() == nil {
 		ctx, done := context.WithTimeout(running, each)
 		err := d.store.Renew(ctx, d.claim, d.opts.Lease)
 		done()
 		if errors.Is(err, replay.ErrClaimLost) {
 			cancel(err)
 			return
+		}
+		select {
+		case <-running.Done():
+		case <-tick.C:
 		}
 	}
 }

@@ -97,9 +97,6 @@ const noAgeLimit time.Duration = math.MaxInt64
 // reopened event that came from an archive replay with a permission is under that one, as when it was
 // delivered first: so it has one claim.
 func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
-	if d.subject.ReplayName == "" && d.reopened == "" {
-		return nil, ""
-	}
 	d.now()
 	for _, of := range [...]struct{ replay, quarantine, what string }{
 		{d.subject.ReplayName, "", fmt.Sprintf("the archive replay %.100q", d.subject.ReplayName)},

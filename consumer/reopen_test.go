@@ -31,7 +31,7 @@ func quarantineKeys(t testing.TB, name string, key []byte, older ...[]byte) cons
 }
 
 // marshal writes a record as the quarantine that it names, or as "bin".
-func marshal(t *testing.T, r consumer.Record, key []byte) []byte {
+func marshal(t testing.TB, r consumer.Record, key []byte) []byte {
 	t.Helper()
 	doc, err := quarantineKeys(t, cmp.Or(r.Quarantine, "bin"), key).Marshal(r)
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *world) late() *consumer.Permission {
 // reopen delivers the last record in the quarantine.
 func (w *world) reopen(outcome consumer.Outcome, reason envelope.Reason) consumer.Result {
 	w.Helper()
-	return w.wantMessage(reopening(marshal(w.T, w.bin.records[len(w.bin.records)-1], macKey)), outcome,
+	return w.wantMessage(reopening(marshal(w, w.bin.records[len(w.bin.records)-1], macKey)), outcome,
 		reason)
 }
 

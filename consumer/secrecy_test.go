@@ -64,7 +64,7 @@ func (e *exits) collect(r consumer.Result, err error) string {
 			rec.Message.Body = nil // it takes long to print, and is as it was delivered
 		}
 		printed = append(printed, rec.Cause, rec)
-		e.text.Write(marshal(e.T, rec, macKey))
+		e.text.Write(marshal(e, rec, macKey))
 	}
 	for _, report := range e.reports {
 		printed = append(printed, report)

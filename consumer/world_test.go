@@ -34,7 +34,7 @@ const (
 
 // world is a consumer with everything around it, in a time of its own.
 type world struct {
-	*testing.T
+	testing.TB
 	clock   *replaytest.Clock
 	signers map[string]*keys.LocalSigner // by producer
 	keys    []*trust.Key
@@ -138,9 +138,9 @@ func (s *faultyStore) Release(ctx context.Context, claim replay.Claim) error {
 }
 
 // newWorld has the producer "orders", that may say everything under https://orders.example/, and "billing".
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{T: t, clock: replaytest.NewClock(start), signers: map[string]*keys.LocalSigner{}, bin: &bin{}}
+	w := &world{TB: t, clock: replaytest.NewClock(start), signers: map[string]*keys.LocalSigner{}, bin: &bin{}}
 	w.enrol("orders", "https://orders.example/*")
 	w.enrol("billing", "https://billing.example/*")
 	w.publish(trust.BundleOptions{})

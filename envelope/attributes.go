@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -15,14 +14,6 @@ func changedByHops(name string) bool {
 
 var errURI = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
 
-// verifiedValue is the value that comes out of what was hashed: text again, base64 for Binary.
-func verifiedValue(t wire.Type, hashed []byte) string {
-	if t == wire.Binary {
-		return base64.StdEncoding.EncodeToString(hashed)
-	}
-	return string(hashed)
-}
-
 // asDocumented gives an attribute that an application set the type that its name has, in canonical text.
 func asDocumented(a wire.Attribute) (wire.Attribute, error) {
 	if t, ok := wire.DocumentedType(a.Name); ok {
@@ -31,11 +22,14 @@ func asDocumented(a wire.Attribute) (wire.Attribute, error) {
 		}
 		a.Type = t
 	}
-	hashed, err := wire.AppendHashed(nil, a.Type, a.Value)
+	var scratch [256]byte
+	hashed, err := wire.AppendHashed(scratch[:0], a.Type, a.Value)
 	if err != nil {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}
-	a.Value = verifiedValue(a.Type, hashed)
+	if a.Type == wire.Timestamp { // the only type with several texts for one value
+		a.Value = string(hashed)
+	}
 	if a.Type == wire.URI || a.Type == wire.URIReference {
 		if wire.CheckURI(a.Name, a.Value) != nil {
 			return a, fmt.Errorf("as %s, %w", a.Type, errURI)

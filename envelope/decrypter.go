@@ -123,6 +123,7 @@ type unlocking struct {
 	withdrawn  string  // a key of this consumer to which it is encrypted, and which is revoked or expired
 	errs       []error // what went wrong so far
 	plain      []byte  // the decrypted data
+	isJSON     bool    // it is known to be JSON
 }
 
 // candidate is one entry that one identity may decrypt. Either local or service is set.
@@ -302,7 +303,7 @@ func (u *unlocking) attempt(c *candidate, k *unwrapped) (over bool, verdict *Err
 	defer k.addUsers(-1)
 	err := k.fault
 	if err == nil {
-		u.plain, err = u.secret.decrypt(k.key)
+		u.plain, u.isJSON, err = u.secret.decrypt(k.key)
 	}
 	// Without a commitment, only the authentication of the data tells that the key is another one.
 	message := u.secret.message

@@ -20,7 +20,8 @@ func (o *opening) checkDigests() *Error {
 	if o.payload != nil {
 		return nil // done under an earlier bundle; it does not depend on keys
 	}
-	p, err := wire.ParsePayload(o.env.Payload, o.in)
+	p := &o.payloadRoom
+	err := p.Read(o.env.Payload, o.in)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
 		return reject(ReasonUnsupported, "%v", err)

@@ -51,6 +51,9 @@ func (e *Entry) Size() int {
 // EventBridge maps the sealed event to a PutEvents entry. It fails with a *SealError if the bus or the layout
 // could not carry the event unchanged.
 func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
+	if s.ev == nil {
+		return nil, &SealError{Problem: "the Sealed is empty: take the one that Seal returned"}
+	}
 	if err := s.checkBus(layout); err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 	case s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
 		return cannotSeal("data",
 			"EventBridge refuses integers outside int64: send it as a string, or seal with Exact")
-	case layout == Structured && hasExtension(&s.ev, wire.EmbeddedMember):
+	case layout == Structured && hasExtension(s.ev, wire.EmbeddedMember):
 		return cannotSeal(wire.EmbeddedMember,
 			"an extension of this name would look like the embedded layout")
 	case layout == Embedded:

@@ -135,9 +135,10 @@ type opening struct {
 	bundle   *trust.Bundle // the signatures count by its keys
 
 	// Room for what most events need, so that it takes no allocations of its own.
-	validRoom [2]valid
-	docRoom   [3 << 9]byte
-	paeRoom   [760]byte
+	validRoom   [2]valid
+	payloadRoom wire.Payload
+	docRoom     [3 << 9]byte
+	paeRoom     [760]byte
 }
 
 // parse reads the event out of the message, with what is around it in an EventBridge event.
@@ -191,7 +192,7 @@ func (o *opening) readMaterial() *Error {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}
 	env := &o.env
-	if err := env.Read(doc); errors.Is(err, dsse.ErrTooMany) {
+	if err := env.Read(doc, doc[len(doc):cap(doc)]); errors.Is(err, dsse.ErrTooMany) {
 		return reject(ReasonTooLarge, "dssematerial has more than %d signatures", dsse.MaxSignatures)
 	} else if err != nil {
 		return reject(ReasonMalformed, "dssematerial: %v", err)

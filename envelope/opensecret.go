@@ -82,15 +82,18 @@ func (o *opening) readSecret(r *Opened) *Error {
 		return reject(ReasonMalformed,
 			"the data is not JSON, and the producer says that it has encrypted data")
 	}
+	var parser *jwe.Parser
+	if o.policy.Decrypter != nil {
+		parser = &o.policy.Decrypter.parser
+	}
+	if o.step.KeepEncrypted {
+		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
+	}
 	if !s.enc.Whole {
-		if err := s.readFields(); err != nil {
+		if err := s.readFields(parser); err != nil {
 			return err
 		}
 	} else {
-		var parser *jwe.Parser
-		if o.policy.Decrypter != nil {
-			parser = &o.policy.Decrypter.parser
-		}
 		m, err := parser.Parse(s.signed.Data)
 		if err != nil {
 			return secretError("the encrypted data", err)
@@ -101,9 +104,6 @@ func (o *opening) readSecret(r *Opened) *Error {
 			return secretError("the encrypted data", err)
 		}
 	}
-	if o.step.KeepEncrypted {
-		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
-	}
 	r.secret = s
 	r.Encryption = &Encryption{Fields: slices.Clone(s.enc.Fields), Recipients: make([]string, len(s.entries))}
 	for i := range s.entries {
@@ -113,7 +113,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 }
 
 // readFields parses the encrypted members, and the recipients that have the key of all of them.
-func (s *secret) readFields() *Error {
+func (s *secret) readFields(parser *jwe.Parser) *Error {
 	i := slices.IndexFunc(s.signed.Extensions,
 		func(a wire.Attribute) bool { return a.Name == wire.AttrRecipients })
 	if i < 0 {
@@ -121,25 +121,23 @@ func (s *secret) readFields() *Error {
 			wire.AttrRecipients)
 	}
 	var err error
-	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
+	if s.entries, err = parser.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(wire.AttrRecipients, err)
 	}
 	at := jsontext.FindAll(s.signed.Data, s.enc.Fields)
+	s.fields = make([]secretField, 0, len(at))
 	for i, p := range s.enc.Fields {
-		what := fmt.Sprintf("the encrypted field %.80q", p)
+		what := func() string { return fmt.Sprintf("the encrypted field %.80q", p) }
 		if at[i].End == 0 || s.signed.Data[at[i].Start] != '"' {
-			return reject(ReasonMalformed, "%s is not there, or no string", what)
+			return reject(ReasonMalformed, "%s is not there, or no string", what())
 		}
-		text, err := jsontext.AppendUnquote(nil, s.signed.Data[at[i].Start:at[i].End])
-		if err != nil {
-			return reject(ReasonMalformed, "%s: %v", what, err)
-		}
+		text := jsontext.NewDecoder(s.signed.Data[at[i].Start:at[i].End])
 		f := secretField{Span: at[i], context: s.bound.json(&p)}
-		if f.compact, err = jwe.ParseCompact(text); err == nil {
+		if f.compact, err = jwe.ParseCompact(text.Bytes()); err == nil {
 			err = f.compact.Check(f.context)
 		}
 		if err != nil {
-			return secretError(what, err)
+			return secretError(what(), err)
 		}
 		s.fields = append(s.fields, f)
 	}
@@ -183,8 +181,8 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
 	}
-	next, encryption := *r, *r.Encryption
-	next.Encryption = &encryption
+	next, encryption, own := *r, *r.Encryption, *r.secret
+	next.Encryption, next.secret = &encryption, &own
 	if err := next.decrypt(ctx, d); err != nil {
 		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source,
 			r.content.Type
@@ -218,7 +216,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	}
 	switch {
 	case wire.IsJSON(content.DataContentType):
-		if content.SetJSON(content.Data) != nil { // its error may quote a member's name
+		if !u.isJSON && content.SetJSON(content.Data) != nil { // its error may quote a member's name
 			return reject(ReasonMalformed, "the decrypted data is not JSON, as its content type says")
 		}
 		content.Document = jsontext.Document{} // it would keep a second form of the data in memory
@@ -230,27 +228,30 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	r.Encryption.OpenedWith = identity
 	r.Event, r.opened = content.WithData(r.Event, without), true
 	// A handler may keep the event for long. It is not to keep the trust bundle and the delivery with it.
-	done := *s
-	done.bundle, done.clock = nil, nil
-	r.secret = &done
+	s.bundle, s.clock = nil, nil
 	return nil
 }
 
-// decrypt is the data in clear, if key is the right one.
-func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
+// decrypt is the data in clear, if key is the right one. isJSON is true if it is strict JSON for sure: the
+// signed data is, and each field is one value that took the place of a string. Only an object or an array
+// could then nest too deeply.
+func (s *secret) decrypt(key *jwe.ContentKey) (data []byte, isJSON bool, err error) {
 	if s.message != nil {
-		return s.message.Decrypt(key, s.aad)
+		data, err = s.message.Decrypt(key, s.aad)
+		return data, false, err
 	}
+	isJSON = true
 	plain := make([]jsontext.Replacement, len(s.fields))
 	for i := range s.fields {
 		f := &s.fields[i]
 		value, err := f.compact.Decrypt(key, f.context)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		isJSON = isJSON && value[0] != '{' && value[0] != '['
 		plain[i] = jsontext.Replacement{Span: f.Span, Text: value}
 	}
-	return jsontext.Replace(s.signed.Data, plain), nil
+	return jsontext.Replace(s.signed.Data, plain), isJSON, nil
 }
 
 // mediaType is the media type that a "cty" stands for. One without a slash lacks "application/" (RFC 7516

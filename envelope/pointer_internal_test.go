@@ -93,3 +93,25 @@ func FuzzPointer(f *testing.F) {
 		}
 	})
 }
+
+// The walk over a document ends where all values are found. So every list of pointers, in any order and of
+// any length, finds what each of them finds alone.
+func TestManyPointersFindWhatEachFinds(t *testing.T) {
+	doc := []byte(`{"a":{"b":[1,{"c":null}],"":"x"},"a/b":1,"m~n":2,"\u0078":[[]],"0":[ 10 , 20 ],"z":{"a":{"b":3}}}`)
+	pointers := []string{"/z/a/b", "/a/b/0", "/a/b/1/c", "/a/", "/a~1b", "/m~0n", "/x/0", "/0/1", "/0/0", "/z/b",
+		"/A", "/0/2", "/a/b/2"}
+	for n := range 1 << len(pointers) {
+		var some []string
+		for i, p := range pointers {
+			if n>>i&1 == 1 {
+				some = append(some, p)
+			}
+		}
+		for i, at := range jsontext.FindAll(doc, some) {
+			want, found := LookUpSlowly(doc, some[i])
+			if found != (at.End > 0) || found && !bytes.Equal(doc[at.Start:at.End], want) {
+				t.Fatalf("%q of %q is at %v, want %s", some[i], some, at, want)
+			}
+		}
+	}
+}

@@ -153,10 +153,11 @@ func (r *Opened) ContentDigest() [32]byte {
 		b = appendPrefixed(b, s)
 	}
 	b = append(b, data[:]...)
-	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x,
-		y wire.Attribute) int {
-		return strings.Compare(x.Name, y.Name)
-	})
+	exts := signed.Extensions
+	byName := func(x, y wire.Attribute) int { return strings.Compare(x.Name, y.Name) }
+	if !slices.IsSortedFunc(exts, byName) { // Seal signs them in order, other implementations may not
+		exts = slices.SortedFunc(slices.Values(exts), byName)
+	}
 	for _, a := range exts {
 		switch a.Name {
 		case wire.AttrRecordedTime, wire.AttrOriginalTime, wire.AttrExpiryTime:

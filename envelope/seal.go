@@ -82,7 +82,7 @@ func cannotSeal(member, format string, args ...any) *SealError {
 
 // Sealed is a sealed event, ready for the wire. It is immutable.
 type Sealed struct {
-	ev     wire.Event
+	ev     *wire.Event
 	wire   []byte
 	keyIDs []string
 }
@@ -319,7 +319,7 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 	if err != nil {
 		return err
 	}
-	body := s.payload(producer, delegations).Append(make([]byte, 0, 512))
+	body := s.appendPayload(make([]byte, 0, 512), producer, delegations)
 	pae := dsse.PAE(make([]byte, 0, len(body)+80), wire.PayloadType, body)
 	env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body}
 	for _, signer := range signers {
@@ -338,25 +338,24 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 		env.Signatures = append(env.Signatures, entry)
 		s.keyIDs = append(s.keyIDs, entry.KeyID)
 	}
-	s.ev.Material = base64.StdEncoding.EncodeToString(env.Append(make([]byte, 0, 1<<10)))
+	doc := env.Append(make([]byte, 0, 1<<10)) // most are shorter, and then take one allocation in all
+	s.ev.Material = string(base64.StdEncoding.AppendEncode(make([]byte, 0, 3<<9), doc))
 	return nil
 }
 
-// payload computes the digests. Everything in s.ev has its final form.
-func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
+// appendPayload appends the payload, with its digests. Everything in s.ev has its final form.
+func (s *sealing) appendPayload(dst []byte, producer string, delegations []digest) []byte {
 	data := wire.Absent
 	if s.ev.Form != wire.NoData {
 		data = sha256.Sum256(s.ev.Data)
 	}
-	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{
-		Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations,
-	}}
-	p.Core = wire.CoreDigest(s.ev, &data)
+	profile := wire.Profile{Producer: producer, Time: s.ev.Time, Types: make([]wire.Type, 0, 8), Enc: s.enc,
+		Delegations: delegations}
+	p := wire.Payload{Core: wire.CoreDigest(s.ev, &data), HasExt: true, Names: make([]string, 0, 8),
+		Profile: &profile}
 	var room [8 * sha256.Size]byte // the digests of most events fit, and most values fit into scratch
 	var scratch [256]byte
 	digests := room[:0]
-	p.Names = make([]string, 0, len(s.ev.Extensions))
-	p.Profile.Types = make([]wire.Type, 0, len(s.ev.Extensions))
 	for _, a := range s.ev.Extensions {
 		if changedByHops(a.Name) {
 			continue
@@ -364,10 +363,10 @@ func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
 		hashed, _ := wire.AppendHashed(scratch[:0], a.Type, a.Value) // normalise read it already
 		digests = wire.AppendSum(digests, hashed)
 		p.Names = append(p.Names, a.Name)
-		p.Profile.Types = append(p.Profile.Types, a.Type)
+		profile.Types = append(profile.Types, a.Type)
 	}
 	p.Ext = sha256.Sum256(digests)
-	return p
+	return p.Append(dst)
 }
 
 // finish writes the wire and holds it against the limits that every consumer has.
@@ -377,7 +376,7 @@ func (s *sealing) finish() (*Sealed, error) {
 		s.ev.Data, s.ev.Canonical = escaped, s.ev.Canonical && len(escaped) == len(s.ev.Data)
 	}
 	s.ev.Document = jsontext.Document{} // it would keep the caller's memory
-	out := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
+	out := s.ev.Append(nil)
 	switch {
 	case len(out) > wire.MaxEvent:
 		return nil, cannotSeal("",
@@ -389,5 +388,5 @@ func (s *sealing) finish() (*Sealed, error) {
 	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
 		s.ev.Data = out[len(out)-1-len(s.ev.Data) : len(out)-1] // no longer the caller's memory
 	}
-	return &Sealed{ev: *s.ev, wire: out, keyIDs: s.keyIDs}, nil
+	return &Sealed{ev: s.ev, wire: out, keyIDs: s.keyIDs}, nil
 }

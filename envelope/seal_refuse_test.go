@@ -236,6 +236,14 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// An empty Sealed is refused, without a panic.
+func TestEventBridgeOfAnEmptySealed(t *testing.T) {
+	var refused *envelope.SealError
+	if _, err := new(envelope.Sealed).EventBridge(envelope.Structured); !errors.As(err, &refused) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestEventBridgeRefuses(t *testing.T) {
 	long := strings.Repeat("t", 129)
 	for _, test := range []struct {

@@ -247,7 +247,7 @@ func findDelegation(raw []byte) (*delegation, error) {
 		return item.value, nil
 	}
 	var env dsse.Envelope
-	if err := env.Read(raw); err != nil {
+	if err := env.Read(raw, nil); err != nil {
 		return nil, err
 	}
 	sig := &env.Signatures[0]

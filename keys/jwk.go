@@ -34,11 +34,11 @@ const (
 
 // jwk has the members of a JSON Web Key that count (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
 type jwk struct {
-	kty, crv, alg, use, kid string
-	x, y, pub               []byte // decoded
-	d                       []byte // decoded, of "d" or "priv": secret
-	private                 string // the name of a private member, "" if there is none
-	keyOps                  []string
+	kty, crv, alg, use string
+	x, y, pub          []byte // decoded
+	d                  []byte // decoded, of "d" or "priv": secret
+	private            string // the name of a private member, "" if there is none
+	keyOps             []string
 }
 
 // ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs
@@ -88,28 +88,28 @@ func parseJWK(doc []byte) (*jwk, error) {
 
 // readJWK reads one JWK. It calls other for each member that a JWK does not have: other reads the value and
 // returns true, or returns false. readJWK skips the value if other returns false or is nil.
-func readJWK(r *jsontext.Decoder, other func(name string, r *jsontext.Decoder) bool) *jwk {
+func readJWK(r *jsontext.Decoder, other func(name []byte, r *jsontext.Decoder) bool) *jwk {
 	k := &jwk{}
 	for obj := r.Object(); r.Member(&obj); {
-		if name := string(obj.Name); !k.read(name, r) && (other == nil || !other(name, r)) {
+		if !k.read(obj.Name, r) && (other == nil || !other(obj.Name, r)) {
 			r.SkipValue()
 		}
 	}
 	return k
 }
 
-func (k *jwk) read(name string, r *jsontext.Decoder) bool {
-	switch name {
+func (k *jwk) read(name []byte, r *jsontext.Decoder) bool {
+	switch string(name) {
 	case "kty":
-		k.kty = r.String()
+		k.kty = readName(r)
 	case "crv":
-		k.crv = r.String()
+		k.crv = readName(r)
 	case "alg":
-		k.alg = r.String()
+		k.alg = readName(r)
 	case "use":
-		k.use = r.String()
+		k.use = readName(r)
 	case "kid":
-		k.kid = r.String()
+		r.Bytes() // the ID is computed
 	case "key_ops":
 		k.keyOps = keydoc.ReadStrings(r, 16)
 	case "x":
@@ -122,9 +122,9 @@ func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 		if k.private != "" {
 			r.Failf("the private members %q and %q in one key", k.private, name)
 		}
-		k.private, k.d = name, readBase64URL(r, name)
+		k.private, k.d = string(name), readBase64URL(r, name)
 	case "k", "p", "q", "dp", "dq", "qi", "oth":
-		k.private = name
+		k.private = string(name)
 		r.SkipValue()
 	default:
 		return false
@@ -132,7 +132,19 @@ func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 	return true
 }
 
-func readBase64URL(r *jsontext.Decoder, name string) []byte {
+// readName reads a string, and allocates nothing for one that a key of ours has.
+func readName(r *jsontext.Decoder) string {
+	text := r.Bytes()
+	for _, name := range [...]string{ktyOKP, ktyEC, ktyAKP, crvX25519, crvP256, string(Ed25519), string(ES256),
+		string(MLDSA65), keyAgreement, "sig", "enc"} {
+		if string(text) == name {
+			return name
+		}
+	}
+	return string(text)
+}
+
+func readBase64URL(r *jsontext.Decoder, name []byte) []byte {
 	out, err := jsontext.Base64URL.AppendDecode([]byte{}, r.Bytes()) // not nil: empty is not absent
 	if err != nil {
 		r.Failf("member %q is not canonical base64url", name)
@@ -193,7 +205,9 @@ func (k *jwk) es256() (*Verifier, error) {
 	if err != nil {
 		return nil, errors.New("keys: the ECDSA key is not a point of P-256")
 	}
-	return NewVerifier(public)
+	v := &Verifier{alg: ES256, public: public, point: point} // NewVerifier would parse the point twice more
+	v.id = thumbprint(v.ThumbprintJWK())
+	return v, nil
 }
 
 // mldsa65 reads a key of RFC 9964 section 3, where "alg" names the kind of the key.
@@ -213,23 +227,32 @@ func (k *jwk) mldsa65() (*Verifier, error) {
 	return NewVerifier(public)
 }
 
+const keyIDSize = 43 // of 32 bytes in base64url
+
 // thumbprint is the SHA-256 of a JWK with only its thumbprint members (RFC 7638 section 3), in base64url.
 func thumbprint(jwk []byte) string {
 	sum := sha256.Sum256(jwk)
-	return base64URL(sum[:])
+	var text [keyIDSize]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // ThumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2, RFC
 // 9964 section 6). The key ID is the SHA-256 of these bytes.
 func (v *Verifier) ThumbprintJWK() []byte {
+	const most = `{"crv":"Ed25519","kty":"OKP","x":"","y":""}`
+	text := base64.RawURLEncoding
+	dst := make([]byte, 0, len(most)+text.EncodedLen(len(v.point))+1)
 	switch v.alg {
 	case Ed25519:
-		return fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, base64URL(v.point))
+		dst = text.AppendEncode(append(dst, `{"crv":"Ed25519","kty":"OKP","x":"`...), v.point)
 	case ES256:
-		return fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`,
-			base64URL(v.point[1:1+scalarSize]), base64URL(v.point[1+scalarSize:]))
+		dst = text.AppendEncode(append(dst, `{"crv":"P-256","kty":"EC","x":"`...), v.point[1:1+scalarSize])
+		dst = text.AppendEncode(append(dst, `","y":"`...), v.point[1+scalarSize:])
+	default:
+		dst = text.AppendEncode(append(dst, `{"alg":"ML-DSA-65","kty":"AKP","pub":"`...), v.point)
 	}
-	return fmt.Appendf(nil, `{"alg":"ML-DSA-65","kty":"AKP","pub":"%s"}`, base64URL(v.point))
+	return append(dst, `"}`...)
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -245,7 +268,7 @@ func (v *Verifier) appendJWK(dst, private []byte) []byte {
 	o.String("kid", v.id)
 	o.String("use", "sig")
 	if private != nil {
-		o.String(privateMember(v.alg), base64URL(private))
+		o.Raw(privateMember(v.alg), jsontext.AppendQuote(nil, base64URL(private)))
 		defer o.Clear()
 	}
 	return o.Append(dst)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -222,23 +223,24 @@ func parsePublicKey(doc []byte) (PublicKey, error) {
 // ownedMembers are the members that sealbus adds to a JWK, not yet parsed.
 type ownedMembers struct {
 	producer, consumer []byte // nil = absent
-	schedule           map[string][]byte
+	schedule           [len(scheduleMembers)][]byte
 }
 
+var scheduleMembers = [...]string{"published", "active", "retired", "expired"}
+
 // keep stores a member until the whole JWK is read. Only then is it known whether sealbus wrote it.
-func (o *ownedMembers) keep(name string, r *jsontext.Decoder) bool {
-	switch name {
+func (o *ownedMembers) keep(name []byte, r *jsontext.Decoder) bool {
+	switch string(name) {
 	case "producer":
 		o.producer = r.ReadValue()
 	case "consumer":
 		o.consumer = r.ReadValue()
-	case "published", "active", "retired", "expired":
-		if o.schedule == nil {
-			o.schedule = map[string][]byte{}
-		}
-		o.schedule[name] = r.ReadValue()
 	default:
-		return false
+		i := slices.Index(scheduleMembers[:], string(name))
+		if i < 0 {
+			return false
+		}
+		o.schedule[i] = r.ReadValue()
 	}
 	return true
 }
@@ -253,11 +255,14 @@ func (o *ownedMembers) read(owner []byte, name *string, schedule *Schedule) erro
 	if err := r.End(); err != nil {
 		return err
 	}
-	for member, value := range o.schedule {
+	for i, value := range o.schedule {
+		if value == nil {
+			continue
+		}
 		r := jsontext.NewDecoder(value)
-		schedule.readMember(member, &r)
+		schedule.readMember(scheduleMembers[i], &r)
 		if err := r.End(); err != nil {
-			return fmt.Errorf("%s: %w", member, err)
+			return fmt.Errorf("%s: %w", scheduleMembers[i], err)
 		}
 	}
 	if err := CheckProducer(*name); err != nil {

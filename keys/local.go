@@ -158,6 +158,16 @@ func (s *LocalSigner) Verifier() *Verifier { return s.verifier }
 // Producer is the name of the producer that owns the key.
 func (s *LocalSigner) Producer() string { return s.producer }
 
+// InMemory reports whether the private key is in memory. It is not if a crypto.Signer of another type holds
+// it, which may call another machine for each signature.
+func (s *LocalSigner) InMemory() bool {
+	switch s.private().(type) {
+	case ed25519.PrivateKey, *ecdsa.PrivateKey, *mldsa.PrivateKey:
+		return true
+	}
+	return false
+}
+
 // Sign signs message.
 func (s *LocalSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {

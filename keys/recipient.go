@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"filippo.io/edwards25519/field"
+
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
@@ -155,7 +157,7 @@ func (r *Recipient) appendJWK(dst, d []byte) []byte {
 	o.String("kid", r.id)
 	o.String("use", "enc")
 	if d != nil {
-		o.String("d", base64URL(d))
+		o.Raw("d", jsontext.AppendQuote(nil, base64URL(d)))
 		defer o.Clear()
 	}
 	return o.Append(dst)

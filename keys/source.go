@@ -7,7 +7,7 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// SignerSource returns the signers to sign with.
+// SignerSource returns the signers to sign with. Implementations are safe for concurrent use.
 type SignerSource interface {
 	// Signers are the signers to use at now. Each of them signs the event. An empty list comes with an error.
 	Signers(now time.Time) ([]Signer, error)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"filippo.io/edwards25519"
@@ -62,7 +63,8 @@ type Verifier struct {
 	point  []byte           // Ed25519: 32 bytes; P-256: the uncompressed point; ML-DSA-65: 1,952 bytes
 }
 
-// Signer makes signatures. Implementations are safe for concurrent use.
+// Signer makes signatures. Implementations are safe for concurrent use. One that makes no calls of another
+// machine may say so by a method InMemory() bool: a producer.Producer then seals several events at a time.
 type Signer interface {
 	// Verifier is the public half.
 	Verifier() *Verifier
@@ -82,12 +84,8 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 		if len(k) != ed25519.PublicKeySize {
 			return nil, fmt.Errorf("keys: an Ed25519 public key has 32 bytes, not %d", len(k))
 		}
-		p, err := new(edwards25519.Point).SetBytes(k)
-		if err != nil || string(p.Bytes()) != string(k) {
-			return nil, errors.New("keys: the Ed25519 key is not a canonically encoded point")
-		}
-		if new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
-			return nil, errors.New("keys: the Ed25519 key is a point of small order")
+		if err := checkEd25519(k); err != nil {
+			return nil, err
 		}
 		own := bytes.Clone(k)
 		v.alg, v.public, v.point = Ed25519, ed25519.PublicKey(own), own
@@ -122,6 +120,34 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 	}
 	v.id = thumbprint(v.ThumbprintJWK())
 	return v, nil
+}
+
+// checkEd25519 refuses 32 bytes that are no point, a second encoding of a point, and the points of small
+// order. RFC 8032 section 5.1.3 has one encoding: y is below p = 2^255-19, and an x of 0 has no sign. x is 0
+// only where y is 1 or p-1. Point.SetBytes checks neither. To encode the point again would cost an inversion,
+// which takes as long as SetBytes.
+func checkEd25519(k []byte) error {
+	y := [ed25519.PublicKeySize]byte(k)
+	y[31] &= 0x7f
+	isReduced := y[0] < 0xed || y[31] < 0x7f || bytes.Count(y[1:31], []byte{0xff}) < 30
+	small, hasSign := slices.Index(smallOrderY[:], string(y[:])), k[31] != y[31]
+	switch _, err := new(edwards25519.Point).SetBytes(k); {
+	case err != nil, !isReduced, hasSign && (small == 0 || small == 1):
+		return errors.New("keys: the Ed25519 key is not a canonically encoded point")
+	case small >= 0:
+		return errors.New("keys: the Ed25519 key is a point of small order")
+	}
+	return nil
+}
+
+// smallOrderY are the y of the eight points of small order on edwards25519: 1 of the identity, p-1 of order
+// 2, 0 of the two of order 4, and two y of the four of order 8. Two points of one y differ in the sign of x.
+var smallOrderY = [...]string{
+	"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+	"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+	"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+	"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
 }
 
 // mldsaSeedSize is how much of an ML-DSA public key is the seed of its matrix. The rest is the vector t1

@@ -313,3 +313,16 @@ func mustLocal(t testing.TB, key crypto.Signer) *LocalSigner {
 	}
 	return s
 }
+
+// Only a key that this process holds itself is in memory: a crypto.Signer may call another machine.
+func TestInMemory(t *testing.T) {
+	for _, alg := range []Algorithm{Ed25519, ES256, MLDSA65} {
+		s := mustGenerate(t, alg)
+		if !s.InMemory() || !s.Deterministic().InMemory() {
+			t.Errorf("%s: a key that was made here is not in memory", alg)
+		}
+		if mustLocal(t, opaque{s.private()}).InMemory() {
+			t.Errorf("%s: a key behind a crypto.Signer is in memory", alg)
+		}
+	}
+}

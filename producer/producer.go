@@ -18,8 +18,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -66,7 +69,7 @@ type Options struct {
 	// Trace returns the W3C trace context that a tracer keeps in ctx. The events carry it. nil = that of
 	// WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
-	Now   func() time.Time // the wall clock; nil = time.Now
+	Now   func() time.Time // the wall clock, safe for concurrent use; nil = time.Now
 
 	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its
 	// originalrecordedtime. false: an event that has a recordedtime is refused.
@@ -78,6 +81,12 @@ type Producer struct {
 	ring keys.SignerSource
 	bus  Bus
 	opts Options
+}
+
+// inMemory is a keys.Signer that can say whether it signs without a call of another machine, as those of
+// packages keys and session do; a signer without the method may make calls.
+type inMemory interface {
+	InMemory() bool
 }
 
 // scoped is a keys.SignerSource that records the sources and types of its producer, as a *keys.Keyring can;
@@ -137,6 +146,11 @@ type Result struct {
 // nil if the bus accepted all events, else a *PublishError. Every event whose Result has no error is on the
 // bus. Publishing an event again is safe as long as its id and its content are the same:
 // consumers recognise the duplicate.
+//
+// Publish seals events at the same time, as many as there are processors (GOMAXPROCS), if all keys that sign
+// are in memory. Otherwise it seals one after the other, so that one Publish makes one call of a key service
+// at a time. To make more of them, call Publish from several goroutines. An Encrypter makes one call for each
+// source that needs a new content key, whichever keys sign. An event that fails stops no other.
 func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result, error) {
 	if p.opts.Trace != nil {
 		parent, state := p.opts.Trace(ctx)
@@ -155,20 +169,66 @@ func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result
 
 // publish seals and sends one batch.
 func (p *Producer) publish(ctx context.Context, events []event.Event, results []Result) {
-	var sealed []*envelope.Sealed
-	var of []*Result // of each sealed event
 	signers, err := p.signers()
-	for i := range events {
+	all := make([]*envelope.Sealed, len(events)) // nil = it was not sealed
+	across(len(events), sealers(signers), func(i int) {
 		r := &results[i]
 		if r.Err = firstOf(notSent(ctx), err); r.Err != nil {
-			continue
+			return
 		}
-		var s *envelope.Sealed
-		if s, r.Err = p.seal(ctx, events[i], signers); r.Err == nil {
-			sealed, of = append(sealed, s), append(of, r)
+		r.Err = ErrNotSent // and stays so if a callback ends the goroutine
+		all[i], r.Err = p.seal(ctx, events[i], signers)
+	})
+	var sealed []*envelope.Sealed
+	var of []*Result // of each sealed event
+	for i, s := range all {
+		if s != nil {
+			sealed, of = append(sealed, s), append(of, &results[i])
 		}
 	}
 	p.send(ctx, sealed, of)
+}
+
+// sealers is how many events are sealed at the same time: one for each processor, if these keys are in
+// memory. A key service has a quota for each second, and the caller decides how much of it to use.
+func sealers(signers []keys.Signer) int {
+	for _, s := range signers {
+		if local, ok := s.(inMemory); !ok || nilcheck.Is(s) || !local.InMemory() {
+			return 1 // of a nil pointer, Seal says what is wrong
+		}
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// across calls do for each index below n, in at most so many goroutines. The caller's is one of them, so that
+// one index needs no other. It returns when all are done. A panic of do becomes one of the caller, who may
+// recover it, as if there were no other goroutine.
+func across(n, goroutines int, do func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			do(i)
+		}
+	}
+	var panicked atomic.Value
+	var others sync.WaitGroup
+	for range min(n, goroutines) - 1 {
+		others.Go(func() {
+			defer func() {
+				if v := recover(); v != nil {
+					panicked.CompareAndSwap(nil, [1]any{v}) // a Value takes values of one type only
+				}
+			}()
+			work()
+		})
+	}
+	func() {
+		defer others.Wait() // also if do panics here
+		work()
+	}()
+	if v, ok := panicked.Load().([1]any); ok {
+		panic(v[0])
+	}
 }
 
 func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Result) {

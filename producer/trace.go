@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"maps"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 )
@@ -45,7 +46,7 @@ func traced(ctx context.Context, ev event.Event) event.Event {
 	if parent == "" || ev.Context == nil || ev.Extensions()[attrTraceParent] != nil {
 		return ev
 	}
-	ev.Context = ev.Context.Clone()
+	ev.Context, ev.FieldErrors = ev.Context.Clone(), maps.Clone(ev.FieldErrors)
 	ev.SetExtension(attrTraceParent, parent)
 	if state != "" {
 		ev.SetExtension(attrTraceState, state)

@@ -21,10 +21,10 @@ const maxRecords = 10_000
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 const maxMessageID = 100
 
-// readBatch reads the event that an event source mapping of SQS sends, in one pass, and leaves the bodies as
-// they are. If a record has no messageId that a response can name, the whole batch is refused: a wrong name
-// may delete the message that failed. A pipe of EventBridge sends the records as an array, and takes the same
-// response.
+// readBatch reads the event that an event source mapping of SQS sends, in one pass. The texts of all bodies
+// are in one piece of memory. If a record has no messageId that a response can name, the whole batch is
+// refused: a wrong name may delete the message that failed. A pipe of EventBridge sends the records as an
+// array, and takes the same response.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html
 func readBatch(payload []byte) ([]record, error) {
@@ -46,41 +46,44 @@ func readBatch(payload []byte) ([]record, error) {
 		found = true
 		records = readRecords(&r)
 	}
-	if err := r.End(); err != nil {
-		return nil, err
+	if err := r.End(); err != nil || found {
+		return records, err
 	}
-	if _, p := wrapper.Open(payload); !found && p != nil {
+	if _, p := wrapper.Open(payload); p != nil {
 		return nil, fmt.Errorf("%w: %s", p, p.Fix)
 	}
-	if !found {
-		return nil,
-			errors.New(`there is no member "Records": a function that EventBridge invokes has awslambda.EventBridge`)
-	}
-	return records, nil
+	return nil,
+		errors.New(`there is no member "Records": a function that EventBridge invokes has awslambda.EventBridge`)
 }
 
 func readRecords(r *jsontext.Decoder) []record {
 	var records []record
+	var texts []byte // of the bodies so far
 	for list := r.Array(); r.Element(&list); {
 		if len(records) == maxRecords {
 			r.Failf("more than %d records", maxRecords)
 			break
 		}
-		records = append(records, readRecord(r))
+		m := record{}
+		texts = readRecord(r, &m, texts)
+		records = append(records, m)
 	}
 	return records
 }
 
-func readRecord(r *jsontext.Decoder) (m record) {
+// readRecord reads a record and appends the text of its body to texts.
+func readRecord(r *jsontext.Decoder, m *record, texts []byte) []byte {
 	var from []byte
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "messageId":
 			m.id = r.String()
 		case "body":
-			m.body = r.ReadSpan()
+			before := len(texts)
+			texts, m.quoted, m.isText = r.ReadText(texts)
+			m.body = texts[before:len(texts):len(texts)]
 		case "attributes":
-			readAttributes(r, &m)
+			readAttributes(r, m)
 		case "eventSource":
 			if from = r.Bytes(); string(from) != "aws:sqs" {
 				r.Failf("a record of %.40q", from)
@@ -101,7 +104,7 @@ func readRecord(r *jsontext.Decoder) (m record) {
 	case len(m.id) > maxMessageID:
 		r.Failf("a messageId of %d bytes", len(m.id))
 	}
-	return m
+	return texts
 }
 
 // readAttributes finds the message group. A standard queue may have groups, too (fair queues), but they order

@@ -71,7 +71,10 @@ func compare(t *testing.T, payload []byte, records []record) {
 	for i, r := range records {
 		var id, text string
 		_ = json.Unmarshal(want[i]["messageId"], &id)
-		body, err := jsontext.AppendUnquote(nil, r.body)
+		body, err := jsontext.AppendUnquote(nil, r.quoted)
+		if r.isText != (err == nil) || string(body) != string(r.body) {
+			t.Fatalf("the body of record %d is %.100q, unquoted it is %.100q, %v", i, r.body, body, err)
+		}
 		if r.id != id {
 			t.Fatalf("record %d is %q, encoding/json has %q", i, r.id, id)
 		}

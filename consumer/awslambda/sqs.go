@@ -85,7 +85,9 @@ type record struct {
 	id      string
 	group   string
 	ordered bool   // it came from a FIFO queue
-	body    []byte // as it stands in the payload: a JSON string
+	body    []byte // its text
+	quoted  []byte // as it stands in the payload
+	isText  bool   // quoted is a string of strict JSON
 	done    bool   // to be deleted
 	err     error  // why not; nil = it was not begun
 	place
@@ -125,14 +127,14 @@ func (b *batch) units() [][]*record {
 }
 
 func (b *batch) handle(r *record) error {
-	body, err := jsontext.AppendUnquote(nil, r.body)
-	if err != nil {
+	if !r.isText {
+		_, err := jsontext.AppendUnquote(nil, r.quoted)
 		b.opts.Logger.WarnContext(b.Context,
 			"sealbus: a message has no body that can be read, and is to be delivered again",
 			"consumer", b.consumer.Name(), "message", r.id, "error", err)
 		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
 	}
-	msg, _ := b.message(body)
+	msg, _ := b.message(r.body)
 	return b.deliver(r, msg)
 }
 

@@ -55,7 +55,7 @@ func PAE(dst []byte, payloadType string, payload []byte) []byte {
 // Parse is Read into a new Envelope.
 func Parse(doc []byte) (*Envelope, error) {
 	e := &Envelope{}
-	if err := e.Read(doc); err != nil {
+	if err := e.Read(doc, nil); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -64,11 +64,11 @@ func Parse(doc []byte) (*Envelope, error) {
 // Read reads an envelope into e, which must be new. The caller has limited len(doc). Read fails if the JSON,
 // the shape or the base64 of the payload is wrong, if there is no signature, and with ErrTooMany. A signature
 // whose base64 is wrong is kept with a nil Sig, because the others may still count. After an error, e is of
-// no use.
-func (e *Envelope) Read(doc []byte) error {
+// no use. Payload and Sig are in the memory of room if it is large enough, else in new memory.
+func (e *Envelope) Read(doc, room []byte) error {
 	r := jsontext.NewDecoder(doc)
 	e.Signatures = e.room[:0]
-	room := make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc))) // all base64 of doc fits
+	room = slices.Grow(room[:0], base64.StdEncoding.DecodedLen(len(doc))) // all base64 of doc fits
 	var hasType, hasPayload bool
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {

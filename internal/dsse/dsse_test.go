@@ -253,13 +253,19 @@ func mustParse(t *testing.T, doc string) *Envelope {
 // FuzzParse: what is written of a parsed envelope is parsed as the same envelope and is then written the
 // same; of documents that are written as Append does, these are the same bytes. Differences are: white space,
 // order of members, unknown members, escapes, the base64 alphabet, an absent keyid, and sig that is no base64
-// (which becomes empty).
+// (which becomes empty). It is the same in memory that follows the document, and the document stays.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(specEnvelope))
 	f.Add([]byte(`{"payloadType":"t","payload":"-_-_","signatures":[{"keyid":"k","sig":"A","delegation":{"payload":""}}]}`))
 	f.Add([]byte(`{"payloadType":"t","payload":"AAAA","signatures":[{"keyid":"","sig":""},{"keyid":"\u00e9","sig":"/w=="}]}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		e, err := Parse(doc)
+		var roomy Envelope
+		buffer := append(make([]byte, 0, 2*len(doc)+8), doc...)
+		if e2 := roomy.Read(buffer, buffer[len(doc):cap(buffer)]); fmt.Sprint(e2) != fmt.Sprint(err) ||
+			err == nil && !same(e, &roomy) || !bytes.Equal(buffer, doc) {
+			t.Fatalf("with room: %+v, %v; without: %+v, %v", roomy, e2, e, err)
+		}
 		if err != nil {
 			return
 		}

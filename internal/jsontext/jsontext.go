@@ -335,6 +335,21 @@ func (d *Decoder) ReadSpan() []byte {
 	return span
 }
 
+// ReadText is ReadSpan, and in the same walk appends the text of the value to dst. The text is not ok if the
+// value is no string of strict JSON. dst gets room for all that is left to read, once.
+func (d *Decoder) ReadText(dst []byte) (text, span []byte, ok bool) {
+	if d.PeekKind() == '"' {
+		var size int
+		dst, size = unquote(dst, d.b[d.i:])
+		if size > 0 {
+			span = d.b[d.i : d.i+size]
+			d.i = SkipSpace(d.b, d.i+size)
+			return dst, span, true
+		}
+	}
+	return dst, d.ReadSpan(), false
+}
+
 // Offset is where the next value or punctuation stands in the text: after what was read, and after white
 // space.
 func (d *Decoder) Offset() int { return d.i }
@@ -418,10 +433,11 @@ type Span struct{ Start, End int }
 // FindAll finds the value that each JSON Pointer points to, in one walk over a document that is known to be
 // strict JSON. The zero Span is that of a value that is not there.
 func FindAll(doc []byte, pointers []string) []Span {
-	f := finder{doc: doc}
-	all := make([]target, len(pointers))
+	f := finder{doc: doc, found: make([]match, 0, len(pointers))}
+	var room [targetsAtHand]target
+	all := room[:0]
 	for i, p := range pointers {
-		all[i] = target{pointer: i, rest: p}
+		all = append(all, target{pointer: i, rest: p})
 	}
 	f.find(SkipSpace(doc, 0), all)
 	at := make([]Span, len(pointers))
@@ -457,6 +473,9 @@ type target struct {
 	token, rest string
 }
 
+// targetsAtHand is how many targets take no allocation. Few events have more encrypted fields.
+const targetsAtHand = 4
+
 // match is a value to which the pointer of that number leads.
 type match struct {
 	pointer int
@@ -466,7 +485,8 @@ type match struct {
 // find looks at the value at f.doc[i], into which the rest of each target leads. It steps by brackets and
 // strings only over parts that no pointer leads into.
 func (f *finder) find(i int, targets []target) {
-	var deeper []target
+	var room, insideRoom [targetsAtHand]target
+	deeper := room[:0]
 	for _, t := range targets {
 		if t.rest == "" {
 			f.found = append(f.found, match{t.pointer, Span{i, SpanEnd(f.doc, i)}})
@@ -476,7 +496,11 @@ func (f *finder) find(i int, targets []target) {
 		if n := strings.IndexByte(t.rest[1:], '/'); n >= 0 {
 			end = 1 + n
 		}
-		deeper = append(deeper, target{t.pointer, pointerUnescapes.Replace(t.rest[1:end]), t.rest[end:]})
+		token := t.rest[1:end]
+		if strings.Contains(token, "~") {
+			token = pointerUnescapes.Replace(token)
+		}
+		deeper = append(deeper, target{t.pointer, token, t.rest[end:]})
 	}
 	d := Decoder{b: f.doc, i: i}
 	kind := d.PeekKind()
@@ -484,13 +508,14 @@ func (f *finder) find(i int, targets []target) {
 		return
 	}
 	obj, array := d.Object(), d.Array()
-	var room [20]byte
+	var digits [20]byte
+	left := len(deeper)
 	for n := int64(0); kind == '{' && d.Member(&obj) || kind == '[' && d.Element(&array); n++ {
 		name := obj.Name
 		if kind == '[' { // an element is named in decimal without leading zeros (RFC 6901 section 4)
-			name = strconv.AppendInt(room[:0], n, 10)
+			name = strconv.AppendInt(digits[:0], n, 10)
 		}
-		var inside []target
+		inside := insideRoom[:0]
 		for _, t := range deeper {
 			if t.token == string(name) || f.fold && strings.EqualFold(t.token, string(name)) {
 				inside = append(inside, t)
@@ -498,6 +523,9 @@ func (f *finder) find(i int, targets []target) {
 		}
 		if len(inside) > 0 {
 			f.find(d.i, inside)
+			if left -= len(inside); left == 0 && !f.fold {
+				return // no other member has one of these names, and the rest may be long
+			}
 		}
 		d.ReadSpan()
 	}

@@ -83,17 +83,19 @@ func readString(b []byte, i int) (end int, escaped, canonical bool, err *Error) 
 	}
 }
 
+// escapes has what a backslash and this byte stand for; 0 = nothing, or a sequence of more bytes.
+var escapes = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
 // unescape decodes the escape sequence at b[i], or the pair of two that stand for one character. The Fault is
 // Syntax or Surrogate, or 0.
 func unescape(b []byte, i int) (r rune, end int, fault Fault) {
 	if len(b)-i < 2 {
 		return 0, 0, Syntax
 	}
-	switch c := b[i+1]; c {
-	case '"', '\\', '/':
+	if c := escapes[b[i+1]]; c != 0 {
 		return rune(c), i + 2, 0
-	case 'b', 'f', 'n', 'r', 't':
-		return rune("\b\f\n\r\t"[strings.IndexByte("bfnrt", c)]), i + 2, 0
 	}
 	r = hexUnit(b, i)
 	switch {
@@ -133,24 +135,63 @@ func AppendUnquote(dst, src []byte) ([]byte, error) {
 	if len(src) == 0 || src[0] != '"' {
 		return dst, &Error{Fault: Syntax, Msg: "a string was expected"}
 	}
+	if text, end := unquote(dst, src); end == len(src) {
+		return text, nil
+	}
 	end, _, _, err := readString(src, 0)
 	if err != nil {
 		return dst, err
 	}
-	if end != len(src) {
-		return dst, &Error{Fault: Syntax, Offset: end, Msg: "something follows the JSON value"}
-	}
-	dst = slices.Grow(dst, len(src)-len(`""`)) // no spelling is shorter than the text
-	for i := 1; ; {
-		run, _ := plain(src, i)
-		dst = append(dst, src[i:run]...)
-		if src[run] == '"' {
-			return dst, nil
+	return dst, &Error{Fault: Syntax, Offset: end, Msg: "something follows the JSON value"}
+}
+
+// unquote appends the text of the string at the beginning of src, in one walk. end is the index after the
+// string. It is 0 if there is none: dst comes back with the room that it got, and readString finds the error.
+//
+// Text with JSON in it has an escape sequence at every few bytes. So eight bytes are copied at a time,
+// whatever they are, and then counted up to the first that cannot be copied.
+func unquote(dst, src []byte) (text []byte, end int) {
+	dst = slices.Grow(dst, len(src)+8) // no spelling is shorter than the text
+	out, n := dst[:cap(dst)], len(dst)
+	var wide uint64 // has a top bit if there are bytes beyond ASCII
+	for i := 1; i < len(src); {
+		if len(src)-i >= 8 {
+			w := binary.LittleEndian.Uint64(src[i:])
+			binary.LittleEndian.PutUint64(out[n:], w)
+			wide |= w
+			quote, slash := w^('"'*ones), w^('\\'*ones) // as in plain, which finds the end of a longer run
+			stop := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
+			if stop == 0 {
+				i, n = i+8, n+8
+				continue
+			}
+			copied := bits.TrailingZeros64(stop) / 8
+			i, n = i+copied, n+copied
 		}
-		var r rune
-		r, i, _ = unescape(src, run)
-		dst = utf8.AppendRune(dst, r)
+		switch c := src[i]; {
+		case c == '\\' && i+1 < len(src) && escapes[src[i+1]] != 0:
+			out[n] = escapes[src[i+1]]
+			i, n = i+2, n+1
+		case c == '\\':
+			r, next, fault := unescape(src, i)
+			if fault != 0 {
+				return dst, 0
+			}
+			i, n = next, n+utf8.EncodeRune(out[n:], r)
+		case c == '"':
+			if wide&highs != 0 && !utf8.Valid(src[1:i]) {
+				return dst, 0
+			}
+			return out[:n], i + 1
+		case c < ' ':
+			return dst, 0
+		default:
+			wide |= uint64(c)
+			out[n] = c
+			i, n = i+1, n+1
+		}
 	}
+	return dst, 0
 }
 
 // AppendQuote appends text as a JSON string, in the canonical spelling: only characters that must be escaped

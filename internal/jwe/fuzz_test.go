@@ -152,8 +152,13 @@ func FuzzRecipients(f *testing.F) {
 	key, p256, x25519 := fuzzParties(f)
 	f.Add(must[[]byte](f)(AppendRecipients(nil, key, []WrappedKey{p256.wrap(f, key), x25519.wrap(f, key)})))
 	f.Add([]byte("[" + goodRecipient + "]"))
+	var p Parser
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		keys, err := ParseRecipients(doc)
+		if remembered, otherErr := p.ParseRecipients(doc); (err == nil) != (otherErr == nil) ||
+			!reflect.DeepEqual(digests(remembered), digests(keys)) {
+			t.Errorf("a Parser reads %+v, %v, without it %+v, %v", remembered, otherErr, keys, err)
+		}
 		if err != nil {
 			checkMutant(t, "ParseRecipients", "", fuzzPlaintext, err, nil)
 			return

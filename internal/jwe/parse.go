@@ -127,18 +127,21 @@ func ParseCompact(doc []byte) (*Message, error) {
 	return msg, nil
 }
 
-// ParseRecipients reads the output of AppendRecipients, as strictly as Parse. doc must not change while the
-// result is used.
-func ParseRecipients(doc []byte) ([]WrappedKey, error) {
+// ParseRecipients reads the output of AppendRecipients, as strictly as Parse. The result shares no memory
+// with doc.
+func ParseRecipients(doc []byte) ([]WrappedKey, error) { return (*Parser)(nil).ParseRecipients(doc) }
+
+// ParseRecipients reads recipients as the function ParseRecipients does, and remembers them. All fields under
+// one content key have the same.
+func (p *Parser) ParseRecipients(doc []byte) ([]WrappedKey, error) {
 	if len(doc) > MaxMessage {
 		return nil, fmt.Errorf("%w: recipients of %d bytes", ErrTooLarge, len(doc))
 	}
-	r := reader{buf: make([]byte, 0, base64url.DecodedLen(len(doc)))}
-	keys := r.recipients(doc, &header{})
-	if r.wantKnown(keys); r.err != nil {
-		return nil, r.err
+	h, err := p.headers(&members{recipients: doc})
+	if err != nil {
+		return nil, err
 	}
-	return keys, nil
+	return h.Keys, nil
 }
 
 // members are the top-level members: texts, and parts that are parsed on their own and are not known to be
@@ -206,7 +209,9 @@ func (m *members) readHeaders() (*headers, error) {
 	size := len(m.recipients) + base64url.DecodedLen(len(m.protected)+len(m.recipients))
 	r := reader{buf: make([]byte, 0, size)}
 	var h header
-	r.header(r.base64("protected", m.protected, anySize), protectedHeader, &h)
+	if m.protected != nil { // nil: the recipients of fields, which travel alone
+		r.header(r.base64("protected", m.protected, anySize), protectedHeader, &h)
+	}
 	hs := &headers{ContentType: string(h.cty), Commitment: h.kc}
 	if h.kc != nil {
 		r.base64("kc", h.kc, sha256.Size)

@@ -31,6 +31,33 @@ func TestParserMakesNoDifference(t *testing.T) {
 	}
 }
 
+// A Parser that has read other recipients and messages reads recipients as the function does, the first time
+// and the next, and keeps nothing of the text.
+func TestParserReadsRecipientsAsTheFunction(t *testing.T) {
+	var p Parser
+	for range 2 {
+		for _, text := range []string{"[" + goodRecipient + "]", "[" + goodRecipient + "," + goodRecipient + "]",
+			"[ " + goodRecipient + "]", "[]", "", "null", "[{}]", "[" + goodRecipient, goodRecipient,
+			"[" + strings.Repeat(" ", parserText) + goodRecipient + "]",
+			"[" + strings.Repeat(goodRecipient+",", MaxRecipients) + goodRecipient + "]"} {
+			must[*Message](t)(p.Parse([]byte(goodTemplate().String())))
+			doc := []byte(text)
+			want, wantErr := ParseRecipients([]byte(text))
+			got, err := p.ParseRecipients(doc)
+			for i := range doc {
+				doc[i] = 'x'
+			}
+			if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() ||
+				!reflect.DeepEqual(digests(got), digests(want)) {
+				t.Errorf("%.200s: %v, want %v", text, err, wantErr)
+			}
+		}
+	}
+	if len(p.known) != 4 { // three lists, and the headers of the message
+		t.Errorf("%d headers are remembered", len(p.known))
+	}
+}
+
 func sameMessage(a, b *Message) bool {
 	return a.ContentType == b.ContentType && bytes.Equal(a.Commitment, b.Commitment) &&
 		bytes.Equal(a.Binding, b.Binding) && bytes.Equal(a.bound, b.bound) &&

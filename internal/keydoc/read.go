@@ -41,9 +41,11 @@ func ReadRaws(r *jsontext.Decoder, most int) [][]byte {
 
 // ReadTime reads a moment as Object.Time writes it.
 func ReadTime(r *jsontext.Decoder) time.Time {
-	text := r.String()
-	t, err := time.Parse(TimeFormat, text)
-	if err != nil || t.IsZero() || t.Format(TimeFormat) != text {
+	var t time.Time
+	var room [len(TimeFormat) + 8]byte
+	text := r.Bytes()
+	// A text of RFC 3339 that is written the same again is in our format.
+	if t.UnmarshalText(text) != nil || t.IsZero() || string(t.AppendFormat(room[:0], TimeFormat)) != string(text) {
 		// The text is not quoted, because private files have times, too.
 		r.Failf("a time like 2026-01-31T00:00:00Z was expected")
 		return time.Time{}
@@ -70,6 +72,9 @@ func Printable(s string) bool {
 
 // NoRepetition refuses a list that has a text twice.
 func NoRepetition(what string, list []string) error {
+	if len(list) < 2 {
+		return nil
+	}
 	sorted := slices.Sorted(slices.Values(list))
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {

@@ -81,7 +81,8 @@ type Event struct {
 	// Base64 says that the data came, or shall go, as data_base64.
 	Base64 bool
 
-	hasData bool // there was a member data or data_base64, perhaps an empty one
+	hasData bool         // there was a member data or data_base64, perhaps an empty one
+	room    [4]Attribute // most events have no more extensions, which then need no allocation
 }
 
 // CoreNames appends the names of the attributes of the standard, and of the data, that are there.
@@ -132,17 +133,21 @@ func (e *Event) AppendAttributes(dst []byte) []byte {
 func (e *Event) appendAttributes(dst []byte) []byte {
 	dst = append(dst, `{"specversion":`...)
 	dst = jsontext.AppendQuote(dst, e.SpecVersion)
-	dst = appendMember(dst, "id", e.ID)
-	dst = appendMember(dst, "source", e.Source)
-	dst = appendMember(dst, "type", e.Type)
-	dst = appendMember(dst, "datacontenttype", e.DataContentType)
-	dst = appendMember(dst, "dataschema", e.DataSchema)
-	dst = appendMember(dst, "subject", e.Subject)
-	dst = appendMember(dst, "time", e.Time)
+	for _, a := range e.texts() {
+		dst = appendMember(dst, a.name, a.value)
+	}
 	for i := range e.Extensions {
 		dst = e.Extensions[i].append(dst)
 	}
 	return appendMember(dst, "dssematerial", e.Material)
+}
+
+// texts are the attributes of the standard after specversion, in the order in which Append writes them.
+func (e *Event) texts() [7]struct{ name, value string } {
+	return [...]struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"datacontenttype", e.DataContentType},
+		{"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+	}
 }
 
 func appendMember(dst []byte, name, value string) []byte {
@@ -157,19 +162,27 @@ func appendName(dst []byte, name string) []byte {
 	return append(dst, ':')
 }
 
-// size is what Append writes if nothing has to be escaped, or a little more.
+// size is how many bytes Append writes if nothing but quotes in extensions has to be escaped, or a little
+// more. In a text of JSON, such as that of AttrRecipients, there are many quotes.
 func (e *Event) size() int {
-	n := len(`{"specversion":"","id":"","source":"","type":"","datacontenttype":"","dataschema":"",`) +
-		len(`"subject":"","time":"","dssematerial":"","data_base64":""}`) +
-		len(e.SpecVersion) + len(e.ID) + len(e.Source) + len(e.Type) + len(e.DataContentType) +
-		len(e.DataSchema) + len(e.Subject) + len(e.Time) + len(e.Material)
+	const member, bytes = len(`,"":""`), len(`,"data_base64":""`)
+	n := len(`{"specversion":""}`) + len(e.SpecVersion)
+	for _, a := range e.texts() {
+		if a.value != "" {
+			n += member + len(a.name) + len(a.value)
+		}
+	}
 	for i := range e.Extensions {
-		n += len(`,"":""`) + len(e.Extensions[i].Name) + len(e.Extensions[i].Value)
+		a := &e.Extensions[i]
+		n += member + len(a.Name) + len(a.Value) + strings.Count(a.Value, `"`)
+	}
+	if e.Material != "" {
+		n += member + len(AttrMaterial) + len(e.Material)
 	}
 	if e.Base64 {
-		return n + base64.StdEncoding.EncodedLen(len(e.Data))
+		return n + bytes + base64.StdEncoding.EncodedLen(len(e.Data))
 	}
-	return n + len(e.Data)
+	return n + bytes + len(e.Data)
 }
 
 // trimSpace cuts off JSON white space around a JSON value.

@@ -61,10 +61,18 @@ func ParseSealed(b []byte) (*Event, error) {
 	if len(b) > MaxEvent {
 		return nil, &Error{TooLarge: true, Msg: "the event is larger than 1 MiB"}
 	}
-	e := &Event{}
-	p := parser{r: jsontext.NewDecoder(b), e: e}
+	p := parser{r: jsontext.NewDecoder(b), e: &Event{}}
 	p.text.Grow(min(len(b), textGuess))
-	obj := p.r.Object()
+	if err := p.read(true); err != nil {
+		return nil, err
+	}
+	return p.e, nil
+}
+
+// read reads the event. If it is alone, nothing may follow it. After an error of the syntax, p.r has one,
+// too.
+func (p *parser) read(alone bool) error {
+	e, obj := p.e, p.r.Object()
 	for p.r.Member(&obj) {
 		field := e.field(obj.Name)
 		switch {
@@ -89,24 +97,23 @@ func ParseSealed(b []byte) (*Event, error) {
 			fault = &Error{Err: err}
 		}
 		fault.Member = clip(obj.Name) // where the decoder stopped
-		return nil, fault
+		return fault
 	}
-	if err := p.r.End(); err != nil {
-		return nil, &Error{Err: err}
+	if alone {
+		if err := p.r.End(); err != nil {
+			return &Error{Err: err}
+		}
 	}
 	if err := e.checkCore(); err != nil {
-		return nil, err
+		return err
 	}
 	for i := range e.Extensions {
 		name := e.Extensions[i].Name
 		if twin := e.CaseTwin(name); twin != "" {
-			return nil, &Error{Member: twin, Msg: "is " + name + butForCase}
+			return &Error{Member: twin, Msg: "is " + name + butForCase}
 		}
 	}
-	if err := p.setData(); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return p.setData()
 }
 
 // textGuess is how much text the attributes of a sealed event have, dssematerial included. Most events need
@@ -197,7 +204,7 @@ func (p *parser) extra(name []byte) {
 			return
 		}
 		if e.Extensions == nil {
-			e.Extensions = make([]Attribute, 0, 8)
+			e.Extensions = e.room[:0]
 		}
 		e.Extensions = append(e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
 	} else {
@@ -360,6 +367,8 @@ type Delivery struct {
 	Embedded   bool     // the detail has an object "cloudevent": it is the data, with the attributes in it
 	Ignored    []string // Embedded: the members of the detail that hops are known to add
 
+	event      *Event   // that readDetail has read; nil = none
+	eventErr   error    // of that event
 	attributes []byte   // the member "cloudevent"
 	data       []member // the other members of the detail
 	detailErr  error
@@ -421,9 +430,27 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 	return d, nil
 }
 
-// readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
-// in detailErr: an error of the delivery around the detail comes first.
+// readDetail reads a detail that is a CloudEvent as Append writes it in the walk that finds its end. Of any
+// other detail, and of one with an error, it finds the layout and the members that ParseEvent will read. It
+// leaves its error in detailErr: an error of the delivery around the detail comes first.
 func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) {
+	start := r.Offset()
+	if bytes.HasPrefix(doc[start:], []byte(`{"specversion":`)) {
+		p := parser{r: *r, e: &Event{}}
+		p.text.Grow(min(len(doc)-start, textGuess))
+		err := p.read(false)
+		detail := bytes.TrimRight(doc[start:p.r.Offset()], " \n\r\t")
+		if p.r.Err() == nil && len(detail) <= MaxEvent {
+			if refused, ok := p.data.Err.(*jsontext.Error); ok {
+				refused.Offset -= start // in the event
+			}
+			d.Structured, d.Detail, d.eventErr, *r = true, detail, err, p.r
+			if err == nil {
+				d.event = p.e
+			}
+			return
+		}
+	}
 	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
@@ -444,7 +471,7 @@ func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) 
 		d.Detail = r.ReadSpan()
 		return
 	}
-	d.Detail = bytes.TrimRight(doc[r.Offset():in.Offset()], " \n\r\t")
+	d.Detail = bytes.TrimRight(doc[start:in.Offset()], " \n\r\t")
 	*r = in
 }
 
@@ -453,6 +480,8 @@ func (d *Delivery) ParseEvent() (*Event, error) {
 	switch {
 	case d.detailErr != nil:
 		return nil, d.detailErr
+	case d.event != nil || d.eventErr != nil:
+		return d.event, d.eventErr
 	case d.Structured && d.Embedded:
 		return nil, errBothLayouts
 	case d.Structured:

@@ -576,5 +576,6 @@ func equalEvents(a, b *Event) bool {
 	}
 	x, y := *a, *b
 	x.Document, y.Document, x.hasData, y.hasData = jsontext.Document{}, jsontext.Document{}, false, false
+	x.room, y.room = [4]Attribute{}, [4]Attribute{}
 	return reflect.DeepEqual(x, y)
 }

@@ -116,10 +116,15 @@ var ErrVersion = errors.New(`unknown version of the member "sealbus"`)
 // ErrLimit is (wrapped in) the error of a payload that exceeds a limit.
 var ErrLimit = errors.New("over the limit")
 
-// ParsePayload reads a payload. Texts that the event e has too are shared with it. With an error, the members
-// that were read before it come back, for a reader that only shows them.
+// ParsePayload is Read into a new Payload, which comes back with an error, too.
 func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 	p := &Payload{}
+	return p, p.Read(doc, e)
+}
+
+// Read reads a payload into p, which must be new. Texts that the event e has too are shared with it. With an
+// error, p has the members that were read before it, for a reader that only shows them.
+func (p *Payload) Read(doc []byte, e *Event) error {
 	r := jsontext.NewDecoder(doc)
 	var hasCore, hasNames bool
 	for obj := r.Object(); r.Member(&obj); {
@@ -158,12 +163,12 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 		}
 	}
 	if err := r.End(); err != nil {
-		return p, err
+		return err
 	}
 	if !known {
-		return p, ErrVersion // only now: a malformed payload is malformed in any version
+		return ErrVersion // only now: a malformed payload is malformed in any version
 	}
-	return p, nil
+	return nil
 }
 
 func readDigest(r *jsontext.Decoder) (d Digest) {
@@ -324,6 +329,9 @@ var Absent = sha256.Sum256(nil)
 
 // AppendSum appends H(b). The standard signs digests of digests: H( H(a) H(b) ... ).
 func AppendSum(dst, b []byte) []byte {
+	if len(b) == 0 { // many events lack two of the attributes
+		return append(dst, Absent[:]...)
+	}
 	sum := sha256.Sum256(b)
 	return append(dst, sum[:]...)
 }

@@ -111,7 +111,7 @@ func (e *Event) takeExtension(name string, value any) error {
 		return CheckText(name, a.Value, MaxMaterial)
 	}
 	if e.Extensions == nil {
-		e.Extensions = make([]Attribute, 0, 8)
+		e.Extensions = e.room[:0]
 	}
 	e.Extensions = append(e.Extensions, a)
 	return CheckText(name, a.Value, MaxAttribute)

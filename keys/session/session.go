@@ -129,6 +129,10 @@ func (s *Session) Producer() string { return s.root.Producer() }
 // Verifier is the public half of the root key, which the trust policy lists.
 func (s *Session) Verifier() *keys.Verifier { return s.root.Verifier() }
 
+// InMemory is true: the keys that sign events are in memory. The root key, which may not be, vouches for one
+// of them at a time.
+func (s *Session) InMemory() bool { return true }
+
 // Sign always fails. A session key signs only events, because they carry the statement that vouches for it
 // (envelope.Seal).
 func (s *Session) Sign(context.Context, []byte) ([]byte, error) {

@@ -185,14 +185,12 @@ func (b *Bundle) index() error {
 		return err
 	}
 	slices.SortFunc(b.keys, func(x, y *Key) int { return strings.Compare(x.KeyID(), y.KeyID()) })
-	ids := make(map[string]struct{}, len(b.keys))
 	b.signing = make(map[string][]*Key, len(b.keys))
 	for i, k := range b.keys {
 		id := k.KeyID()
-		if _, dup := ids[id]; dup {
+		if i > 0 && b.keys[i-1].KeyID() == id {
 			return fmt.Errorf("key %s stands twice", id)
 		}
-		ids[id] = struct{}{}
 		if k.Verifier != nil {
 			b.signing[id] = b.keys[i : i+1 : i+1]
 		}
@@ -200,7 +198,7 @@ func (b *Bundle) index() error {
 	for _, k := range b.keys {
 		err := k.check()
 		if err == nil {
-			err = b.indexAliases(k, ids)
+			err = b.indexAliases(k)
 		}
 		if err != nil {
 			return fmt.Errorf("key %s: %w", k.KeyID(), err)
@@ -232,12 +230,12 @@ func (b *Bundle) checkHead() error {
 
 func writable(t time.Time) bool { return t.Year() >= 1 && t.Year() <= 9999 }
 
-func (b *Bundle) indexAliases(k *Key, ids map[string]struct{}) error {
+func (b *Bundle) indexAliases(k *Key) error {
 	if len(k.Aliases) > maxAliases {
 		return fmt.Errorf("more than %d aliases", maxAliases)
 	}
 	for i, alias := range k.Aliases {
-		switch _, isID := ids[alias]; {
+		switch isID := b.Key(alias) != nil; {
 		case alias == "" || len(alias) > maxAlias || !keydoc.Printable(alias):
 			return fmt.Errorf("an alias is not 1 to %d printable bytes", maxAlias)
 		case isID:

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -91,14 +92,35 @@ func TestBundleComesBack(t *testing.T) {
 		if found := back.Lookup(k.KeyID()); len(found) != 1 || found[0] != k {
 			t.Errorf("key %s is not found under its ID", k.KeyID())
 		}
-		want := b.SigningKeys()[i].append(nil)
-		if got := k.append(nil); !bytes.Equal(got, want) {
+		want := b.SigningKeys()[i].append(nil, new(keydoc.Object))
+		if got := k.append(nil, new(keydoc.Object)); !bytes.Equal(got, want) {
 			t.Errorf("key %s came back as %s", want, got)
 		}
 	}
 }
 
 // Nil and empty lists mean different things for accounts, and survive.
+// An entry has what keys.PublicKey writes of the key, and what the bundle adds.
+func TestEntryHasThePublicKey(t *testing.T) {
+	full := fullBundle(t)
+	list := append(full.SigningKeys(), full.EncryptionKeys()...)
+	for _, k := range append(list, testKey(t, keys.MLDSA65, func(k *Key) { k.Schedule = fullSchedule })) {
+		var entry, public map[string]any
+		jwk, err := keys.PublicKey{Verifier: k.Verifier, Recipient: k.Recipient, Producer: k.Producer,
+			Consumer: k.Consumer, Schedule: k.Schedule}.MarshalJSON()
+		if err = errors.Join(err, json.Unmarshal(jwk, &public),
+			json.Unmarshal(k.append(nil, new(keydoc.Object)), &entry)); err != nil {
+			t.Fatal(err)
+		}
+		for _, added := range []string{"accounts", "aliases", "sources", "types", "revoked"} {
+			delete(entry, added)
+		}
+		if !reflect.DeepEqual(entry, public) {
+			t.Errorf("the entry has %v, the public key %v", entry, public)
+		}
+	}
+}
+
 func TestAbsentIsNotEmpty(t *testing.T) {
 	b, err := ParseBundle(fullBundle(t).Payload())
 	if err != nil {

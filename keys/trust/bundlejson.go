@@ -15,7 +15,10 @@ func (b *Bundle) Payload() []byte {
 	o.Time("expires", b.expires)
 	o.Time("issued", b.issued)
 	list := make([]byte, 0, 512*len(b.keys))
-	o.Raw("keys", keydoc.AppendArray(list, b.keys, func(dst []byte, k *Key) []byte { return k.append(dst) }))
+	var entry keydoc.Object
+	o.Raw("keys", keydoc.AppendArray(list, b.keys, func(dst []byte, k *Key) []byte {
+		return k.append(dst, &entry)
+	}))
 	if b.refreshHint > 0 {
 		o.Int("refresh_hint", int64(b.refreshHint/time.Second))
 	}

@@ -56,13 +56,6 @@ func (k *Key) KeyID() string {
 	return ""
 }
 
-func (k *Key) public() *keys.PublicKey {
-	return &keys.PublicKey{
-		Verifier: k.Verifier, Recipient: k.Recipient, Producer: k.Producer, Consumer: k.Consumer,
-		Schedule: k.Schedule,
-	}
-}
-
 // StateAt is the key's state: a pure function of the key and the time.
 func (k *Key) StateAt(now time.Time) keys.State {
 	if k.Revoked != nil {
@@ -77,16 +70,37 @@ func (k *Key) AllowsAccount(account string) bool {
 	return k.Accounts == nil || account != "" && slices.Contains(k.Accounts, account)
 }
 
-// append writes the key's entry in the bundle: a public JWK with more members. The key has passed check.
-func (k *Key) append(dst []byte) []byte {
-	jwk, _ := k.public().MarshalJSON() // its error is that of checkUse
-	var o keydoc.Object
-	o.Members(jwk)
+// append writes the key's entry in the bundle: what keys.PublicKey writes, with more members. The key has
+// passed check. A bundle may have 20,000 keys, so each is written in one go, with the memory of o.
+func (k *Key) append(dst []byte, o *keydoc.Object) []byte {
+	o.Reset()
 	if k.Accounts != nil {
 		o.Strings("accounts", k.Accounts)
 	}
+	o.Time("active", k.Schedule.Active)
+	if v := k.Verifier; v != nil {
+		if v.Algorithm() != keys.MLDSA65 { // whose thumbprint has it
+			o.String("alg", string(v.Algorithm()))
+		}
+		o.Members(v.ThumbprintJWK())
+		o.String("kid", v.KeyID())
+		o.String("producer", k.Producer)
+		o.String("use", "sig")
+	} else {
+		o.Members(k.Recipient.JWK())
+		o.String("consumer", k.Consumer)
+	}
 	if len(k.Aliases) > 0 {
 		o.Strings("aliases", k.Aliases)
+	}
+	o.Time("expired", k.Schedule.Expired)
+	o.Time("published", k.Schedule.Published)
+	o.Time("retired", k.Schedule.Retired)
+	if k.Revoked != nil {
+		var r keydoc.Object
+		r.Time("at", k.Revoked.At)
+		r.String("reason", k.Revoked.Reason)
+		o.Raw("revoked", r.Append(nil))
 	}
 	if k.Sources != nil {
 		o.Strings("sources", k.Sources)
@@ -94,42 +108,36 @@ func (k *Key) append(dst []byte) []byte {
 	if k.Types != nil {
 		o.Strings("types", k.Types)
 	}
-	if k.Revoked != nil {
-		var r keydoc.Object
-		r.Time("at", k.Revoked.At)
-		r.String("reason", k.Revoked.Reason)
-		o.Raw("revoked", r.Append(nil))
-	}
 	return o.Append(dst)
 }
 
 // parseKey reads an entry twice: first the members that the bundle adds, then the public key.
 func parseKey(raw []byte) (*Key, error) {
 	k := &Key{}
-	var kid, use string
+	var kid, use []byte
 	r := jsontext.NewDecoder(raw)
 	for obj := r.Object(); r.Member(&obj); {
-		switch name := string(obj.Name); name {
+		switch string(obj.Name) {
 		case "kid":
-			kid = r.String()
+			kid = r.Bytes()
 		case "use":
-			use = r.String()
+			use = r.Bytes()
 		default:
-			k.readMember(name, &r)
+			k.readMember(obj.Name, &r)
 		}
 	}
 	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if use != "sig" && use != "enc" {
+	if string(use) != "sig" && string(use) != "enc" {
 		return nil, errors.New(`"use" is neither "sig" nor "enc"`)
 	}
 	public, err := keys.ParsePublicKey(raw)
 	if err != nil {
 		return nil, keydoc.Unprefixed(err)
 	}
-	if id := public.KeyID(); id != kid {
-		return nil, fmt.Errorf("kid %q is not the key's thumbprint, %s", keydoc.Clip(kid), id)
+	if id := public.KeyID(); id != string(kid) {
+		return nil, fmt.Errorf("kid %q is not the key's thumbprint, %s", keydoc.Clip(string(kid)), id)
 	}
 	k.Verifier, k.Recipient, k.Schedule = public.Verifier, public.Recipient, public.Schedule
 	k.Producer, k.Consumer = public.Producer, public.Consumer
@@ -138,8 +146,8 @@ func parseKey(raw []byte) (*Key, error) {
 
 // readMember reads a member that the bundle adds and skips a member of the public key. It refuses every other
 // member, because it may be a restriction.
-func (k *Key) readMember(name string, r *jsontext.Decoder) {
-	switch name {
+func (k *Key) readMember(name []byte, r *jsontext.Decoder) {
+	switch string(name) {
 	case "accounts":
 		k.Accounts = keydoc.ReadStrings(r, keydoc.MaxAccounts)
 	case "aliases":
@@ -154,7 +162,7 @@ func (k *Key) readMember(name string, r *jsontext.Decoder) {
 		"producer", "consumer", "published", "active", "retired", "expired":
 		r.SkipValue()
 	default:
-		r.Failf("unknown member %q", keydoc.Clip(name))
+		r.Failf("unknown member %q", keydoc.Clip(string(name)))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -104,8 +105,8 @@ func TestBundleEncryptionKeysComeBack(t *testing.T) {
 		t.Fatalf("the bundle does not come back: %v", err)
 	}
 	for i, k := range back.EncryptionKeys() {
-		want := b.EncryptionKeys()[i].append(nil)
-		if got := k.append(nil); !bytes.Equal(got, want) || back.Lookup(k.KeyID()) != nil {
+		want := b.EncryptionKeys()[i].append(nil, new(keydoc.Object))
+		if got := k.append(nil, new(keydoc.Object)); !bytes.Equal(got, want) || back.Lookup(k.KeyID()) != nil {
 			t.Errorf("%s came back as %s, or verifies", want, got)
 		}
 	}
