@@ -78,6 +78,10 @@ func TestOldStateFile(t *testing.T) {
 	five, err := NewBundle(BundleOptions{Version: 5, Issued: day(0), Expires: day(7)}, d.keys...)
 	d.check(err)
 	d.check(os.WriteFile(d.opts.StateFile, (&kept{seen: seenOf(five), signed: d.signBundle(five)}).append(nil), 0o600))
+	if h, err := recallHolding(d.opts.StateFile, d.roots, 0, &holding{}); err != nil || h.bundle == nil ||
+		h.view != nil { // a view that does not expire would be worse than none
+		t.Errorf("%+v, %v", h, err)
+	}
 	d.publish(d.bundle(4, 0, d.keys...))
 	_, err = d.start()
 	wantWhy(t, "an older bundle", err, WhyRollback)
