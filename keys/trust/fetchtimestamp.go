@@ -28,24 +28,41 @@ func (s *RemoteSource) adoptTimestamp(ctx context.Context, state *remoteState, e
 			return err
 		}
 	}
-	h, pending := h.useNamed(s.roots, s.now(), func(name string) ([]byte, error) {
+	if err := s.takeHeld(ctx, state, h); err != nil { // first, for the host may withhold the bundle for long
+		return err
+	}
+	h, pending := state.held.useNamed(s.roots, s.now(), func(name string) ([]byte, error) {
 		return FetchSigned(ctx, s.origin.(Directory).Beside(name))
 	})
-	if h != state.held || state.kept != nil {
-		h, state.kept = keepHolding(ctx, s.opts.StateFile, s.roots, h)
-		if isRefusal(state.kept) {
-			err, state.kept = state.kept, nil
+	if h != state.held {
+		if err := s.takeHeld(ctx, state, h); err != nil {
 			return err
 		}
 	}
-	state.held, state.bundle = h, h.view
-	if pending != nil && !h.isCurrent(s.roots) { // otherwise another process had the bundle
+	if pending != nil && !state.held.isCurrent(s.roots) { // otherwise another process had the bundle
 		return pending
 	}
 	if !unchanged {
 		state.etag = got.ETag
 	}
 	state.maxAge = got.MaxAge
+	return nil
+}
+
+// takeHeld stores the holding in state and in the state file. If the file refuses it, only its revocations
+// count.
+func (s *RemoteSource) takeHeld(ctx context.Context, state *remoteState, h *holding) error {
+	if h == state.held && state.kept == nil {
+		return nil
+	}
+	kept, err := keepHolding(ctx, s.opts.StateFile, s.roots, h)
+	if isRefusal(err) {
+		state.kept = nil
+		state.held = state.held.withhold(h)
+		state.bundle = state.held.view
+		return err
+	}
+	state.held, state.bundle, state.kept = kept, kept.view, err
 	return nil
 }
 

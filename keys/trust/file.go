@@ -230,11 +230,13 @@ func (f *FileSource) lookAtTimestamp(s *fileState, now time.Time) error {
 	if h != s.held || s.kept != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 		defer cancel()
-		h, s.kept = keepHolding(ctx, f.opts.StateFile, f.roots, h)
-		if isRefusal(s.kept) {
-			err, s.kept = s.kept, nil
+		kept, err := keepHolding(ctx, f.opts.StateFile, f.roots, h)
+		if isRefusal(err) { // the revocations count all the same
+			s.held, s.kept = s.held.withhold(h), nil
+			s.bundle = s.held.view
 			return err
 		}
+		h, s.kept = kept, err
 	}
 	s.held, s.bundle = h, h.view
 	if pending != nil && h.isCurrent(f.roots) { // another process had the bundle
@@ -283,7 +285,7 @@ func (f *FileSource) keep(s *fileState, is seen, signed []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()
-	err := keepState(ctx, f.opts.StateFile, &kept{seen: is, signed: signed})
+	err := keepState(ctx, f.opts.StateFile, f.roots, &kept{seen: is, signed: signed})
 	if isRefusal(err) {
 		return err
 	}

@@ -118,6 +118,17 @@ func (h *holding) addRevoked(id string, r remembered) {
 	h.revoked[id] = r
 }
 
+// addAll adds the revocations of other.
+func (h *holding) addAll(other *holding) {
+	h.revoked, h.sessions = cloneMap(h.revoked), cloneMap(h.sessions)
+	for id, r := range other.revoked {
+		h.addRevoked(id, r)
+	}
+	for id, version := range other.sessions {
+		h.sessions[id] = max(h.sessions[id], version)
+	}
+}
+
 func (h *holding) checkMemory() error {
 	if len(h.revoked)+len(h.sessions) > maxRemembered {
 		return refuse(WhyTooLarge, "more than %d revocations that no bundle took over: "+
@@ -214,16 +225,22 @@ func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
 		next.until = next.timestamp.Expires
 	}
 	next.latest = later(h.latest, other.latest)
-	next.revoked, next.sessions = cloneMap(h.revoked), cloneMap(h.sessions)
-	for id, r := range other.revoked {
-		next.addRevoked(id, r)
-	}
-	for id, version := range other.sessions {
-		next.sessions[id] = max(next.sessions[id], version)
-	}
+	next.addAll(other)
 	next.settle()
 	next.look()
 	return &next, next.checkMemory()
+}
+
+// withhold is h with the revocations of other, which may not come after h, and with nothing else of it.
+func (h *holding) withhold(other *holding) *holding {
+	next := *h
+	next.addAll(other)
+	next.settle()
+	if next.checkMemory() != nil {
+		return h
+	}
+	next.look()
+	return &next
 }
 
 // look makes the view.
