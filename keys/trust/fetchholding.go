@@ -227,7 +227,7 @@ func (k *keptHolding) holding(roots *Roots, minVersion int64, known *holding) (*
 	h := k.head
 	if len(k.timestamp) > 0 {
 		if h.timestamp, err = openTimestamp(k.timestamp, roots); err != nil {
-			if isSame {
+			if isSame || whyOf(err) != WhyThreshold { // a damaged one is not forgotten
 				return nil, fmt.Errorf("its timestamp: %w", err)
 			}
 			h = holding{seen: h.seen}

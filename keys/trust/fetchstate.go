@@ -212,10 +212,10 @@ func (s *RemoteSource) keep(ctx context.Context, is seen, signed []byte) error {
 	if s.opts.StateFile == "" {
 		return nil
 	}
-	return keepState(ctx, s.opts.StateFile, &kept{seen: is, signed: signed})
+	return keepState(ctx, s.opts.StateFile, s.roots, &kept{seen: is, signed: signed})
 }
 
-func keepState(ctx context.Context, path string, next *kept) error {
+func keepState(ctx context.Context, path string, roots *Roots, next *kept) error {
 	unlock, err := lockState(ctx, path+".lock")
 	if err != nil {
 		return fmt.Errorf("locking state file %s: %w: check the directory and who may write there", path, err)
@@ -229,10 +229,25 @@ func keepState(ctx context.Context, path string, next *kept) error {
 		if err := was.follows(next.seen); err != nil {
 			return fmt.Errorf("state file %s: %w", path, err)
 		}
+		if err := was.mayLose(roots); err != nil {
+			return fmt.Errorf("state file %s: %w", path, err)
+		}
 	}
 	if err := swapIn(path, next.append(nil)); err != nil {
 		return fmt.Errorf("writing state file %s: %w: check the directory and the space on the disk", path,
 			err)
+	}
+	return nil
+}
+
+// mayLose refuses to write over a holding unless the roots are newer ones, which switch timestamps off. It is
+// a fault of the file, not of the bundle: the newer bundle is used.
+func (k *kept) mayLose(roots *Roots) error {
+	if k.holding == nil {
+		return nil
+	}
+	if _, err := k.holding.checkRoots(roots); err != nil {
+		return fmt.Errorf("another process keeps timestamps in it, which are not lost: %s", err.Error()) // no refusal
 	}
 	return nil
 }

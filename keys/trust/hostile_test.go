@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"testing"
@@ -82,4 +83,49 @@ func TestRevocationCountsAlthoughTheStateFileRefuses(t *testing.T) {
 	}
 	wantWhy(t, "fetched", old.LastError(), WhyRollback)
 	wantWhy(t, "watched", watched.LastError(), WhyRollback)
+}
+
+// A process that still has roots without timestamp keys does not write over what another keeps.
+func TestTimestampsInTheStateFileAreNotLost(t *testing.T) {
+	d := newDesk(t)
+	short := func(version int64) *Bundle {
+		b, err := NewBundle(BundleOptions{Version: version, Issued: day(0), Expires: day(7)}, d.keys...)
+		d.check(err)
+		return b
+	}
+	plain, err := NewRoots(1, 1, d.root.Verifier())
+	d.check(err)
+	d.put("bundle.dsse", d.signBundle(short(1)))
+	behind, err := FetchFrom(t.Context(), d.shelf, plain, &d.opts)
+	d.check(err)
+	d.roots = d.rootsOf(2)
+	d.publish(short(1), d.keys[0].KeyID())
+	d.mustStart()
+	before, err := os.ReadFile(d.opts.StateFile)
+	d.check(err)
+	d.put("bundle.dsse", d.signBundle(short(2)))
+	got, err := d.pass(behind, time.Hour)
+	d.want("the newer bundle is used", got, err, 2)
+	if behind.LastError() == nil {
+		t.Error("it is not told that the state file was not written")
+	}
+	after, err := os.ReadFile(d.opts.StateFile)
+	if d.check(err); !bytes.Equal(before, after) {
+		t.Error("the state file lost the timestamp")
+	}
+}
+
+// Newer roots forget a timestamp that another key signed, and none that is damaged.
+func TestDamagedTimestampIsNotForgotten(t *testing.T) {
+	d := newDesk(t)
+	d.publish(d.bundle(1, 0, d.keys...), d.keys[0].KeyID())
+	d.mustStart()
+	good, err := os.ReadFile(d.opts.StateFile)
+	d.check(err)
+	bad := bytes.Replace(good, []byte(keydoc.TimestampType), []byte("X"+keydoc.TimestampType[1:]), 1)
+	d.check(os.WriteFile(d.opts.StateFile, bad, 0o600))
+	d.roots = d.rootsOf(2)
+	if s, err := d.start(); err == nil || bytes.Equal(good, bad) {
+		t.Errorf("a damaged timestamp is forgotten with its revocations: %v", s.LastError())
+	}
 }
