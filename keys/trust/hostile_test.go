@@ -3,7 +3,9 @@ package trust
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,4 +130,30 @@ func TestDamagedTimestampIsNotForgotten(t *testing.T) {
 	if s, err := d.start(); err == nil || bytes.Equal(good, bad) {
 		t.Errorf("a damaged timestamp is forgotten with its revocations: %v", s.LastError())
 	}
+}
+
+// Where no revocation fits any more, the refusal says what helps, and the bundle that helps makes room.
+func TestRevocationThatDoesNotFit(t *testing.T) {
+	o := newTimed(t)
+	b := o.bundle(1, 0)
+	full := TimestampOptions{Now: day(1), Revoke: map[string]Revocation{}}
+	for i := range keydoc.MaxWithdrawn {
+		full.Revoke[thumbprintOf(fmt.Append(nil, i))] = Revocation{At: day(1)}
+	}
+	ts, err := NewTimestamp(o.roots, b, nil, full)
+	o.check(err)
+	more := TimestampOptions{Now: day(1), Revoke: map[string]Revocation{thumbprintOf([]byte("k")): {At: day(1)}}}
+	_, err = NewTimestamp(o.roots, b, ts, more)
+	wantWhy(t, "1,001", err, WhyTooLarge)
+	if !strings.Contains(err.Error(), "takes over") {
+		t.Errorf("%v does not say what to do", err)
+	}
+	if next, err := NewTimestamp(o.roots, o.bundle(2, ts.Version), ts, more); err != nil || len(next.Revoked) != 1 {
+		t.Errorf("after a bundle that took them over: %v", err)
+	}
+	for id := range full.Revoke {
+		full.Revoke[id] = Revocation{At: day(1), Reason: strings.Repeat("r", 300)}
+	}
+	_, err = NewTimestamp(o.roots, b, nil, full)
+	wantWhy(t, "long reasons", err, WhyTooLarge)
 }

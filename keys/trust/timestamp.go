@@ -86,7 +86,13 @@ func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOp
 	}
 	slices.Sort(sessions)
 	ts.RevokedSessions = slices.Compact(sessions)
-	return ParseTimestamp(ts.Payload())
+	payload := ts.Payload()
+	if max(len(ts.Revoked), len(ts.RevokedSessions)) > keydoc.MaxWithdrawn || len(payload) > keydoc.MaxTimestamp {
+		return nil, refuse(WhyTooLarge, "%d revoked keys and %d sessions (at most %d of each) in %d bytes "+
+			"(at most %d): have the root holders sign a bundle that takes over those of the previous timestamp",
+			len(ts.Revoked), len(ts.RevokedSessions), keydoc.MaxWithdrawn, len(payload), keydoc.MaxTimestamp)
+	}
+	return ParseTimestamp(payload)
 }
 
 // named is the bundle that the timestamp names.
