@@ -80,6 +80,9 @@ func WriteDocument(ctx context.Context, env *ui.Env, where string, old *Document
 	defer cancel()
 	_, err = client.PutObject(ctx, in)
 	if status := statusOf(err); status == http.StatusPreconditionFailed || status == http.StatusConflict {
+		if is, err := ReadDocument(ctx, env, where, len(content)); err == nil && bytes.Equal(is.Content, content) {
+			return nil // it was written, the answer was lost, and the client tried again
+		}
 		return ui.Unavailable("run the command again with the document that is there now as --previous",
 			"%s was changed by another program meanwhile", where)
 	}

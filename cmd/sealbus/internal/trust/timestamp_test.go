@@ -1,7 +1,10 @@
 package trust_test
 
 import (
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -70,5 +73,38 @@ func TestTimestampByKMSInS3(t *testing.T) {
 	if r := b.Run("", "trust", "show", "--roots", b.Path("roots.json"), there); r.Code != 0 ||
 		!strings.Contains(r.Stdout, "verified") {
 		t.Errorf("trust show: exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// An answer of S3 that is lost on its way does not make the own timestamp look like that of another writer.
+func TestTimestampWhoseAnswerIsLost(t *testing.T) {
+	b := clitest.New(t)
+	arn, _ := cloud(b)
+	b.Must("", "trust", "root", "new", "--out", b.Path("root.key"), "--insecure-no-passphrase")
+	b.Must("", "trust", "roots", b.Path("root.key.pub"), "--timestamp-key", arn, "--out", b.Path("roots.json"))
+	b.Check(os.WriteFile(b.Path("policy.yaml"), []byte("version: 1\nproducers: {}\n"), 0o600))
+	b.Must("", "trust", "build", "--policy", b.Path("policy.yaml"), "--root", b.Path("root.key"), "--roots",
+		b.Path("roots.json"), "--insecure-no-passphrase", "--out", b.Path("trust.dsse"))
+	target, err := url.Parse(os.Getenv("AWS_ENDPOINT_URL_S3"))
+	b.Check(err)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	puts := 0
+	lossy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			if puts++; puts == 1 {
+				proxy.ServeHTTP(httptest.NewRecorder(), r)
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(lossy.Close)
+	t.Setenv("AWS_ENDPOINT_URL_S3", lossy.URL)
+	t.Setenv("AWS_MAX_ATTEMPTS", "3")
+	r := b.Run("", "trust", "timestamp", "--key", arn, "--roots", b.Path("roots.json"), "--bundle",
+		b.Path("trust.dsse"), "--previous", "none", "--out", "s3://trust-bucket/a/timestamp.dsse")
+	if r.Code != 0 || puts != 2 {
+		t.Errorf("exit %d after %d writes, %s", r.Code, puts, r.Stderr)
 	}
 }
