@@ -3,12 +3,16 @@ package trust
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
@@ -142,7 +146,8 @@ func TestRevocationThatDoesNotFit(t *testing.T) {
 	}
 	ts, err := NewTimestamp(o.roots, b, nil, full)
 	o.check(err)
-	more := TimestampOptions{Now: day(1), Revoke: map[string]Revocation{thumbprintOf([]byte("k")): {At: day(1)}}}
+	more := TimestampOptions{Now: day(1), Revoke: map[string]Revocation{}}
+	more.Revoke[thumbprintOf([]byte("k"))] = Revocation{At: day(1)}
 	_, err = NewTimestamp(o.roots, b, ts, more)
 	wantWhy(t, "1,001", err, WhyTooLarge)
 	if !strings.Contains(err.Error(), "takes over") {
@@ -156,4 +161,97 @@ func TestRevocationThatDoesNotFit(t *testing.T) {
 	}
 	_, err = NewTimestamp(o.roots, b, nil, full)
 	wantWhy(t, "long reasons", err, WhyTooLarge)
+}
+
+// The table of TUF's tests in docs/trust.md has all of them, and names tests that exist.
+func TestTUFTable(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/trust.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source []byte
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
+	}
+	row := regexp.MustCompile("(?m)^\\| `test_\\w+` \\| (.*) \\| (.*) \\|$")
+	rows := row.FindAllStringSubmatch(string(doc), -1)
+	if len(rows) != 53 {
+		t.Errorf("%d rows", len(rows))
+	}
+	for _, row := range rows {
+		tests := regexp.MustCompile("Test\\w+").FindAllString(row[1], -1)
+		if len(tests) == 0 && row[2] == "" {
+			t.Errorf("no test and no reason: %s", row[0])
+		}
+		for _, name := range tests {
+			if !bytes.Contains(source, []byte("func "+name+"(")) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		for _, name := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(row[1], -1) {
+			if _, err := os.Stat("../../vectors/trust/" + name[1] + ".json"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// The state file keeps the signed documents byte by byte.
+func TestStateHasTheBytesThatWereServed(t *testing.T) {
+	d := newDesk(t)
+	b := d.bundle(1, 0, d.keys...)
+	d.publish(b, d.keys[0].KeyID())
+	d.mustStart()
+	state, err := os.ReadFile(d.opts.StateFile)
+	d.check(err)
+	if !bytes.HasSuffix(state, append(bytes.Clone(d.files[keydoc.TimestampFile]), d.files[bundleFile(b)]...)) {
+		t.Error("other bytes are kept than were served")
+	}
+}
+
+// A timestamp that expired in the state file is not used, and nothing older is accepted after it.
+func TestExpiredTimestampStillCountsAgainstRollback(t *testing.T) {
+	d := newDesk(t)
+	b := d.bundle(1, 0, d.keys...)
+	d.publish(b)
+	older := *d.last
+	d.renew(b, d.keys[0].KeyID())
+	d.mustStart()
+	d.clock.set(day(3))
+	older.Issued, older.Expires = day(3), day(4) // version 1 once more, and alive
+	d.put(keydoc.TimestampFile, d.sign(&older))
+	_, err := d.start() // tells of both: what it has expired, and what it is offered is older
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "("+string(WhyRollback)+")") {
+		t.Errorf("older: %v", err)
+	}
+	d.renew(b)
+	got, err := d.mustStart().Bundle(t.Context())
+	d.want("renewed", got, err, 1, 0)
+}
+
+// A bad signature of another root or timestamp key takes nothing from enough good ones.
+func TestBadSignatureBesideEnoughGoodOnes(t *testing.T) {
+	o := newTimed(t)
+	second := mustRoot(t)
+	roots, err := o.roots.WithTimestampKeys(o.key.Verifier(), second.Verifier())
+	o.check(err)
+	ts := o.timestamp(o.bundle(1, 0), nil, day(1))
+	e, err := dsse.Parse(o.sign(ts))
+	o.check(err)
+	bad := e.Signatures[0]
+	bad.KeyID = second.Verifier().KeyID()
+	e.Signatures = append([]dsse.Signature{bad}, e.Signatures...)
+	if err := roots.verifyTimestamp(e); err != nil {
+		t.Error(err)
+	}
+	e.Signatures = e.Signatures[:1]
+	wantWhy(t, "the bad one alone", roots.verifyTimestamp(e), WhyThreshold)
 }

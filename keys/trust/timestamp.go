@@ -87,7 +87,8 @@ func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOp
 	slices.Sort(sessions)
 	ts.RevokedSessions = slices.Compact(sessions)
 	payload := ts.Payload()
-	if max(len(ts.Revoked), len(ts.RevokedSessions)) > keydoc.MaxWithdrawn || len(payload) > keydoc.MaxTimestamp {
+	most := max(len(ts.Revoked), len(ts.RevokedSessions))
+	if most > keydoc.MaxWithdrawn || len(payload) > keydoc.MaxTimestamp {
 		return nil, refuse(WhyTooLarge, "%d revoked keys and %d sessions (at most %d of each) in %d bytes "+
 			"(at most %d): have the root holders sign a bundle that takes over those of the previous timestamp",
 			len(ts.Revoked), len(ts.RevokedSessions), keydoc.MaxWithdrawn, len(payload), keydoc.MaxTimestamp)
