@@ -153,7 +153,8 @@ func TestRevocationThatDoesNotFit(t *testing.T) {
 	if !strings.Contains(err.Error(), "takes over") {
 		t.Errorf("%v does not say what to do", err)
 	}
-	if next, err := NewTimestamp(o.roots, o.bundle(2, ts.Version), ts, more); err != nil || len(next.Revoked) != 1 {
+	next, err := NewTimestamp(o.roots, o.bundle(2, ts.Version), ts, more)
+	if err != nil || len(next.Revoked) != 1 {
 		t.Errorf("after a bundle that took them over: %v", err)
 	}
 	for id := range full.Revoke {
@@ -254,4 +255,21 @@ func TestBadSignatureBesideEnoughGoodOnes(t *testing.T) {
 	}
 	e.Signatures = e.Signatures[:1]
 	wantWhy(t, "the bad one alone", roots.verifyTimestamp(e), WhyThreshold)
+}
+
+// A renewal between building a bundle and publishing it carries the revocations over under a version on which
+// the bundle did not decide. They then still count: it fails closed, and the bundle has to be built anew.
+func TestRenewalBetweenBuildingAndPublishing(t *testing.T) {
+	d := newDesk(t)
+	one := d.bundle(1, 0, d.keys...)
+	d.publish(one, d.keys[0].KeyID())
+	s := d.mustStart()
+	overruling := d.bundle(2, d.last.Version, d.keys...)
+	d.renew(one)
+	d.publish(overruling)
+	got, err := d.pass(s, 5*time.Minute)
+	d.want("renewed meanwhile", got, err, 2, 0)
+	d.publish(d.bundle(3, d.last.Version, d.keys...))
+	got, err = d.pass(s, 5*time.Minute)
+	d.want("built anew, and no renewal", got, err, 3)
 }
