@@ -247,7 +247,8 @@ func (k *kept) mayLose(roots *Roots) error {
 		return nil
 	}
 	if _, err := k.holding.checkRoots(roots); err != nil {
-		return fmt.Errorf("another process keeps timestamps in it, which are not lost: %s", err.Error()) // no refusal
+		// No refusal, so err is not wrapped.
+		return fmt.Errorf("another process keeps timestamps in it, which are not lost: %s", err.Error())
 	}
 	return nil
 }
