@@ -144,8 +144,21 @@ func trustTimestamp(ctx context.Context, env *ui.Env, f *timestampFlags) error {
 		env.Warnf("%s expires in %s: build the next one with `sealbus trust build`", f.bundle,
 			ui.FormatDuration(left))
 	}
+	warnUndecided(env, f, b, previous)
 	env.Sayf("consumers get the bundle as bundles/%s beside the timestamp", shown.BundleSHA256)
 	return nil
+}
+
+// warnUndecided warns of a renewal after the new bundle was built: the bundle does not decide on what it was
+// built for.
+func warnUndecided(env *ui.Env, f *timestampFlags, b *trust.Bundle, previous *trust.Timestamp) {
+	if previous == nil || previous.BundleVersion == b.Version() || b.Timestamps() == 0 ||
+		b.Timestamps() >= previous.Version || len(previous.Revoked)+len(previous.RevokedSessions) == 0 {
+		return
+	}
+	env.Warnf("%s decided on timestamps up to %d, and %s is version %d: all its revocations still count; "+
+		"to have them decided, build anew with --timestamp, and do not renew meanwhile", f.bundle, b.Timestamps(),
+		f.previous, previous.Version)
 }
 
 // newestBundle opens the bundle, which a live timestamp is about to make count.

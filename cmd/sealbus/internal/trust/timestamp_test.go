@@ -108,3 +108,38 @@ func TestTimestampWhoseAnswerIsLost(t *testing.T) {
 		t.Errorf("exit %d after %d writes, %s", r.Code, puts, r.Stderr)
 	}
 }
+
+// A renewal between building a bundle and publishing it is told, because it undoes what the bundle decided.
+func TestTimestampRenewedMeanwhile(t *testing.T) {
+	b := clitest.New(t)
+	must := func(args ...string) clitest.Ran {
+		r := b.Run("", append([]string{"trust"}, args...)...)
+		if r.Code != 0 {
+			t.Fatalf("%v: exit %d, %s", args, r.Code, r.Stderr)
+		}
+		return r
+	}
+	stamp := func(bundle, previous string, more ...string) clitest.Ran {
+		return must(append([]string{"timestamp", "--key", b.Path("ts.key"), "--insecure-no-passphrase", "--roots",
+			b.Path("roots.json"), "--bundle", bundle, "--previous", previous, "--out", b.Path("t.dsse")}, more...)...)
+	}
+	build := func(out string, more ...string) {
+		must(append([]string{"build", "--policy", b.Path("policy.yaml"), "--root", b.Path("root.key"), "--roots",
+			b.Path("roots.json"), "--insecure-no-passphrase", "--out", out}, more...)...)
+	}
+	for _, name := range []string{"root.key", "ts.key"} {
+		must("root", "new", "--out", b.Path(name), "--insecure-no-passphrase")
+	}
+	must("roots", b.Path("root.key.pub"), "--timestamp-key", b.Path("ts.key.pub"), "--out", b.Path("roots.json"))
+	b.Check(os.WriteFile(b.Path("policy.yaml"), []byte("version: 1\nproducers: {}\n"), 0o600))
+	build(b.Path("one.dsse"))
+	stamp(b.Path("one.dsse"), "none", "--revoke-session", strings.Repeat("A", 43))
+	build(b.Path("two.dsse"), "--previous", b.Path("one.dsse"), "--timestamp", b.Path("t.dsse"))
+	const told = "still count"
+	if r := stamp(b.Path("one.dsse"), b.Path("t.dsse")); strings.Contains(r.Stderr, told) {
+		t.Errorf("a plain renewal: %s", r.Stderr)
+	}
+	if r := stamp(b.Path("two.dsse"), b.Path("t.dsse")); !strings.Contains(r.Stderr, told) {
+		t.Errorf("renewed meanwhile: %s", r.Stderr)
+	}
+}
