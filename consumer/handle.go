@@ -344,9 +344,7 @@ func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(each)
 	defer tick.Stop()
 	for running.Err() == nil {
-		ctx, done := context.WithTimeout(running, each)
-		err := d.store.Renew(ctx, d.claim, d.opts.Lease)
-		done()
+		err := d.renew(running, each)
 		if errors.Is(err, replay.ErrClaimLost) {
 			cancel(err)
 			return
@@ -356,6 +354,22 @@ func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 		case <-tick.C:
 		}
 	}
+}
+
+// renew renews the lease once. A panic of the store is its error: no caller can recover it here, and it would
+// end the process with all that is in hand.
+func (d *delivery) renew(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := protect(func() error { return d.store.Renew(ctx, d.claim, d.opts.Lease) })
+	if _, panicked := err.(*PanicError); panicked {
+		_ = protect(func() error { // the logger may panic, too
+			d.opts.Logger.WarnContext(ctx, "sealbus: the replay store panicked when a lease was renewed",
+				"consumer", d.name, "error", err)
+			return nil
+		})
+	}
+	return err
 }
 
 // complete completes the claim, also if the context was cancelled, because the effect is there. One failure

@@ -1,8 +1,11 @@
 package consumer_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,6 +107,23 @@ func TestHandlerOutlivesItsLease(t *testing.T) {
 		}
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 	})
+}
+
+// A store that panics at a renewal, or ends the goroutine, ends neither the process nor the handler.
+func TestStorePanicsAtARenewal(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("of the store") }, "exit": runtime.Goexit} {
+		inBubble(t, func(w *world) {
+			var lines bytes.Buffer
+			w.opts.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+			w.store.onRenew = end
+			r, err := w.consumer().Handle(context.Background(), body(w.event("1")),
+				slowHandler(consumer.DefaultLease/2))
+			w.check(r, err, consumer.Handled, "")
+			if said := strings.Contains(lines.String(), "of the store"); said != (name == "panic") {
+				w.Errorf("%s: logged %s", name, &lines)
+			}
+		})
+	}
 }
 
 // A handler that returns within a third of its lease costs no goroutine.

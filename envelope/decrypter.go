@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -379,8 +380,10 @@ func (d *Decrypter) fetch(ctx context.Context, c *candidate, source string,
 	var err error
 	isWrong := false // the answer, and not the event
 	if c.service != nil {
+		// The service may write into what it gets, and other events have the same entry.
+		encrypted := bytes.Clone(c.entry.EncryptedKey)
 		var plain []byte
-		plain, err = c.service.DecryptKey(ctx, source, c.entry.KeyID, c.entry.EncryptedKey)
+		plain, err = c.service.DecryptKey(ctx, source, c.entry.KeyID, encrypted)
 		defer clear(plain)
 		if err == nil {
 			k.key, err = jwe.ContentKeyFrom(plain)

@@ -329,3 +329,28 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+// scribbling is a key in a service that decodes what it gets where it stands.
+type scribbling struct{ *keystest.Service }
+
+func (s *scribbling) DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error) {
+	defer clear(encrypted)
+	return s.Service.DecryptKey(ctx, source, keyID, encrypted)
+}
+
+// A Decrypter remembers entries that it has read. A service that writes into one does not spoil the next
+// event.
+func TestServiceWritesIntoTheEntry(t *testing.T) {
+	c := newConfidential(t)
+	for _, fields := range [][]string{nil, {"/a"}} {
+		encrypter := c.encrypter()
+		d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{&scribbling{c.service}}})
+		for range 3 {
+			sealed := c.seal(secretEvent(`{"a":1}`),
+				envelope.SealOptions{Encrypt: encrypter, EncryptFields: fields}).JSON()
+			_, err := c.open(sealed, d, fixedNow)
+			check(t, err)
+			d.Forget() // the content key, so that the service is asked again
+		}
+	}
+}

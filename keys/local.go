@@ -161,6 +161,9 @@ func (s *LocalSigner) Producer() string { return s.producer }
 // InMemory reports whether the private key is in memory. It is not if a crypto.Signer of another type holds
 // it, which may call another machine for each signature.
 func (s *LocalSigner) InMemory() bool {
+	if s.private == nil {
+		return false // the zero LocalSigner has no key
+	}
 	switch s.private().(type) {
 	case ed25519.PrivateKey, *ecdsa.PrivateKey, *mldsa.PrivateKey:
 		return true

@@ -65,6 +65,7 @@ type Verifier struct {
 
 // Signer makes signatures. Implementations are safe for concurrent use. One that makes no calls of another
 // machine may say so by a method InMemory() bool: a producer.Producer then seals several events at a time.
+// A type that embeds such a signer says so, too: give it a method of its own if its Sign makes calls.
 type Signer interface {
 	// Verifier is the public half.
 	Verifier() *Verifier

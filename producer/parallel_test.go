@@ -217,23 +217,24 @@ func TestPublishCallsARemoteKeyOnceAtATime(t *testing.T) {
 	}
 }
 
-// nilSource has a signer that is a nil pointer.
-type nilSource struct{}
+// oneSigner is a source that does not look at its signer.
+type oneSigner struct{ signer keys.Signer }
 
-func (nilSource) Signers(time.Time) ([]keys.Signer, error) {
-	var none *keys.LocalSigner
-	return []keys.Signer{none}, nil
-}
+func (s oneSigner) Signers(time.Time) ([]keys.Signer, error) { return []keys.Signer{s.signer}, nil }
 
-func TestPublishWithANilSigner(t *testing.T) {
-	p, err := producer.New(nilSource{}, busFunc(accept), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	results, _ := p.Publish(t.Context(), numbered(2)...)
-	for _, r := range results {
-		if _, ok := errors.AsType[*envelope.SealError](r.Err); !ok {
-			t.Errorf("%s: got %v", r.ID, r.Err)
+func TestPublishWithoutASigner(t *testing.T) {
+	for name, signer := range map[string]keys.Signer{
+		"none": nil, "a nil pointer": (*keys.LocalSigner)(nil), "one without a key": &keys.LocalSigner{},
+	} {
+		p, err := producer.New(oneSigner{signer}, busFunc(accept), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, _ := p.Publish(t.Context(), numbered(2)...)
+		for _, r := range results {
+			if _, ok := errors.AsType[*envelope.SealError](r.Err); !ok {
+				t.Errorf("%s: %s: got %v", name, r.ID, r.Err)
+			}
 		}
 	}
 }

@@ -68,6 +68,37 @@ func TestBatchTakesMemoryOnce(t *testing.T) {
 	}
 }
 
+// The bodies of a batch are in one piece of memory. Who writes into one of them, or appends to it, changes no
+// other body, and not the payload.
+func TestBodiesDoNotReachEachOther(t *testing.T) {
+	texts := []string{"plain text", `{"a":"\n"}`, "", "\"", "é😀\ufffe", "last"}
+	payload := []byte("[")
+	for i, text := range texts {
+		payload = fmt.Appendf(payload, `{"messageId":"%d","body":%s},`, i, spell([]byte(text), byte(i)))
+	}
+	payload = append(payload, `{"messageId":"bad","body":"half \ud800"},{"messageId":"end","body":"end"}]`...)
+	before := string(payload)
+	for changed := range texts {
+		records, err := readBatch(payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = append(records[changed].body, "appended text"...)
+		clear(records[changed].body)
+		for i, text := range texts {
+			if i != changed && string(records[i].body) != text {
+				t.Errorf("body %d is %q after a change of body %d", i, records[i].body, changed)
+			}
+		}
+		if bad, end := records[len(texts)], records[len(texts)+1]; bad.isText || string(end.body) != "end" {
+			t.Errorf("after a change of body %d: %+v, %+v", changed, bad, end)
+		}
+	}
+	if string(payload) != before {
+		t.Error("the payload changed")
+	}
+}
+
 // BenchmarkHostile is one message of each kind in a batch.
 func BenchmarkHostile(b *testing.B) {
 	a, s := seeing(b, envelopetest.NewOrg(b, "orders", "https://orders.example/*"))

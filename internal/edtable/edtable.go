@@ -19,12 +19,16 @@ import (
 	"filippo.io/edwards25519/field"
 )
 
-// A scalar below 2^253 has 64 signed digits to the base 16, from -8 to 8. A table has the multiples 1 to 8 of
-// 256^i A for 32 values of i, which serve the even digits. The odd ones take the same entries, and their sum
-// is multiplied by 16.
+// A table has rows of multiples, 1 to the length of a row. A scalar below 2^253 is a sum of signed digits.
+//
+// The one of a key serves digits of 4 bits, from -8 to 8, of which a scalar has 64. Row i is of 256^i A, and
+// serves the even digits. The odd ones take the same rows, and their sum is multiplied by 16.
+//
+// The one of the base point B serves digits of 6 bits, from -32 to 32, of which a scalar has 43. Row i is of
+// 64^i B. It takes 165 KB, but there is only one.
 const (
-	windows   = 32
-	multiples = 8
+	keyRow, keyRows   = 8, 32
+	baseRow, baseRows = 32, 43
 )
 
 // errKey is the error of a key that crypto/ed25519 verifies nothing with.
@@ -32,11 +36,9 @@ var errKey = errors.New("edtable: the public key is not a point of the curve")
 
 // Table has the multiples of one public key. It does not change, and any number of goroutines may use it.
 type Table struct {
-	public  [ed25519.PublicKeySize]byte
-	entries entries // of -A
+	public [ed25519.PublicKeySize]byte
+	rows   [keyRows * keyRow]affine // of -A
 }
-
-type entries [windows][multiples]affine
 
 // affine is a point with Z = 1, in the form that an addition needs.
 type affine struct {
@@ -60,8 +62,8 @@ func New(public ed25519.PublicKey) (*Table, error) {
 		return nil, errKey
 	}
 	copy(t.public[:], public)
-	t.entries.set(a.Negate(a))
-	generator() // now, so that no call of Verify waits for it
+	setRows(t.rows[:], keyRow, 5, a.Negate(a)) // 8 A, doubled 5 times, is 256 A
+	base()                                     // now, so that no call of Verify waits for it
 	return t, nil
 }
 
@@ -83,54 +85,65 @@ func (t *Table) Verify(message, sig []byte) bool {
 	if err != nil {
 		return false // not reached: the hash has the right size
 	}
-	r := sumOf(generator(), digits(s), &t.entries, digits(k))
+	r := t.sum(s, k)
 	return subtle.ConstantTimeCompare(r[:], sig[:32]) == 1
 }
 
-// generator returns the table of the base point B. It is made with the first table of a key.
-var generator = sync.OnceValue(func() *entries {
-	e := &entries{}
-	e.set(edwards25519.NewGeneratorPoint())
-	return e
+// base returns the table of B. It is made with the first table of a key.
+var base = sync.OnceValue(func() *[baseRows * baseRow]affine {
+	rows := new([baseRows * baseRow]affine)
+	setRows(rows[:], baseRow, 1, edwards25519.NewGeneratorPoint())
+	return rows
 })
 
-// sumOf returns the encoding of [a]P + [b]Q, for the tables of P and Q.
-func sumOf(p *entries, a [64]int8, q *entries, b [64]int8) [32]byte {
+// sum returns the encoding of [s]B - [k]A.
+func (t *Table) sum(s, k *edwards25519.Scalar) [32]byte {
 	var v point
 	v.y.One()
 	v.z.One()
-	for i := 1; i < len(a); i += 2 {
-		v.addMultiple(&p[i/2], a[i])
-		v.addMultiple(&q[i/2], b[i])
+	var ofKey [2 * keyRows]int8
+	setDigits(ofKey[:], 4, k)
+	for i := 1; i < len(ofKey); i += 2 {
+		v.addMultiple(t.rows[i/2*keyRow:][:keyRow], ofKey[i])
 	}
 	for range 4 {
 		v.double()
 	}
-	for i := 0; i < len(a); i += 2 {
-		v.addMultiple(&p[i/2], a[i])
-		v.addMultiple(&q[i/2], b[i])
+	for i := 0; i < len(ofKey); i += 2 {
+		v.addMultiple(t.rows[i/2*keyRow:][:keyRow], ofKey[i])
+	}
+	var ofBase [baseRows]int8
+	setDigits(ofBase[:], 6, s)
+	rows := base()
+	for i, n := range ofBase {
+		v.addMultiple(rows[i*baseRow:][:baseRow], n)
 	}
 	return v.encode()
 }
 
-// digits returns the signed digits of s to the base 16, the lowest first.
-func digits(s *edwards25519.Scalar) (list [64]int8) {
-	for i, b := range s.Bytes() {
-		list[2*i], list[2*i+1] = int8(b&15), int8(b>>4)
-	}
-	for i := range len(list) - 1 {
-		if list[i] >= 8 {
-			list[i] -= 16
-			list[i+1]++
+// setDigits sets the signed digits of s that have so many bits, the lowest first: from -2^(bits-1) to
+// 2^(bits-1) - 1. The list has room for all.
+func setDigits(list []int8, bits int, s *edwards25519.Scalar) {
+	var text [33]byte
+	copy(text[:], s.Bytes())
+	carry := 0
+	for i := range list {
+		at := i * bits
+		two := int(text[at/8]) | int(text[at/8+1])<<8
+		n := two>>(at%8)&(1<<bits-1) + carry
+		carry = 0
+		if n >= 1<<(bits-1) {
+			n -= 1 << bits
+			carry = 1
 		}
+		list[i] = int8(n)
 	}
-	return list
 }
 
-// addMultiple adds the multiple n of the point whose multiples are given, for n from -8 to 8. The formulas
-// are complete: they hold for every pair of points of the curve (Hisil et al., 2008, section 3.1, with
-// a = -1).
-func (v *point) addMultiple(of *[multiples]affine, n int8) {
+// addMultiple adds the multiple n of the point whose multiples are given, or -n times its negative. The
+// formulas are complete: they hold for every pair of points of the curve (Hisil et al., 2008, section 3.1,
+// with a = -1).
+func (v *point) addMultiple(of []affine, n int8) {
 	var plus, minus, product *field.Element // for y + x, y - x and xy of the point to add
 	var a, b, c, d, e, f, g, h field.Element
 	switch {
@@ -186,42 +199,44 @@ func (v *point) encode() (out [32]byte) {
 	return out
 }
 
-// set fills the table with the multiples of p.
-func (e *entries) set(p *edwards25519.Point) {
+// setRows fills a table. Each row has the multiples 1 to row of a point. The point of the first row is p.
+// That of each next one is the last multiple of the row before, doubled so many times.
+func setRows(rows []affine, row, doublings int, p *edwards25519.Point) {
 	p = new(edwards25519.Point).Set(p)
-	all := make([]edwards25519.Point, windows*multiples)
-	for i := range windows {
-		row := all[i*multiples:][:multiples]
-		row[0].Set(p)
-		for j := 1; j < multiples; j++ {
-			row[j].Add(&row[j-1], p)
-		}
-		p.Double(&row[multiples-1]) // 16 p
-		for range 4 {
-			p.Double(p)
-		}
-	}
-	// One inversion serves all Z (Montgomery's trick): before[i] is the product of those before the i-th.
-	var product, z field.Element
-	before := make([]field.Element, len(all))
+	multiple := new(edwards25519.Point)
+	// First each place takes X, Y and Z. One inversion serves all Z (Montgomery's trick): before[i] is the
+	// product of those before the i-th.
+	var product field.Element
 	product.One()
-	for i := range all {
+	before := make([]field.Element, len(rows))
+	for i := range rows {
+		switch {
+		case i%row > 0:
+			multiple.Add(multiple, p)
+		case i > 0:
+			for range doublings {
+				multiple.Double(multiple)
+			}
+			p.Set(multiple)
+		default:
+			multiple.Set(p)
+		}
+		x, y, z, _ := multiple.ExtendedCoordinates()
+		rows[i] = affine{*x, *y, *z}
 		before[i].Set(&product)
-		_, _, z, _ := all[i].ExtendedCoordinates()
 		product.Multiply(&product, z)
 	}
 	product.Invert(&product)
-	for i := len(all) - 1; i >= 0; i-- {
-		px, py, pz, _ := all[i].ExtendedCoordinates()
-		z.Multiply(&product, &before[i]) // 1 / Z of the i-th
-		product.Multiply(&product, pz)
-		px.Multiply(px, &z)
-		py.Multiply(py, &z)
-		entry := &e[i/multiples][i%multiples]
-		entry.yPlusX.Add(py, px)
-		entry.yMinusX.Subtract(py, px)
-		entry.xy2d.Multiply(px, py)
-		entry.xy2d.Multiply(&entry.xy2d, twoD())
+	for i := len(rows) - 1; i >= 0; i-- {
+		x, y, z := rows[i].yPlusX, rows[i].yMinusX, rows[i].xy2d
+		inverse := before[i]
+		inverse.Multiply(&inverse, &product)
+		product.Multiply(&product, &z)
+		x.Multiply(&x, &inverse)
+		y.Multiply(&y, &inverse)
+		rows[i].yPlusX.Add(&y, &x)
+		rows[i].yMinusX.Subtract(&y, &x)
+		rows[i].xy2d.Multiply(x.Multiply(&x, &y), twoD())
 	}
 }
 

@@ -290,7 +290,7 @@ func (d *Decoder) Bytes() []byte {
 	}
 	text := d.b[d.i+1 : end-1 : end-1]
 	if escaped {
-		text, _ = AppendUnquote(make([]byte, 0, len(text)), d.b[d.i:end])
+		text, _ = AppendUnquote(nil, d.b[d.i:end])
 	}
 	d.i = SkipSpace(d.b, end)
 	return text

@@ -42,7 +42,14 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		s.fail(items, notSent(ctx))
 		return nil
 	}
+	returned := false
+	defer func() {
+		if !returned { // the client ended the goroutine: without an error the events would look accepted
+			s.noAnswer(items, producer.ErrNoAnswer)
+		}
+	}()
 	out, unclear, err := s.bus.put(ctx, items)
+	returned = true
 	if err != nil {
 		failed := callError(ctx, err, try, unclear)
 		for _, it := range items {
@@ -54,11 +61,8 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		return nil
 	}
 	if len(out.Entries) != len(items) { // no one can tell which item an answer belongs to
-		s.fail(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries),
+		s.noAnswer(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries),
 			len(items)))
-		for _, it := range items {
-			s.unclear[it.index] = true
-		}
 		return nil
 	}
 	for i, it := range items {
@@ -75,6 +79,14 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		}
 	}
 	return again
+}
+
+// noAnswer notes that the service may have acted, and that no one can tell on which of the items.
+func (s *sending) noAnswer(items []item, err error) {
+	s.fail(items, err)
+	for _, it := range items {
+		s.unclear[it.index] = true
+	}
 }
 
 // refused notes how the latest try failed. After a try without an answer the event may be on the bus, also if

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -189,6 +190,7 @@ func (b *eventBus) send(ctx context.Context, events []*envelope.Sealed) *sending
 		return s
 	}
 	var wg sync.WaitGroup
+	var panicked atomic.Value
 	for _, call := range s.pack(events) {
 		select {
 		case b.slots <- struct{}{}:
@@ -197,11 +199,19 @@ func (b *eventBus) send(ctx context.Context, events []*envelope.Sealed) *sending
 			continue
 		}
 		wg.Go(func() {
-			defer func() { <-b.slots }()
+			defer func() {
+				if v := recover(); v != nil {
+					panicked.CompareAndSwap(nil, [1]any{v}) // a Value takes values of one type only
+				}
+				<-b.slots
+			}()
 			s.deliver(ctx, call)
 		})
 	}
 	wg.Wait()
+	if v, ok := panicked.Load().([1]any); ok {
+		panic(v[0]) // the caller may recover it; in the goroutine of a call it would end the process
+	}
 	return s
 }
 

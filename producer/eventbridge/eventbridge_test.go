@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -549,6 +551,52 @@ type clientFunc func(ctx context.Context, in *eventbridge.PutEventsInput) (*even
 func (f clientFunc) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput,
 	_ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
 	return f(ctx, in)
+}
+
+// A client that ends its goroutine, as t.FailNow does, does not make its events look accepted. A panic of it
+// is one of the caller, and comes when no other call is under way any more.
+func TestClientDoesNotReturn(t *testing.T) {
+	var calls, inside atomic.Int64
+	var end func()
+	c := clientFunc(func(_ context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput,
+		error) {
+		inside.Add(1)
+		defer inside.Add(-1)
+		if calls.Add(1)%3 == 2 {
+			end()
+		}
+		return accepted(len(in.Entries)), nil
+	})
+	bus, _ := newBus(t, c, &sealbus.Options{Concurrency: 2})
+	sealed := seal(t, 30, 100)
+	end = runtime.Goexit
+	unknown := 0
+	for i, r := range bus.Send(t.Context(), sealed) {
+		if r.MaybeTwice != (r.Err != nil) || r.Err != nil && !errors.Is(r.Err, producer.ErrNoAnswer) {
+			t.Errorf("event %d: %+v", i, r)
+		}
+		if r.Err != nil {
+			unknown++
+		}
+	}
+	if unknown != 10 {
+		t.Errorf("one of three calls did not return, and %d events have no answer", unknown)
+	}
+	end = func() { panic("of the client") }
+	got := func() (v any) {
+		defer func() { v = recover() }()
+		bus.Send(t.Context(), sealed)
+		return nil
+	}()
+	if got != "of the client" || inside.Load() != 0 {
+		t.Errorf("panic %v, and %d calls are under way", got, inside.Load())
+	}
+	end = func() {}
+	for i, err := range sendErrors(bus, t.Context(), sealed) { // all slots are free again
+		if err != nil {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
 }
 
 // TestCancelled: what was not sent says so, what was sent without an answer says that.
