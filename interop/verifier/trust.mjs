@@ -34,16 +34,19 @@ function readTimestamp(text, roots) {
   need(Buffer.byteLength(text) <= LIMITS.timestamp_bytes, 'too_large');
   const { node, sha256 } = open(text, TYPE.timestamp, roots.timestampKeys, 1);
   const reason = such((value) => Buffer.byteLength(value) <= 1024 && !/[\u0000-\u001f\u007f\ufffd]/.test(value));
-  const entry = (inner) => record(inner, { at: second, kid: keyID, reason }, 'refused');
+  const entry = (inner) => record(inner, { at: second, kid: keyID, reason, since: version }, 'refused');
+  const session = (inner) => record(inner, { kid: keyID, since: version }, 'refused');
   const ts = record(node, {
     version, roots_version: version, bundle_version: version,
     bundle_sha256: such((digits) => /^[\da-f]{64}$/.test(digits)),
     bundle_since: second, issued: second, expires: second,
     revoked: optional(list(entry, LIMITS.timestamp_revocations)),
-    revoked_sessions: optional(list(keyID, LIMITS.timestamp_revocations)),
+    revoked_sessions: optional(list(session, LIMITS.timestamp_revocations)),
   }, 'refused');
-  need(!ts.revoked || isSorted(ts.revoked.map(({ kid }) => kid)));
-  need(!ts.revoked_sessions || isSorted(ts.revoked_sessions));
+  for (const revoked of [ts.revoked, ts.revoked_sessions]) {
+    need(!revoked || isSorted(revoked.map(({ kid }) => kid)));
+    need(!revoked || revoked.every(({ since }) => since <= ts.version));
+  }
   need(nanosOf(ts.bundle_since) <= nanosOf(ts.issued) && lifeOf(ts) > 0 && lifeOf(ts) <= LIMITS.timestamp_seconds);
   return { ...ts, sha256 };
 }
@@ -71,22 +74,35 @@ class Consumer {
     return now > least ? now : least;
   }
 
+  // rememberedWith is what is remembered with a timestamp: the highest since by the list and the ID.
+  rememberedWith({ revoked = [], revoked_sessions: sessions = [] }) {
+    const remembered = new Map(this.remembered);
+    const add = (id, since) => remembered.set(id, Math.max(remembered.get(id) ?? 0, since));
+    revoked.forEach(({ kid, since }) => add(`key ${kid}`, since));
+    sessions.forEach(({ kid, since }) => add(`session ${kid}`, since));
+    return this.undecided(remembered);
+  }
+
+  undecided(remembered, { timestamps } = this.bundle ?? { timestamps: 0 }) {
+    return new Map([...remembered].filter(([, since]) => since > timestamps));
+  }
+
   hold(ts, now) {
     const was = this.newest ?? { version: 0, roots_version: 0, bundle_version: 0 };
     const used = this.bundle ?? { version: 0 };
     need(nanosOf(ts.issued) <= this.clock(now) + SKEW, 'from_future');
     need(this.clock(now) < nanosOf(ts.expires), 'expired');
+    const remembered = this.rememberedWith(ts);
+    const fits = remembered.size <= LIMITS.remembered_revocations;
+    if (fits) this.remembered = remembered; // also if it is refused below
     need(ts.version >= was.version && ts.roots_version >= was.roots_version, 'rollback');
     need(ts.bundle_version >= was.bundle_version && ts.bundle_version >= used.version, 'rollback');
     need(ts.version !== was.version || ts.sha256 === was.sha256, 'equivocate');
     need(ts.bundle_version !== was.bundle_version || ts.bundle_sha256 === was.bundle_sha256, 'equivocate');
     need(ts.bundle_version !== used.version || ts.bundle_sha256 === used.sha256, 'equivocate');
-    const remembered = new Map(this.remembered); // by the list and the ID
-    const ids = [...(ts.revoked ?? []).map(({ kid }) => `key ${kid}`), ...(ts.revoked_sessions ?? []).map((id) => `session ${id}`)];
-    ids.forEach((id) => remembered.set(id, Math.max(remembered.get(id) ?? 0, ts.version)));
-    need(remembered.size <= LIMITS.remembered_revocations, 'too_large');
+    need(fits, 'too_large');
     const issued = nanosOf(ts.issued);
-    Object.assign(this, { newest: ts, remembered, latest: this.latest > issued ? this.latest : issued });
+    Object.assign(this, { newest: ts, latest: this.latest > issued ? this.latest : issued });
     if (ts.bundle_sha256 === used.sha256 && ts.roots_version <= this.roots.version) this.until = ts.expires;
   }
 
@@ -96,8 +112,7 @@ class Consumer {
     need(bundle.version === ts.bundle_version && bundle.sha256 === ts.bundle_sha256, 'other_bundle');
     need(this.clock(now) < nanosOf(bundle.expires), 'expired');
     need(bundle.timestamps < ts.version && bundle.timestamps >= (this.bundle?.timestamps ?? 0), 'rollback');
-    const remembered = [...this.remembered].filter(([, seen]) => seen > bundle.timestamps);
-    Object.assign(this, { bundle, until: ts.expires, remembered: new Map(remembered) });
+    Object.assign(this, { bundle, until: ts.expires, remembered: this.undecided(this.remembered, bundle) });
   }
 
   step({ now, timestamp: text, bundle }) {

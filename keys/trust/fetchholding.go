@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"time"
 
@@ -57,25 +56,11 @@ func (h *holding) appendHead(dst []byte, sizes []int64) []byte {
 		o.String("payload", base64.RawURLEncoding.EncodeToString(h.seen.digest[:]))
 		o.Int("version", h.seen.version)
 	}
-	if len(h.revoked) > 0 {
-		ids := slices.Sorted(maps.Keys(h.revoked))
-		o.Raw("revoked", keydoc.AppendArray(nil, ids, func(dst []byte, id string) []byte {
-			var r keydoc.Object
-			r.Time("at", h.revoked[id].At)
-			r.String("kid", id)
-			r.String("reason", h.revoked[id].Reason)
-			r.Int("version", h.revoked[id].version)
-			return r.Append(dst)
-		}))
+	if len(h.revoked.keys) > 0 {
+		o.Raw("revoked", appendRevoked(h.revoked.keys))
 	}
-	if len(h.sessions) > 0 {
-		ids := slices.Sorted(maps.Keys(h.sessions))
-		o.Raw("revoked_sessions", keydoc.AppendArray(nil, ids, func(dst []byte, id string) []byte {
-			var r keydoc.Object
-			r.String("kid", id)
-			r.Int("version", h.sessions[id])
-			return r.Append(dst)
-		}))
+	if len(h.revoked.sessions) > 0 {
+		o.Raw("revoked_sessions", appendSessions(h.revoked.sessions))
 	}
 	o.Raw("sizes", keydoc.AppendArray(nil, sizes, func(dst []byte, n int64) []byte {
 		return fmt.Append(dst, n)
@@ -126,9 +111,9 @@ func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
 		case "payload":
 			digest = r.String()
 		case "revoked":
-			h.readRevoked(&r)
+			h.revoked.keys = readRevoked(&r, maxRemembered)
 		case "revoked_sessions":
-			h.readSessions(&r)
+			h.revoked.sessions = readSessions(&r, maxRemembered)
 		case "sizes":
 			for a := r.Array(); r.Element(&a) && len(sizes) < 4; {
 				sizes = append(sizes, r.Int())
@@ -154,48 +139,6 @@ func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
 		return nil, keydoc.ErrNotCanonical
 	}
 	return sizes, h.checkMemory()
-}
-
-func (h *holding) readRevoked(r *jsontext.Decoder) {
-	h.revoked = map[string]remembered{}
-	for a := r.Array(); r.Element(&a) && len(h.revoked) <= maxRemembered; {
-		var id string
-		var is remembered
-		for obj := r.Object(); r.Member(&obj); {
-			switch name := string(obj.Name); name {
-			case "at":
-				is.At = keydoc.ReadTime(r)
-			case "kid":
-				id = r.String()
-			case "reason":
-				is.Reason = r.String()
-			case "version":
-				is.version = r.Int()
-			default:
-				r.Failf("unknown member %q in a revocation", keydoc.Clip(name))
-			}
-		}
-		h.revoked[id] = is
-	}
-}
-
-func (h *holding) readSessions(r *jsontext.Decoder) {
-	h.sessions = map[string]int64{}
-	for a := r.Array(); r.Element(&a) && len(h.sessions) <= maxRemembered; {
-		var id string
-		var version int64
-		for obj := r.Object(); r.Member(&obj); {
-			switch name := string(obj.Name); name {
-			case "kid":
-				id = r.String()
-			case "version":
-				version = r.Int()
-			default:
-				r.Failf("unknown member %q in a revocation", keydoc.Clip(name))
-			}
-		}
-		h.sessions[id] = version
-	}
 }
 
 // checkRoots refuses roots that may not follow those in the file. isSame = they are the same.

@@ -143,7 +143,8 @@ func TestRecoveryFromAStolenTimestampKey(t *testing.T) {
 	d.publish(b)
 	thief := *d.last
 	thief.Version = maxBundleVersion
-	thief.Revoked = map[string]Revocation{d.keys[0].KeyID(): {At: day(1)}, d.keys[1].KeyID(): {At: day(1)}}
+	thief.Revoked = map[string]Withdrawal{d.keys[0].KeyID(): {Revocation{At: day(1)}, 1},
+		d.keys[1].KeyID(): {Revocation{At: day(1)}, 1}}
 	d.put(keydoc.TimestampFile, d.sign(&thief))
 	got, err := d.mustStart().Bundle(t.Context())
 	d.want("the thief revokes everything", got, err, 1, 0, 1)
@@ -179,7 +180,7 @@ func TestTwoProcessesOneHolding(t *testing.T) {
 	got, err = d.pass(ours, 5*time.Minute)
 	d.want("ours is offered 2 once more", got, err, 1, 0)
 	k, err := recallHolding(d.opts.StateFile, d.roots, 0, &holding{})
-	if err != nil || k.timestamp.Version != 3 || len(k.revoked) != 1 {
+	if err != nil || k.timestamp.Version != 3 || k.revoked.len() != 1 {
 		t.Errorf("%+v, %v", k, err)
 	}
 }

@@ -25,7 +25,7 @@ func (s *RemoteSource) adoptTimestamp(ctx context.Context, state *remoteState, e
 	h := state.held
 	if !unchanged {
 		if h, err = h.holdSigned(s.roots, signed, s.opts.MinVersion, s.now()); err != nil {
-			return err
+			return errors.Join(err, s.takeHeld(ctx, state, h)) // its revocations may count
 		}
 	}
 	if err := s.takeHeld(ctx, state, h); err != nil { // first, for the host may withhold the bundle for long
@@ -58,7 +58,7 @@ func (s *RemoteSource) takeHeld(ctx context.Context, state *remoteState, h *hold
 	kept, err := keepHolding(ctx, s.opts.StateFile, s.roots, h)
 	if isRefusal(err) {
 		state.kept = nil
-		state.held = state.held.withhold(h)
+		state.held = state.held.withhold(h.revoked)
 		state.bundle = state.held.view
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *RemoteSource) takeHeld(ctx context.Context, state *remoteState, h *hold
 	return nil
 }
 
-// holdSigned is hold of a signed timestamp.
+// holdSigned is hold of a signed timestamp. With an error, at most its revocations were added.
 func (h *holding) holdSigned(roots *Roots, signed []byte, minVersion int64, now time.Time) (*holding, error) {
 	ts, err := openTimestamp(signed, roots)
 	if err != nil {
@@ -74,7 +74,7 @@ func (h *holding) holdSigned(roots *Roots, signed []byte, minVersion int64, now 
 	}
 	next, err := h.hold(roots, ts, minVersion, now)
 	if err != nil || next == h {
-		return h, err
+		return next, err
 	}
 	next.signedTimestamp = signed
 	return next, nil

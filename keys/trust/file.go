@@ -217,32 +217,32 @@ func (f *FileSource) lookAtTimestamp(s *fileState, now time.Time) error {
 		return err
 	}
 	h, err := s.held.holdSigned(f.roots, signed, f.opts.MinVersion, now)
-	if err != nil {
-		return err
+	isHeld := err == nil // otherwise at most its revocations count
+	if isHeld {
+		h, err = h.useNamed(f.roots, now, func(name string) ([]byte, error) {
+			signed, _, err := privatefile.ReadBounded(filepath.Join(dir, filepath.FromSlash(name)), keydoc.MaxSigned)
+			if errors.Is(err, fs.ErrNotExist) {
+				signed, _, err = privatefile.ReadBounded(f.path, keydoc.MaxSigned)
+			}
+			return signed, err
+		})
 	}
-	h, pending := h.useNamed(f.roots, now, func(name string) ([]byte, error) {
-		signed, _, err := privatefile.ReadBounded(filepath.Join(dir, filepath.FromSlash(name)), keydoc.MaxSigned)
-		if errors.Is(err, fs.ErrNotExist) {
-			signed, _, err = privatefile.ReadBounded(f.path, keydoc.MaxSigned)
-		}
-		return signed, err
-	})
 	if h != s.held || s.kept != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 		defer cancel()
-		kept, err := keepHolding(ctx, f.opts.StateFile, f.roots, h)
-		if isRefusal(err) { // the revocations count all the same
-			s.held, s.kept = s.held.withhold(h), nil
+		kept, unkept := keepHolding(ctx, f.opts.StateFile, f.roots, h)
+		if isRefusal(unkept) { // the revocations count all the same
+			s.held, s.kept = s.held.withhold(h.revoked), nil
 			s.bundle = s.held.view
-			return err
+			return errors.Join(err, unkept)
 		}
-		h, s.kept = kept, err
+		h, s.kept = kept, unkept
 	}
 	s.held, s.bundle = h, h.view
-	if pending != nil && h.isCurrent(f.roots) { // another process had the bundle
+	if isHeld && h.isCurrent(f.roots) { // perhaps another process had the bundle
 		return nil
 	}
-	return pending
+	return err
 }
 
 func isExpired(err error) bool {

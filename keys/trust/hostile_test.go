@@ -47,7 +47,7 @@ func TestRevocationIsKeptBeforeTheBundle(t *testing.T) {
 		asked++
 		h, err := recallHolding(d.opts.StateFile, d.roots, 0, &holding{})
 		if err != nil || h.timestamp == nil || h.timestamp.Version != d.last.Version ||
-			len(h.revoked) != len(d.last.Revoked) {
+			len(h.revoked.keys) != len(d.last.Revoked) {
 			t.Errorf("the state file is %+v, %v", h, err)
 		}
 	}}
@@ -257,19 +257,61 @@ func TestBadSignatureBesideEnoughGoodOnes(t *testing.T) {
 	wantWhy(t, "the bad one alone", roots.verifyTimestamp(e), WhyThreshold)
 }
 
-// A renewal between building a bundle and publishing it carries the revocations over under a version on which
-// the bundle did not decide. They then still count: it fails closed, and the bundle has to be built anew.
-func TestRenewalBetweenBuildingAndPublishing(t *testing.T) {
+// Renewals while root holders sign a bundle, for days, do not keep it from deciding on what it was built for.
+func TestRenewalsWhileRootHoldersSign(t *testing.T) {
 	d := newDesk(t)
 	one := d.bundle(1, 0, d.keys...)
 	d.publish(one, d.keys[0].KeyID())
 	s := d.mustStart()
 	overruling := d.bundle(2, d.last.Version, d.keys...)
-	d.renew(one)
+	for range 3 {
+		d.renew(one)
+		got, err := d.pass(s, 5*time.Minute)
+		d.want("renewed meanwhile", got, err, 1, 0)
+	}
+	d.renew(one, d.keys[1].KeyID())
 	d.publish(overruling)
 	got, err := d.pass(s, 5*time.Minute)
-	d.want("renewed meanwhile", got, err, 2, 0)
-	d.publish(d.bundle(3, d.last.Version, d.keys...))
-	got, err = d.pass(s, 5*time.Minute)
-	d.want("built anew, and no renewal", got, err, 3)
+	d.want("decided on the first, not on the second", got, err, 2, 1)
+	got, err = d.mustStart().Bundle(t.Context())
+	d.want("after a restart", got, err, 2, 1)
+	if _, ok := d.last.Revoked[d.keys[0].KeyID()]; ok {
+		t.Error("what was decided still takes room")
+	}
+}
+
+// Of two that signed a timestamp at once, one overwrites the other. The revocation of the loser counts as
+// soon as a consumer sees it, also after a restart, and then is not written again.
+func TestRevocationOfARefusedTimestampCounts(t *testing.T) {
+	d := newDesk(t)
+	b := d.bundle(1, 0, d.keys...)
+	d.publish(b)
+	first := d.last
+	d.renew(b)
+	s := d.mustStart()
+	path := t.TempDir() + "/bundle.dsse"
+	stamp := path[:len(path)-len("bundle.dsse")] + keydoc.TimestampFile
+	d.check(os.WriteFile(path, d.signBundle(b), 0o600))
+	d.check(os.WriteFile(stamp, d.sign(d.last), 0o600))
+	watched, err := WatchFile(path, d.roots, &Options{Now: d.opts.Now, StateFile: path + ".state"})
+	d.check(err)
+	emergency := d.sign(d.timestamp(b, first, d.clock.now(), d.keys[0].KeyID()))
+	d.put(keydoc.TimestampFile, emergency)
+	d.check(os.WriteFile(stamp, emergency, 0o600))
+	for name, s := range map[string]Source{"fetched": s, "watched": watched} {
+		got, err := d.pass(s, 5*time.Minute)
+		d.want(name, got, err, 1, 0)
+	}
+	wantWhy(t, "fetched", s.LastError(), WhyEquivocate)
+	wantWhy(t, "watched", watched.LastError(), WhyEquivocate)
+	before, err := os.Stat(d.opts.StateFile)
+	d.check(err)
+	got, err := d.pass(s, time.Hour)
+	d.want("once more", got, err, 1, 0)
+	if after, err := os.Stat(d.opts.StateFile); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the state file was written although nothing is new: %v", err)
+	}
+	d.renew(b)
+	got, err = d.mustStart().Bundle(t.Context())
+	d.want("after a restart", got, err, 1, 0)
 }

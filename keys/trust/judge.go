@@ -20,18 +20,11 @@ type holding struct {
 	bundle    *Bundle    // in use, as the root keys signed it; nil = none
 	seen      seen       // the newest bundle that was in use
 	until     time.Time  // when the newest timestamp that named the bundle expires
-	revoked   map[string]remembered
-	sessions  map[string]int64 // the version of the newest timestamp that revoked the session key
+	revoked   withdrawn  // all that it ever saw, and on which no bundle in use decided
 
 	view *Bundle // bundle with the revocations, which expires at until; nil = there is no bundle
 
 	signedTimestamp, signedBundle []byte // for the state file
-}
-
-// remembered is a revocation, and the version of the newest timestamp that had it.
-type remembered struct {
-	Revocation
-	version int64
 }
 
 // judge is the whole judgement: the holding after a timestamp and a bundle, of which the signatures are good.
@@ -48,20 +41,22 @@ func judge(roots *Roots, was *holding, ts *Timestamp, b *Bundle, minVersion int6
 // clock is the time by which this consumer judges. Setting the clock back makes nothing valid again.
 func (h *holding) clock(now time.Time) time.Time { return later(now, h.latest.Add(-timestampSkew)) }
 
-// hold is the holding after a timestamp, whose revocations count at once.
+// hold is the holding after a timestamp, whose revocations count at once. They also count if it may not come
+// after what is held, as where two operators signed at once: it is genuine, and withholds only.
 func (h *holding) hold(roots *Roots, ts *Timestamp, minVersion int64, now time.Time) (*holding, error) {
 	if err := ts.checkTime(h.clock(now)); err != nil {
 		return h, err
 	}
 	if err := h.follows(ts, minVersion); err != nil {
-		return h, err
+		return h.withhold(withdrawnBy(ts)), err
 	}
 	if h.timestamp != nil && h.timestamp.Version == ts.Version && h.isCurrent(roots) {
 		return h, nil // the same once more
 	}
 	next := *h
 	next.timestamp, next.latest = ts, later(h.latest, ts.Issued)
-	if err := next.remember(ts); err != nil {
+	next.revoked = next.undecided(withdrawnBy(ts))
+	if err := next.checkMemory(); err != nil {
 		return h, err
 	}
 	if next.isCurrent(roots) {
@@ -96,52 +91,21 @@ func (h *holding) follows(ts *Timestamp, minVersion int64) error {
 	return nil
 }
 
-// remember adds the revocations of the timestamp. Of two moments of one revocation the earlier one counts.
-func (h *holding) remember(ts *Timestamp) error {
-	h.revoked, h.sessions = cloneMap(h.revoked), cloneMap(h.sessions)
-	for id, r := range ts.Revoked {
-		h.addRevoked(id, remembered{r, ts.Version})
+// undecided are the revocations of h, and more, on which the bundle in use did not decide.
+func (h *holding) undecided(more withdrawn) withdrawn {
+	all := h.revoked.plus(more)
+	if h.bundle == nil {
+		return all
 	}
-	for _, id := range ts.RevokedSessions {
-		h.sessions[id] = max(h.sessions[id], ts.Version)
-	}
-	return h.checkMemory()
-}
-
-func (h *holding) addRevoked(id string, r remembered) {
-	if was, ok := h.revoked[id]; ok {
-		r.version = max(r.version, was.version)
-		if !r.At.Before(was.At) {
-			r.Revocation = was.Revocation
-		}
-	}
-	h.revoked[id] = r
-}
-
-// addAll adds the revocations of other.
-func (h *holding) addAll(other *holding) {
-	h.revoked, h.sessions = cloneMap(h.revoked), cloneMap(h.sessions)
-	for id, r := range other.revoked {
-		h.addRevoked(id, r)
-	}
-	for id, version := range other.sessions {
-		h.sessions[id] = max(h.sessions[id], version)
-	}
+	return all.after(h.bundle.timestamps)
 }
 
 func (h *holding) checkMemory() error {
-	if len(h.revoked)+len(h.sessions) > maxRemembered {
+	if h.revoked.len() > maxRemembered {
 		return refuse(WhyTooLarge, "more than %d revocations that no bundle took over: "+
 			"build one with --timestamp", maxRemembered)
 	}
 	return nil
-}
-
-// cloneMap also copies nil to a map that can be written to.
-func cloneMap[V any](m map[string]V) map[string]V {
-	c := make(map[string]V, len(m))
-	maps.Copy(c, m)
-	return c
 }
 
 // pending is why the bundle in use is not the one that the newest timestamp names; nil = it is.
@@ -180,20 +144,9 @@ func (h *holding) use(roots *Roots, b *Bundle, now time.Time) (*holding, error) 
 	}
 	next := *h
 	next.bundle, next.seen, next.until = b, is, ts.Expires
-	next.settle()
+	next.revoked = next.undecided(withdrawn{})
 	next.look()
 	return &next, nil
-}
-
-// settle forgets the revocations on which the bundle in use decided.
-func (h *holding) settle() {
-	if h.bundle == nil {
-		return
-	}
-	most := h.bundle.timestamps
-	h.revoked, h.sessions = cloneMap(h.revoked), cloneMap(h.sessions)
-	maps.DeleteFunc(h.revoked, func(_ string, r remembered) bool { return r.version <= most })
-	maps.DeleteFunc(h.sessions, func(_ string, version int64) bool { return version <= most })
 }
 
 // join is the holding of two that share a state file. It never goes back behind either of them. Two that no
@@ -225,18 +178,16 @@ func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
 		next.until = next.timestamp.Expires
 	}
 	next.latest = later(h.latest, other.latest)
-	next.addAll(other)
-	next.settle()
+	next.revoked = next.undecided(other.revoked)
 	next.look()
 	return &next, next.checkMemory()
 }
 
-// withhold is h with the revocations of other, which may not come after h, and with nothing else of it.
-func (h *holding) withhold(other *holding) *holding {
+// withhold is h with more revocations, and h itself if it has them all or cannot remember them.
+func (h *holding) withhold(more withdrawn) *holding {
 	next := *h
-	next.addAll(other)
-	next.settle()
-	if next.checkMemory() != nil {
+	next.revoked = h.undecided(more)
+	if next.revoked.equals(h.revoked) || next.checkMemory() != nil {
 		return h
 	}
 	next.look()
@@ -247,7 +198,7 @@ func (h *holding) withhold(other *holding) *holding {
 func (h *holding) look() {
 	h.view = nil
 	if h.bundle != nil && !h.until.IsZero() { // a bundle without an expiry would never expire
-		h.view = h.bundle.withheld(h.revoked, h.sessions, h.until)
+		h.view = h.bundle.withheld(h.revoked, h.until)
 		if h.timestamp != nil && h.timestamp.named() == h.seen {
 			h.view.stamp = h.timestamp
 		}
@@ -263,18 +214,17 @@ func whyOf(err error) BundleWhy {
 }
 
 // withheld is b with these revocations, and no longer in force than until. It shares with b what is the same.
-func (b *Bundle) withheld(revoked map[string]remembered, sessions map[string]int64,
-	until time.Time) *Bundle {
+func (b *Bundle) withheld(revoked withdrawn, until time.Time) *Bundle {
 	c := *b
 	if until.Before(c.expires) {
 		c.expires = until
 	}
 	c.revokedSess = maps.Clone(b.revokedSess)
-	for id := range sessions {
+	for id := range revoked.sessions {
 		c.revokedSess[id] = struct{}{}
 	}
 	replaced := map[*Key]*Key{}
-	for id, r := range revoked {
+	for id, r := range revoked.keys {
 		k := b.Key(id)
 		if k == nil { // perhaps it is a session key
 			c.revokedSess[id] = struct{}{}

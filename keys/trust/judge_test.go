@@ -17,6 +17,7 @@ type model struct {
 	*world
 	min   int64
 	held  []*Timestamp // those that counted
+	late  []*Timestamp // those that are genuine, but did not follow what was held
 	used  []*Bundle    // those that came into use
 	until time.Time
 }
@@ -31,6 +32,9 @@ func (m *model) clock(now time.Time) time.Time {
 // step judges as the list of rules in docs/trust.md is written.
 func (m *model) step(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 	if why := m.refusal(ts, now); why != "" {
+		if why == WhyRollback || why == WhyEquivocate {
+			m.late = append(m.late, ts)
+		}
 		return why
 	}
 	m.held = append(m.held, ts)
@@ -90,11 +94,11 @@ func (m *model) stepBundle(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 	return ""
 }
 
-// revoked reports whether a timestamp on which the bundle in use did not decide ever revoked the ID.
+// revoked reports whether a timestamp ever revoked the ID since a version on which the bundle in use did not
+// decide.
 func (m *model) revoked(id string) bool {
-	return slices.ContainsFunc(m.held, func(ts *Timestamp) bool {
-		_, key := ts.Revoked[id]
-		return (key || slices.Contains(ts.RevokedSessions, id)) && ts.Version > m.used[len(m.used)-1].Timestamps()
+	return slices.ContainsFunc(slices.Concat(m.held, m.late), func(ts *Timestamp) bool {
+		return max(ts.Revoked[id].Since, ts.RevokedSessions[id]) > m.used[len(m.used)-1].Timestamps()
 	})
 }
 
@@ -148,15 +152,17 @@ func (w *world) timestamp(r *reader) *Timestamp {
 	issued := day(1).Add(time.Duration(r.choose(8)) * 3 * time.Minute)
 	ts := &Timestamp{Version: int64(r.choose(8) + 1), RootsVersion: int64(max(r.choose(4), 1)),
 		BundleVersion: b.version, BundleSHA256: w.seenOf(b).digest, BundleSince: day(1), Issued: issued,
-		Expires: issued.Add(time.Duration(r.choose(4)+1) * 4 * time.Minute), Revoked: map[string]Revocation{}}
+		Expires: issued.Add(time.Duration(r.choose(4)+1) * 4 * time.Minute),
+		Revoked: map[string]Withdrawal{}, RevokedSessions: map[string]int64{}}
 	which := r.choose(8)
+	since := func() int64 { return ts.Version - int64(r.choose(int(ts.Version))) } // a thief may say any
 	for i, id := range w.keys {
 		if which>>i&1 == 1 {
-			ts.Revoked[id] = Revocation{At: day(1)}
+			ts.Revoked[id] = Withdrawal{Revocation{At: day(1)}, since()}
 		}
 	}
 	if which>>2&1 == 1 {
-		ts.RevokedSessions = w.sessions
+		ts.RevokedSessions[w.sessions[0]] = since()
 	}
 	return ts
 }
@@ -184,7 +190,7 @@ func (w *world) play(t *testing.T, choices []byte) {
 			t.Fatalf("step %d: %v, want %q", n, err, want)
 		}
 		w.reached[whyOf(err)]++
-		if h.timestamp != was.timestamp || len(h.revoked) != len(was.revoked) {
+		if h.timestamp != was.timestamp || !h.revoked.equals(was.revoked) {
 			t.Fatal("a holding was changed")
 		}
 		h = next
@@ -262,7 +268,7 @@ func (w *world) honest(t *testing.T, rng *rand.Rand) (both [2]*holding) {
 		b := w.bundles[[]int{0, 0, 0, 5, 5, 10, 10, 10}[version]] // which decides on timestamps below
 		ts := &Timestamp{Version: version + 1, RootsVersion: 1, BundleVersion: b.version,
 			BundleSHA256: w.seenOf(b).digest, BundleSince: day(1), Issued: day(1), Expires: day(2),
-			Revoked: map[string]Revocation{w.keys[rng.IntN(2)]: {At: day(1)}}}
+			Revoked: map[string]Withdrawal{w.keys[rng.IntN(2)]: {Revocation{At: day(1)}, 1 + rng.Int64N(version+1)}}}
 		for i, h := range both {
 			if rng.IntN(2) == 0 {
 				continue
@@ -351,9 +357,9 @@ func goesBack(h, next *holding) error {
 	case next.latest.Before(h.latest):
 		return fmt.Errorf("the clock went back to %s", next.latest)
 	}
-	for id, r := range h.revoked {
-		if next.revoked[id].version < r.version && (next.bundle == nil || r.version > next.bundle.timestamps) {
-			return fmt.Errorf("the revocation of %s by timestamp %d is forgotten", id, r.version)
+	for id, r := range h.revoked.keys {
+		if next.revoked.keys[id].Since < r.Since && (next.bundle == nil || r.Since > next.bundle.timestamps) {
+			return fmt.Errorf("the revocation of %s since timestamp %d is forgotten", id, r.Since)
 		}
 	}
 	return nil
@@ -366,9 +372,9 @@ func TestRememberedRevocationsAreBounded(t *testing.T) {
 	var err error
 	for n := range int64(maxRemembered/1000 + 1) {
 		ts := o.timestamp(b, nil, day(1))
-		ts.Version, ts.Revoked = n+1, map[string]Revocation{}
+		ts.Version, ts.Revoked = n+1, map[string]Withdrawal{}
 		for i := range 1000 {
-			ts.Revoked[thumbprintOf(fmt.Append(nil, n, i))] = Revocation{At: day(1)}
+			ts.Revoked[thumbprintOf(fmt.Append(nil, n, i))] = Withdrawal{Revocation{At: day(1)}, n + 1}
 		}
 		if h, err = judge(o.roots, h, ts, b, 0, day(1)); n < maxRemembered/1000 && err != nil {
 			t.Fatal(err)
@@ -379,7 +385,7 @@ func TestRememberedRevocationsAreBounded(t *testing.T) {
 		t.Errorf("timestamp %d is held", h.timestamp.Version)
 	}
 	if decided, err := judge(o.roots, h, o.timestamp(o.bundle(2, maxRemembered/1000), nil, day(1)),
-		o.bundle(2, maxRemembered/1000), 0, day(1)); err != nil || len(decided.revoked) != 0 {
+		o.bundle(2, maxRemembered/1000), 0, day(1)); err != nil || decided.revoked.len() != 0 {
 		t.Errorf("after a bundle that took them over: %v", err)
 	}
 }
@@ -392,11 +398,11 @@ func BenchmarkView(b *testing.B) {
 		list = append(list, testKey(b, keys.Ed25519, nil))
 	}
 	bundle := o.bundle(1, 0, list...)
-	revoked := map[string]remembered{}
+	revoked := withdrawn{keys: map[string]Withdrawal{}}
 	for _, k := range list[:10] {
-		revoked[k.KeyID()] = remembered{Revocation{At: day(1)}, 1}
+		revoked.keys[k.KeyID()] = Withdrawal{Revocation{At: day(1)}, 1}
 	}
 	for b.Loop() {
-		bundle.withheld(revoked, nil, day(2))
+		bundle.withheld(revoked, day(2))
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/filekind"
@@ -34,8 +32,16 @@ type Timestamp struct {
 	Issued        time.Time         // whole seconds
 	Expires       time.Time         // whole seconds; at most 7 days after Issued
 
-	Revoked         map[string]Revocation // by key ID; at most 1,000
-	RevokedSessions []string              // IDs of session keys, sorted; at most 1,000
+	Revoked         map[string]Withdrawal // by key ID; at most 1,000
+	RevokedSessions map[string]int64      // Since by the ID of a session key; at most 1,000
+}
+
+// Withdrawal is a Revocation that timestamps make. Since is the version of the timestamp that made it, 1 to
+// 2^53-1. Those that only carry it over keep that version, so that root holders can decide on it although
+// timestamps are renewed while they sign: it ends with a bundle whose Timestamps are Since or higher.
+type Withdrawal struct {
+	Revocation
+	Since int64
 }
 
 // TimestampOptions is what a new Timestamp says in addition to its bundle.
@@ -48,8 +54,9 @@ type TimestampOptions struct {
 }
 
 // NewTimestamp makes the timestamp of the bundle that follows previous; nil = this is the first. It carries
-// over every revocation of previous, unless the bundle's Timestamps say that the root holders have decided on
-// them. The bundle may not be older than that of previous.
+// over each revocation of previous, unless the bundle's Timestamps say that the root holders have decided on
+// it. A key that is revoked once more is revoked since this timestamp: a bundle that was built before did not
+// decide on that. The bundle may not be older than that of previous.
 func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOptions) (*Timestamp, error) {
 	if roots == nil || b == nil || opts.Now.IsZero() {
 		return nil, errors.New("trust: a timestamp needs roots, a bundle and the time")
@@ -57,14 +64,14 @@ func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOp
 	named := seenOf(b)
 	ts := &Timestamp{
 		Version: b.timestamps + 1, RootsVersion: roots.version, BundleVersion: named.version,
-		BundleSHA256: named.digest, Issued: keydoc.WholeSecond(opts.Now), Revoked: map[string]Revocation{},
+		BundleSHA256: named.digest, Issued: keydoc.WholeSecond(opts.Now),
 	}
 	ts.BundleSince = ts.Issued
 	ts.Expires = keydoc.WholeSecond(ts.Issued.Add(defaultFreshness))
 	if opts.Lifetime != 0 {
 		ts.Expires = keydoc.WholeSecond(ts.Issued.Add(opts.Lifetime))
 	}
-	sessions := slices.Clone(opts.RevokeSessions)
+	var all withdrawn
 	if previous != nil {
 		if err := previous.named().follows(named); err != nil {
 			return nil, err
@@ -74,18 +81,17 @@ func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOp
 		if previous.named() == named {
 			ts.BundleSince = previous.BundleSince
 		}
-		if b.timestamps < previous.Version {
-			maps.Copy(ts.Revoked, previous.Revoked)
-			sessions = append(sessions, previous.RevokedSessions...)
-		}
+		all = withdrawnBy(previous).after(b.timestamps)
 	}
+	added := withdrawn{map[string]Withdrawal{}, map[string]int64{}}
 	for id, r := range opts.Revoke {
-		if was, ok := ts.Revoked[id]; !ok || r.At.Before(was.At) {
-			ts.Revoked[id] = Revocation{At: keydoc.WholeSecond(r.At), Reason: r.Reason}
-		}
+		added.keys[id] = Withdrawal{Revocation{keydoc.WholeSecond(r.At), r.Reason}, ts.Version}
 	}
-	slices.Sort(sessions)
-	ts.RevokedSessions = slices.Compact(sessions)
+	for _, id := range opts.RevokeSessions {
+		added.sessions[id] = ts.Version
+	}
+	all = all.plus(added)
+	ts.Revoked, ts.RevokedSessions = all.keys, all.sessions
 	payload := ts.Payload()
 	most := max(len(ts.Revoked), len(ts.RevokedSessions))
 	if most > keydoc.MaxWithdrawn || len(payload) > keydoc.MaxTimestamp {
@@ -108,17 +114,10 @@ func (ts *Timestamp) Payload() []byte {
 	o.Time("expires", ts.Expires)
 	o.Time("issued", ts.Issued)
 	if len(ts.Revoked) > 0 {
-		ids := slices.Sorted(maps.Keys(ts.Revoked))
-		o.Raw("revoked", keydoc.AppendArray(nil, ids, func(dst []byte, id string) []byte {
-			var r keydoc.Object
-			r.Time("at", ts.Revoked[id].At)
-			r.String("kid", id)
-			r.String("reason", ts.Revoked[id].Reason)
-			return r.Append(dst)
-		}))
+		o.Raw("revoked", appendRevoked(ts.Revoked))
 	}
 	if len(ts.RevokedSessions) > 0 {
-		o.Strings("revoked_sessions", slices.Sorted(slices.Values(ts.RevokedSessions)))
+		o.Raw("revoked_sessions", appendSessions(ts.RevokedSessions))
 	}
 	o.Int("roots_version", ts.RootsVersion)
 	o.Int("version", ts.Version)
@@ -171,39 +170,12 @@ func (ts *Timestamp) readMember(name string, r *jsontext.Decoder) {
 	case "expires":
 		ts.Expires = keydoc.ReadTime(r)
 	case "revoked":
-		ts.Revoked = readRevoked(r)
+		ts.Revoked = readRevoked(r, keydoc.MaxWithdrawn)
 	case "revoked_sessions":
-		ts.RevokedSessions = keydoc.ReadStrings(r, keydoc.MaxWithdrawn)
+		ts.RevokedSessions = readSessions(r, keydoc.MaxWithdrawn)
 	default:
 		r.Failf("unknown member %q", keydoc.Clip(name))
 	}
-}
-
-func readRevoked(r *jsontext.Decoder) map[string]Revocation {
-	list := map[string]Revocation{}
-	n := 0
-	for a := r.Array(); r.Element(&a); n++ {
-		if n == keydoc.MaxWithdrawn {
-			r.Failf("more than %d revoked keys", keydoc.MaxWithdrawn)
-			return nil
-		}
-		var id string
-		var rev Revocation
-		for obj := r.Object(); r.Member(&obj); {
-			switch name := string(obj.Name); name {
-			case "at":
-				rev.At = keydoc.ReadTime(r)
-			case "kid":
-				id = r.String()
-			case "reason":
-				rev.Reason = r.String()
-			default:
-				r.Failf("unknown member %q in a revocation", keydoc.Clip(name))
-			}
-		}
-		list[id] = rev
-	}
-	return list
 }
 
 // check judges the timestamp on its own.
@@ -234,13 +206,26 @@ func (ts *Timestamp) check() error {
 		if err := keydoc.CheckRevocation(r.At, r.Reason); err != nil {
 			return err
 		}
+		if err := ts.checkSince(id, r.Since); err != nil {
+			return err
+		}
 	}
-	for _, id := range ts.RevokedSessions {
+	for id, since := range ts.RevokedSessions {
 		if !keydoc.IsThumbprint(id) {
 			return fmt.Errorf("revoked session %q is not a thumbprint", keydoc.Clip(id))
 		}
+		if err := ts.checkSince(id, since); err != nil {
+			return err
+		}
 	}
-	return keydoc.NoRepetition("revoked session", ts.RevokedSessions)
+	return nil
+}
+
+func (ts *Timestamp) checkSince(id string, since int64) error {
+	if since < 1 || since > ts.Version {
+		return fmt.Errorf("%s is revoked since timestamp %d, which is not within 1 to %d", id, since, ts.Version)
+	}
+	return nil
 }
 
 // SignTimestamp signs the timestamp with a timestamp key, which may live in a key management service.

@@ -82,7 +82,7 @@ func (o *timed) sign(ts *Timestamp) []byte {
 
 func fullTimestamp(o *timed) *Timestamp {
 	ts := o.timestamp(o.bundle(3, 0), nil, day(1), thumbprintOf([]byte("k")), thumbprintOf([]byte("j")))
-	ts.RevokedSessions = slices.Sorted(slices.Values([]string{thumbprintOf([]byte("s")), thumbprintOf([]byte("t"))}))
+	ts.RevokedSessions = map[string]int64{thumbprintOf([]byte("s")): 1, thumbprintOf([]byte("t")): 1}
 	return ts
 }
 
@@ -125,7 +125,15 @@ func TestParseTimestampRefuses(t *testing.T) {
 		"reason with a newline":  {`"reason":"stolen"`, `"reason":"sto\nlen"`},
 		"unknown in revoked":     {`"reason":"stolen"`, `"reason":"stolen","x":1`},
 		"empty revoked":          {good[strings.Index(good, `"revoked":`):strings.Index(good, `,"revoked_sessions"`)], `"revoked":[]`},
-		"session no thumbprint":  {`"revoked_sessions":["`, `"revoked_sessions":["x`},
+		"session no thumbprint":  {`"revoked_sessions":[{"kid":"`, `"revoked_sessions":[{"kid":"x`},
+		"since 0":                {`"reason":"stolen","since":1`, `"reason":"stolen","since":0`},
+		"since the next version": {`"reason":"stolen","since":1`, `"reason":"stolen","since":2`},
+		"no since":               {`"reason":"stolen","since":1`, `"reason":"stolen"`},
+		"session since 0":        {`"since":1}],"roots`, `"since":0}],"roots`},
+		"session since the next": {`"since":1}],"roots`, `"since":2}],"roots`},
+		"session without since":  {`,"since":1}],"roots`, `}],"roots`},
+		"unknown in a session":   {`"since":1}],"roots`, `"since":1,"x":1}],"roots`},
+		"session is a text":      {`"revoked_sessions":[`, `"revoked_sessions":["` + thumbprintOf([]byte("a")) + `",`},
 		"space":                  {`{"bundle`, `{ "bundle`},
 		"duplicate":              {`"version":1}`, `"version":1,"version":1}`},
 		"trailing":               {`"version":1}`, `"version":1}x`},
@@ -148,11 +156,11 @@ func TestTimestampLists(t *testing.T) {
 	o := newTimed(t)
 	many := func(n int) *Timestamp {
 		ts := o.timestamp(o.bundle(1, 0), nil, day(1))
-		ts.Revoked = map[string]Revocation{}
+		ts.Revoked, ts.RevokedSessions = map[string]Withdrawal{}, map[string]int64{}
 		for i := range n {
 			id := thumbprintOf(fmt.Append(nil, i))
-			ts.Revoked[id] = Revocation{At: day(1), Reason: "r"}
-			ts.RevokedSessions = append(ts.RevokedSessions, id)
+			ts.Revoked[id] = Withdrawal{Revocation{At: day(1), Reason: "r"}, 1}
+			ts.RevokedSessions[id] = 1
 		}
 		return ts
 	}
@@ -164,11 +172,11 @@ func TestTimestampLists(t *testing.T) {
 	two := many(2)
 	ids := slices.Sorted(maps.Keys(two.Revoked))
 	good := string(two.Payload())
+	keys, sessions := good[:strings.Index(good, `"revoked_s`)], good[strings.Index(good, `"revoked_s`):]
+	swap, repeat := strings.NewReplacer(ids[0], ids[1], ids[1], ids[0]), strings.NewReplacer(ids[1], ids[0])
 	for name, doc := range map[string]string{
-		"sessions in another order": strings.Replace(good, `["`+ids[0]+`","`+ids[1]+`"]`, `["`+ids[1]+`","`+ids[0]+`"]`, 1),
-		"a session twice":           strings.Replace(good, `["`+ids[0]+`","`+ids[1]+`"]`, `["`+ids[0]+`","`+ids[0]+`"]`, 1),
-		"keys in another order":     strings.NewReplacer(ids[0], ids[1], ids[1], ids[0]).Replace(good[:strings.Index(good, `"revoked_s`)]) + good[strings.Index(good, `"revoked_s`):],
-		"a key twice":               strings.Replace(good, ids[1], ids[0], 1),
+		"sessions in another order": keys + swap.Replace(sessions), "a session twice": keys + repeat.Replace(sessions),
+		"keys in another order": swap.Replace(keys) + sessions, "a key twice": repeat.Replace(keys) + sessions,
 	} {
 		if _, err := ParseTimestamp([]byte(doc)); doc == good {
 			t.Errorf("%s: nothing was changed", name)
@@ -178,7 +186,7 @@ func TestTimestampLists(t *testing.T) {
 	}
 	long := many(0)
 	for i := range 300 {
-		long.Revoked[thumbprintOf(fmt.Append(nil, i))] = Revocation{At: day(1), Reason: strings.Repeat("x", 1000)}
+		long.Revoked[thumbprintOf(fmt.Append(nil, i))] = Withdrawal{Revocation{At: day(1), Reason: strings.Repeat("x", 1000)}, 1}
 	}
 	_, err = SignTimestamp(t.Context(), long, o.key)
 	wantWhy(t, "300 long reasons", err, WhyTooLarge)
@@ -338,9 +346,16 @@ func TestNewTimestampCarriesRevocationsOver(t *testing.T) {
 		!second.BundleSince.Equal(day(1)) {
 		t.Errorf("not carried over: %s", second.Payload())
 	}
+	if second.Revoked[k].Since != 2 || o.timestamp(b, second, day(3)).Revoked[j].Since != 2 {
+		t.Error("revoked once more is since then, and a renewal changes nothing")
+	}
 	decided := o.timestamp(o.bundle(2, 1), second, day(3))
 	if len(decided.Revoked) != 2 || !decided.BundleSince.Equal(day(3)) {
 		t.Errorf("the bundle decided on 1 only: %s", decided.Payload())
+	}
+	renewed := o.timestamp(b, o.timestamp(b, first, day(2)), day(2))
+	if ts := o.timestamp(o.bundle(2, 1), renewed, day(3)); len(ts.Revoked) != 0 || ts.Version != 4 {
+		t.Errorf("the bundle decided on 1, which was renewed twice: %s", ts.Payload())
 	}
 	if third := o.timestamp(o.bundle(2, 2), second, day(3)); third.Version != 3 || len(third.Revoked) != 0 {
 		t.Errorf("the bundle decided on 2: %s", third.Payload())

@@ -103,10 +103,18 @@ func (b *bureau) signBundle(bundle *trust.Bundle) string {
 func (b *bureau) stamp(version int64, bundle *trust.Bundle, hour float64, revoke ...string) *trust.Timestamp {
 	ts, err := trust.NewTimestamp(b.roots, bundle, nil, trust.TimestampOptions{Now: moment(hour)})
 	b.check(err)
-	ts.Version, ts.Revoked = version, map[string]trust.Revocation{}
+	ts.Version, ts.Revoked = version, map[string]trust.Withdrawal{}
 	for _, id := range revoke {
-		ts.Revoked[id] = trust.Revocation{At: moment(hour), Reason: "stolen"}
+		ts.Revoked[id] = trust.Withdrawal{Revocation: trust.Revocation{At: moment(hour), Reason: "stolen"},
+			Since: version}
 	}
+	return ts
+}
+
+// renewal is the stamp of what revokes the key since an older version.
+func (b *bureau) renewal(version int64, bundle *trust.Bundle, hour float64, id string, since int64) *trust.Timestamp {
+	ts := b.stamp(version, bundle, hour, id)
+	ts.Revoked[id] = trust.Withdrawal{Revocation: ts.Revoked[id].Revocation, Since: since}
 	return ts
 }
 
@@ -166,7 +174,7 @@ func (b *bureau) sound() map[string]trustCase {
 		}},
 		"ok-revoked": {"a key is revoked, and so is a session key under either member", func() {
 			ts := b.stamp(1, one, 1, k, keystest.Root(b, "no key of the bundle").Verifier().KeyID())
-			ts.RevokedSessions = []string{b.session}
+			ts.RevokedSessions = map[string]int64{b.session: 1}
 			b.step(1, b.sign(ts), one, ok)
 		}},
 		"ok-revoked-before-the-bundle": {"revocations count at once; the old bundle lives until the old timestamp ends", func() {
@@ -184,14 +192,34 @@ func (b *bureau) sound() map[string]trustCase {
 			deciding := b.bundle(2, 2, 90)
 			b.step(3, b.sign(b.stamp(4, deciding, 3)), deciding, ok)
 		}},
+		"ok-renewed-while-signed": {"renewals while the root holders sign do not keep a bundle from deciding", func() {
+			b.step(1, b.sign(b.stamp(2, one, 1, k)), one, ok)
+			b.step(2, b.sign(b.renewal(3, one, 2, k, 2)), nil, ok)
+			deciding := b.bundle(2, 2, 90)
+			b.step(3, b.sign(b.renewal(4, deciding, 3, k, 2)), deciding, ok)
+			b.step(4, b.sign(b.renewal(5, deciding, 4, k, 2)), nil, ok)
+		}},
+		"ok-since-lowered": {"a later timestamp lowers since, and the bundle did not decide on the higher one", func() {
+			b.step(1, b.sign(b.stamp(3, one, 1, k)), one, ok)
+			b.step(2, b.sign(b.renewal(4, one, 2, k, 1)), nil, ok)
+			deciding := b.bundle(2, 2, 90)
+			b.step(3, b.sign(b.renewal(5, deciding, 3, k, 1)), deciding, ok)
+		}},
+		"ok-since-raised": {"a key that is revoked once more is revoked since then", func() {
+			b.step(1, b.sign(b.stamp(1, one, 1, k)), one, ok)
+			b.step(2, b.sign(b.stamp(3, one, 2, k)), nil, ok)
+			deciding := b.bundle(2, 2, 90)
+			b.step(3, b.sign(b.stamp(4, deciding, 3)), deciding, ok)
+		}},
 		"ok-key-among-sessions": {"the ID of a key among the session keys does not revoke the key", func() {
 			ts := b.stamp(1, one, 1)
-			ts.RevokedSessions = []string{k}
+			ts.RevokedSessions = map[string]int64{k: 1}
 			b.step(1, b.sign(ts), one, ok)
 		}},
 		"ok-reason": {"a reason with a character that is a control character outside of ASCII", func() {
 			ts := b.stamp(1, one, 1)
-			ts.Revoked[k] = trust.Revocation{At: moment(1), Reason: "next line \u0085, \"é\""}
+			ts.Revoked[k] = trust.Withdrawal{Since: 1,
+				Revocation: trust.Revocation{At: moment(1), Reason: "next line \u0085, \"é\""}}
 			b.step(1, b.sign(ts), one, ok)
 		}},
 		"ok-revoked-earlier": {"of two moments of one revocation the earlier one stays", func() {
@@ -226,6 +254,11 @@ func (b *bureau) misspelt() map[string]trustCase {
 		{"since-later", "bundle_since after issued", `"bundle_since":"2026-11-21T14:00:00Z"`,
 			`"bundle_since":"2026-11-21T14:00:01Z"`},
 		{"digest-upper-case", "the digest in upper case", good[18:40], strings.ToUpper(good[18:40])},
+		{"revoked-since-0", "a key that is revoked since version 0", `"since":2`, `"since":0`},
+		{"revoked-since-later", "a key that is revoked since a later version", `"since":2`, `"since":3`},
+		{"revoked-no-since", "a revocation without since", `,"since":2`, ``},
+		{"session-without-since", "a revoked session without since", `"roots_v`,
+			`"revoked_sessions":[{"kid":"` + b.session + `"}],"roots_v`},
 		{"revoked-no-id", "a revoked key ID that is no thumbprint", `"kid":"`, `"kid":"x`},
 	} {
 		changed := strings.Replace(good, c[2], c[3], 1)
@@ -273,7 +306,19 @@ func (b *bureau) refused() map[string]trustCase {
 			b.step(40, b.sign(b.stamp(2, two, 40)), nil, ok)
 			b.step(5, b.sign(b.stamp(3, two, 5)), nil, "expired")
 		}},
-		"rollback":        {"a lower version", second(b.stamp(2, two, 2), nil, "rollback")},
+		"rollback": {"a lower version", second(b.stamp(2, two, 2), nil, "rollback")},
+		"rollback-revokes": {"a lower version, of which the revocations count",
+			second(b.stamp(2, two, 2, b.keys[0].KeyID()), nil, "rollback")},
+		"equivocate-revokes": {"another content of a version, of which the revocations count",
+			second(b.stamp(3, two, 2, b.keys[0].KeyID()), nil, "equivocate")},
+		"expired-revokes": {"a timestamp that has expired, of which nothing counts",
+			second(b.stamp(4, two, -23, b.keys[0].KeyID()), nil, "expired")},
+		"rollback-decided": {"an older timestamp, on whose revocation the bundle in use decided", func() {
+			b.step(1, b.sign(b.stamp(2, one, 1, b.keys[0].KeyID())), one, ok)
+			deciding := b.bundle(2, 2, 90)
+			b.step(2, b.sign(b.stamp(4, deciding, 2)), deciding, ok)
+			b.step(3, b.sign(b.renewal(3, one, 2, b.keys[0].KeyID(), 2)), nil, "rollback")
+		}},
 		"rollback-bundle": {"a lower version of the bundle", second(b.stamp(4, one, 2), one, "rollback")},
 		"rollback-roots":  {"a lower version of the roots", second(olderRoots, nil, "rollback")},
 		"equivocate":      {"another content of a version", second(b.stamp(3, two, 2), nil, "equivocate")},

@@ -169,7 +169,8 @@ func (p *Policy) checkTakenOver(o *BuildOptions) error {
 	}
 	var errs []error
 	for _, id := range o.Overrule {
-		if _, ok := ts.Revoked[id]; !ok && !slices.Contains(ts.RevokedSessions, id) {
+		_, isKey := ts.Revoked[id]
+		if _, isSession := ts.RevokedSessions[id]; !isKey && !isSession {
 			errs = append(errs, &fileError{err: fmt.Errorf("key %s is to be overruled, "+
 				"and no timestamp that is taken over revokes it", id)})
 		}
@@ -207,8 +208,8 @@ func (p *Policy) sessions(o *BuildOptions) (list []string) {
 	for _, k := range p.allKeys() {
 		isKey[k.ID] = true
 	}
-	ids := slices.Concat(o.Timestamp.RevokedSessions, slices.Collect(maps.Keys(o.Timestamp.Revoked)))
-	for _, id := range ids {
+	ids := slices.Collect(maps.Keys(o.Timestamp.RevokedSessions))
+	for _, id := range slices.AppendSeq(ids, maps.Keys(o.Timestamp.Revoked)) {
 		if !isKey[id] && !slices.Contains(o.Overrule, id) {
 			list = append(list, id)
 		}

@@ -11,9 +11,9 @@ import (
 
 // revoking is a timestamp of that version that revokes these IDs.
 func revoking(version int64, ids ...string) *trust.Timestamp {
-	ts := &trust.Timestamp{Version: version, Revoked: map[string]trust.Revocation{}}
+	ts := &trust.Timestamp{Version: version, Revoked: map[string]trust.Withdrawal{}}
 	for _, id := range ids {
-		ts.Revoked[id] = trust.Revocation{At: now, Reason: "stolen"}
+		ts.Revoked[id] = trust.Withdrawal{Revocation: trust.Revocation{At: now, Reason: "stolen"}, Since: 1}
 	}
 	return ts
 }
@@ -25,7 +25,7 @@ func TestBuildTakesATimestampOver(t *testing.T) {
 	build := func(o BuildOptions) (*trust.Bundle, error) { return p.Build(submitted(t, "a", "b", "c"), o) }
 	opts := options(t)
 	opts.Timestamp = revoking(7, b, stranger)
-	opts.Timestamp.RevokedSessions = []string{session}
+	opts.Timestamp.RevokedSessions = map[string]int64{session: 2}
 	built, err := build(opts)
 	if err != nil || built.Timestamps() != 7 || !built.SessionRevoked(stranger) || !built.SessionRevoked(session) {
 		t.Fatalf("%v, %v", built, err)

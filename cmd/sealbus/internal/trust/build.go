@@ -170,7 +170,7 @@ func (f *buildFlags) readTimestamp(env *ui.Env) (err error) {
 	if f.takeOver, err = openTimestamp(f.timestamp, signed, f.pinned); err != nil {
 		return err
 	}
-	ids := append(slices.Collect(maps.Keys(f.takeOver.Revoked)), f.takeOver.RevokedSessions...)
+	ids := slices.AppendSeq(slices.Collect(maps.Keys(f.takeOver.Revoked)), maps.Keys(f.takeOver.RevokedSessions))
 	for i, given := range f.overrule {
 		if f.overrule[i], err = loadkeys.MatchID(ids, given, f.timestamp); err != nil {
 			return err

@@ -27,7 +27,10 @@ type timestampFlags struct {
 	loadkeys.PrivateFlags
 	key, roots, bundle, previous, out string
 	revoke, reasons, revokeSessions   []string
+	olderBundles                      []string
 	expires                           ui.DurationValue
+
+	olderIDs []string // the key IDs of olderBundles
 }
 
 // noPrevious is what --previous says for the first timestamp.
@@ -40,7 +43,7 @@ func timestampCommand(env *ui.Env) *cobra.Command {
 		Short: "Sign which bundle is the newest, and revoke keys at once",
 		Long: "Sign the timestamp of the newest bundle with a timestamp key, which is on line, so that no root key is needed. Consumers\n" +
 			"whose roots name timestamp keys use a bundle only with a live timestamp. It can withhold and revoke, never grant.\n\n" +
-			"Every revocation of --previous is carried over. --out is replaced only if it is still --previous, so that a renewal\n" +
+			"Every revocation of --previous is carried over, unless the bundle took it over or overruled it. --out is replaced only if it is still --previous, so that a renewal\n" +
 			"cannot overwrite an emergency. Both may be s3://BUCKET/KEY. Publish the bundle first, as bundles/SHA256 beside it.",
 		Example: "sealbus trust timestamp --key alias/trust-timestamp --roots roots.json --bundle bundle.dsse \\\n  --previous timestamp.dsse --out timestamp.dsse --revoke vM5g2nq8 --reason 'laptop stolen'",
 		Now:     true,
@@ -60,6 +63,8 @@ func timestampCommand(env *ui.Env) *cobra.Command {
 		"revoke the key of this `KEYID`; the first 8 characters or more")
 	flags.StringArrayVar(&f.reasons, "reason", nil,
 		"the `TEXT` of the reason of each --revoke, in their order, or one for all")
+	flags.StringArrayVar(&f.olderBundles, "older-bundle", nil,
+		"a signed bundle `FILE` that consumers may still use, whose keys --revoke may name too; may be repeated")
 	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil, "revoke the session key of this `THUMBPRINT`")
 	flags.Var(&f.expires, "expires", "how long the timestamp lives: 24h, at most 7d")
 	f.PrivateFlags.Register(cmd)
@@ -99,8 +104,11 @@ func trustTimestamp(ctx context.Context, env *ui.Env, f *timestampFlags) error {
 	if err != nil {
 		return ui.AsNeeded("roots", err)
 	}
-	b, err := newestBundle(ctx, env, f.bundle, roots)
+	b, err := readBundle(ctx, env, f.bundle, roots, env.Now)
 	if err != nil {
+		return err
+	}
+	if err := f.readOlder(ctx, env, roots); err != nil {
 		return err
 	}
 	var previous *trust.Timestamp
@@ -144,34 +152,41 @@ func trustTimestamp(ctx context.Context, env *ui.Env, f *timestampFlags) error {
 		env.Warnf("%s expires in %s: build the next one with `sealbus trust build`", f.bundle,
 			ui.FormatDuration(left))
 	}
-	warnUndecided(env, f, b, previous)
 	env.Sayf("consumers get the bundle as bundles/%s beside the timestamp", shown.BundleSHA256)
 	return nil
 }
 
-// warnUndecided warns of a renewal after the new bundle was built: the bundle does not decide on what it was
-// built for.
-func warnUndecided(env *ui.Env, f *timestampFlags, b *trust.Bundle, previous *trust.Timestamp) {
-	if previous == nil || previous.BundleVersion == b.Version() || b.Timestamps() == 0 ||
-		b.Timestamps() >= previous.Version || len(previous.Revoked)+len(previous.RevokedSessions) == 0 {
-		return
-	}
-	env.Warnf("%s decided on timestamps up to %d, and %s is version %d: all its revocations still count; "+
-		"to have them decided, build anew with --timestamp, and do not renew meanwhile", f.bundle, b.Timestamps(),
-		f.previous, previous.Version)
-}
-
-// newestBundle opens the bundle, which a live timestamp is about to make count.
-func newestBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roots) (*trust.Bundle, error) {
+// readBundle opens a bundle without its timestamp.
+func readBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roots,
+	now func() time.Time) (*trust.Bundle, error) {
 	signed, err := loadtrust.ReadSigned(ctx, env, where)
 	if err != nil {
 		return nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: env.Now, UnsafeNoTimestamp: true})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: now, UnsafeNoTimestamp: true})
 	if err != nil {
 		return nil, loadtrust.Refused(where, err)
 	}
 	return b, nil
+}
+
+// readOlder reads the keys of the older bundles, which may have expired.
+func (f *timestampFlags) readOlder(ctx context.Context, env *ui.Env, roots *trust.Roots) error {
+	for _, where := range f.olderBundles {
+		b, err := readBundle(ctx, env, where, roots, longAgo)
+		if err != nil {
+			return err
+		}
+		f.olderIDs = append(f.olderIDs, idsOf(b)...)
+	}
+	return nil
+}
+
+func idsOf(b *trust.Bundle) (ids []string) {
+	for _, k := range append(b.SigningKeys(), b.EncryptionKeys()...) {
+		ids = append(ids, k.KeyID())
+	}
+	return ids
 }
 
 // openTimestamp opens a timestamp that another document follows, also if it has expired.
@@ -194,14 +209,14 @@ func (f *timestampFlags) newTimestamp(env *ui.Env, roots *trust.Roots, b *trust.
 	now := env.Now().Truncate(time.Second)
 	opts := trust.TimestampOptions{Now: now, Lifetime: time.Duration(f.expires),
 		Revoke: map[string]trust.Revocation{}, RevokeSessions: f.revokeSessions}
-	var ids []string
-	for _, k := range append(b.SigningKeys(), b.EncryptionKeys()...) {
-		ids = append(ids, k.KeyID())
-	}
+	ids := append(idsOf(b), f.olderIDs...)
+	slices.Sort(ids)
+	ids = slices.Compact(ids) // a key of both is one key
 	for i, given := range f.revoke {
 		id, err := loadkeys.MatchID(ids, given, f.bundle)
 		if err != nil {
-			return nil, err
+			return nil, ui.Usage("give 8 characters of its ID or more; name a bundle before with --older-bundle FILE "+
+				"if that one alone has the key", "%w", err)
 		}
 		reason := f.reasons[min(i, len(f.reasons)-1)]
 		if err := keydoc.CheckRevocation(now, reason); err != nil {
@@ -273,7 +288,7 @@ type timestampShown struct {
 	Expired         bool           `json:"expired"`
 	SignedBy        []string       `json:"signed_by"` // key IDs; checked if verified
 	Revoked         []revokedShown `json:"revoked"`
-	RevokedSessions []string       `json:"revoked_sessions"`
+	RevokedSessions []sessionShown `json:"revoked_sessions"`
 
 	expires time.Time
 }
@@ -282,6 +297,12 @@ type revokedShown struct {
 	KeyID  string `json:"key_id"`
 	At     string `json:"at"`
 	Reason string `json:"reason"`
+	Since  int64  `json:"since"` // the version of the timestamp that revoked it
+}
+
+type sessionShown struct {
+	KeyID string `json:"key_id"`
+	Since int64  `json:"since"`
 }
 
 func describeTimestamp(ts *trust.Timestamp, now time.Time) *timestampShown {
@@ -289,10 +310,14 @@ func describeTimestamp(ts *trust.Timestamp, now time.Time) *timestampShown {
 		Kind: "timestamp", Version: ts.Version, RootsVersion: ts.RootsVersion, BundleVersion: ts.BundleVersion,
 		BundleSHA256: hex.EncodeToString(ts.BundleSHA256[:]), BundleSince: ui.FormatTime(ts.BundleSince),
 		Issued: ui.FormatTime(ts.Issued), Expires: ui.FormatTime(ts.Expires), Expired: !now.Before(ts.Expires),
-		Revoked: []revokedShown{}, RevokedSessions: notNil(ts.RevokedSessions), expires: ts.Expires,
+		Revoked: []revokedShown{}, RevokedSessions: []sessionShown{}, expires: ts.Expires,
 	}
 	for _, id := range slices.Sorted(maps.Keys(ts.Revoked)) {
-		s.Revoked = append(s.Revoked, revokedShown{id, ui.FormatTime(ts.Revoked[id].At), ts.Revoked[id].Reason})
+		r := ts.Revoked[id]
+		s.Revoked = append(s.Revoked, revokedShown{id, ui.FormatTime(r.At), r.Reason, r.Since})
+	}
+	for _, id := range slices.Sorted(maps.Keys(ts.RevokedSessions)) {
+		s.RevokedSessions = append(s.RevokedSessions, sessionShown{id, ts.RevokedSessions[id]})
 	}
 	return s
 }
@@ -312,8 +337,8 @@ func (s *timestampShown) print(p *ui.Printer, file string, now time.Time) {
 	for _, r := range s.Revoked {
 		p.Hangingf(4, "  %s %s  %s", p.Red("revoked"), r.KeyID, ui.Clean(r.Reason))
 	}
-	for _, id := range s.RevokedSessions {
-		p.Linef("  %s session key %s", p.Red("revoked"), id)
+	for _, r := range s.RevokedSessions {
+		p.Linef("  %s session key %s", p.Red("revoked"), r.KeyID)
 	}
 }
 

@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -109,37 +110,97 @@ func TestTimestampWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// A renewal between building a bundle and publishing it is told, because it undoes what the bundle decided.
-func TestTimestampRenewedMeanwhile(t *testing.T) {
-	b := clitest.New(t)
-	must := func(args ...string) clitest.Ran {
-		r := b.Run("", append([]string{"trust"}, args...)...)
-		if r.Code != 0 {
-			t.Fatalf("%v: exit %d, %s", args, r.Code, r.Stderr)
-		}
-		return r
-	}
-	stamp := func(bundle, previous string, more ...string) clitest.Ran {
-		return must(append([]string{"timestamp", "--key", b.Path("ts.key"), "--insecure-no-passphrase", "--roots",
-			b.Path("roots.json"), "--bundle", bundle, "--previous", previous, "--out", b.Path("t.dsse")}, more...)...)
-	}
-	build := func(out string, more ...string) {
-		must(append([]string{"build", "--policy", b.Path("policy.yaml"), "--root", b.Path("root.key"), "--roots",
-			b.Path("roots.json"), "--insecure-no-passphrase", "--out", out}, more...)...)
-	}
+// desk is an organisation with a root key and a timestamp key in files.
+type desk struct {
+	*clitest.Bench
+	t *testing.T
+}
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{clitest.New(t), t}
 	for _, name := range []string{"root.key", "ts.key"} {
-		must("root", "new", "--out", b.Path(name), "--insecure-no-passphrase")
+		d.must("root", "new", "--out", d.Path(name), "--insecure-no-passphrase")
 	}
-	must("roots", b.Path("root.key.pub"), "--timestamp-key", b.Path("ts.key.pub"), "--out", b.Path("roots.json"))
-	b.Check(os.WriteFile(b.Path("policy.yaml"), []byte("version: 1\nproducers: {}\n"), 0o600))
-	build(b.Path("one.dsse"))
-	stamp(b.Path("one.dsse"), "none", "--revoke-session", strings.Repeat("A", 43))
-	build(b.Path("two.dsse"), "--previous", b.Path("one.dsse"), "--timestamp", b.Path("t.dsse"))
-	const told = "still count"
-	if r := stamp(b.Path("one.dsse"), b.Path("t.dsse")); strings.Contains(r.Stderr, told) {
-		t.Errorf("a plain renewal: %s", r.Stderr)
+	d.must("roots", d.Path("root.key.pub"), "--timestamp-key", d.Path("ts.key.pub"), "--out", d.Path("roots.json"))
+	d.Check(os.WriteFile(d.Path("policy.yaml"), []byte("version: 1\nproducers: {}\n"), 0o600))
+	return d
+}
+
+func (d *desk) must(args ...string) clitest.Ran {
+	d.t.Helper()
+	r := d.Run("", append([]string{"trust"}, args...)...)
+	if r.Code != 0 {
+		d.t.Fatalf("%v: exit %d, %s", args, r.Code, r.Stderr)
 	}
-	if r := stamp(b.Path("two.dsse"), b.Path("t.dsse")); !strings.Contains(r.Stderr, told) {
-		t.Errorf("renewed meanwhile: %s", r.Stderr)
+	return r
+}
+
+func (d *desk) stampArgs(bundle, previous string, more ...string) []string {
+	return append([]string{"timestamp", "--key", d.Path("ts.key"), "--insecure-no-passphrase", "--roots",
+		d.Path("roots.json"), "--bundle", d.Path(bundle), "--previous", previous, "--out", d.Path("t.dsse")}, more...)
+}
+
+func (d *desk) stamp(bundle string, more ...string) clitest.Ran {
+	d.t.Helper()
+	return d.must(d.stampArgs(bundle, d.Path("t.dsse"), more...)...)
+}
+
+func (d *desk) build(out string, more ...string) {
+	d.t.Helper()
+	d.must(append([]string{"build", "--policy", d.Path("policy.yaml"), "--root", d.Path("root.key"), "--roots",
+		d.Path("roots.json"), "--insecure-no-passphrase", "--out", d.Path(out)}, more...)...)
+}
+
+// Renewals while root holders sign a bundle do not keep it from deciding on what it was built for. What was
+// revoked meanwhile is carried over.
+func TestTimestampRenewedMeanwhile(t *testing.T) {
+	d := newDesk(t)
+	first, second := strings.Repeat("A", 43), strings.Repeat("B", 42)+"A"
+	d.build("one.dsse")
+	d.must(d.stampArgs("one.dsse", "none", "--revoke-session", first)...)
+	d.build("two.dsse", "--previous", d.Path("one.dsse"), "--timestamp", d.Path("t.dsse"), "--overrule", first)
+	if r := d.stamp("one.dsse"); !strings.Contains(r.Stdout, first) {
+		t.Errorf("a renewal: %s", r.Stdout)
+	}
+	d.stamp("one.dsse", "--revoke-session", second)
+	r := d.stamp("two.dsse", "--output", "json")
+	if strings.Contains(r.Stdout, first) || !strings.Contains(r.Stdout, second) ||
+		!strings.Contains(r.Stdout, `"since":3`) {
+		t.Errorf("the bundle decided on the first alone: %s", r.Stdout)
+	}
+}
+
+// A key that the newest bundle has no longer can be revoked: consumers may still use the bundle before.
+func TestTimestampRevokesAKeyOfAnOlderBundle(t *testing.T) {
+	d := newDesk(t)
+	empty, err := os.ReadFile(d.Path("policy.yaml"))
+	d.Check(err)
+	made := d.Must("", "keys", "new", "--producer", "shop", "--keyring", d.Path("shop.keyring"), "--source",
+		"https://shop.example/*", "--insecure-no-passphrase", "--output", "json")
+	var key struct {
+		ID string `json:"key_id"`
+	}
+	d.Check(json.Unmarshal([]byte(made), &key))
+	d.Must("", "keys", "export", "--keyring", d.Path("shop.keyring"), "--insecure-no-passphrase", "--out",
+		d.Path("shop.json"))
+	d.must("add", "--policy", d.Path("policy.yaml"), "--producer", "shop", "--source", "https://shop.example/*",
+		"--type", "*", d.Path("shop.json"))
+	d.build("one.dsse", "--keys", d.Path("shop.json"))
+	d.must(d.stampArgs("one.dsse", "none")...)
+	d.Check(os.WriteFile(d.Path("policy.yaml"), empty, 0o600))
+	d.build("two.dsse", "--previous", d.Path("one.dsse"))
+	d.stamp("two.dsse")
+	revoke := []string{"--revoke", key.ID[:12], "--reason", "stolen"}
+	r := d.Run("", append([]string{"trust"}, d.stampArgs("two.dsse", d.Path("t.dsse"), revoke...)...)...)
+	if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "--older-bundle") {
+		t.Errorf("it is not told how: exit %d, %s", r.Code, r.Stderr)
+	}
+	r = d.stamp("two.dsse", append(revoke, "--older-bundle", d.Path("one.dsse"), "--older-bundle", d.Path("two.dsse"))...)
+	if !strings.Contains(r.Stdout, key.ID+"  stolen") {
+		t.Errorf("not revoked: %s", r.Stdout)
+	}
+	foreign := append(revoke, "--older-bundle", d.Path("roots.json"))
+	if r := d.Run("", append([]string{"trust"}, d.stampArgs("two.dsse", d.Path("t.dsse"), foreign...)...)...); r.Code == 0 {
+		t.Error("an older bundle that is none was read")
 	}
 }
