@@ -261,6 +261,66 @@ func FuzzJudge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, choices []byte) { w.play(t, choices[:min(len(choices), 400)]) })
 }
 
+// Operators revoke and renew while root holders take long to sign a bundle that overrules all that they saw.
+// A consumer that sees some of it ends with the revocations that were made after they looked, and no others.
+func TestRootHoldersDecideHoweverLongTheyTake(t *testing.T) {
+	o := newTimed(t)
+	list := []*Key{testKey(t, keys.Ed25519, nil), testKey(t, keys.Ed25519, nil), testKey(t, keys.Ed25519, nil)}
+	var bundles [6][40]*Bundle // by version and by what is decided
+	bundleOf := func(version, decided int64) *Bundle {
+		b := &bundles[version][decided]
+		if *b == nil {
+			*b = o.bundle(version, decided, list...)
+		}
+		return *b
+	}
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range cases.Of(2_000) {
+		made := map[string]int64{} // the version of the last revocation by hand
+		b, h := bundleOf(1, 0), &holding{}
+		ts := o.timestamp(b, nil, day(1))
+		lookedAt := ts.Version
+		for range 4 + rng.IntN(20) {
+			var revoke []string
+			switch op := rng.IntN(6); {
+			case op == 0:
+				revoke = []string{list[rng.IntN(len(list))].KeyID()}
+				made[revoke[0]] = ts.Version + 1
+			case op == 1:
+				lookedAt = ts.Version
+			case op == 2 && b.version < 5:
+				b = bundleOf(b.version+1, lookedAt)
+			}
+			ts = o.timestamp(b, ts, day(1), revoke...)
+			if rng.IntN(2) == 0 {
+				h = seeing(t, o.roots, h, ts, b, rng)
+			}
+		}
+		h = seeing(t, o.roots, h, ts, b, nil)
+		for id, version := range made {
+			if got := h.view.Key(id).Revoked != nil; got != (version > b.timestamps) {
+				t.Fatalf("revoked by timestamp %d, decided up to %d, revoked %t", version, b.timestamps, got)
+			}
+			if _, got := ts.Revoked[id]; got != (version > b.timestamps) {
+				t.Fatalf("revoked by timestamp %d, decided up to %d, takes room: %t", version, b.timestamps, got)
+			}
+		}
+	}
+}
+
+// seeing is the holding after a timestamp, with its bundle or sometimes without.
+func seeing(t *testing.T, roots *Roots, h *holding, ts *Timestamp, b *Bundle, rng *rand.Rand) *holding {
+	t.Helper()
+	if rng != nil && rng.IntN(2) == 0 {
+		b = nil
+	}
+	next, err := judge(roots, h, ts, b, 0, day(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
 // honest are two consumers of one honest signer, who saw some of its timestamps, with or without the bundle.
 func (w *world) honest(t *testing.T, rng *rand.Rand) (both [2]*holding) {
 	both = [2]*holding{{}, {}}
