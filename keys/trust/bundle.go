@@ -39,7 +39,7 @@ type Bundle struct {
 
 	stamp          *Timestamp // by which this view of a signed bundle counts; nil = none
 	needsTimestamp bool
-	timestamps     int64 // the highest version whose revocations are taken over or overruled here; 0 = none
+	timestamps     int64 // revocations since up to it are taken over or overruled here; 0 = none
 }
 
 var _ Source = (*Bundle)(nil)
@@ -54,8 +54,8 @@ type BundleOptions struct {
 
 	// TimestampRequired is for a bundle that lives for more than 7 days: it counts only with a Timestamp.
 	TimestampRequired bool
-	// Timestamps is the highest version of a Timestamp whose revocations this bundle takes over or overrules;
-	// 0 = none.
+	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose Since
+	// is not higher; 0 = none.
 	Timestamps int64
 }
 
@@ -162,8 +162,8 @@ func (b *Bundle) Expires() time.Time { return b.expires }
 // RefreshHint is how often to look for a newer bundle; 0 = the bundle does not say.
 func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
 
-// Timestamps is the highest version of a Timestamp whose revocations the bundle takes over or overrules; 0 =
-// none.
+// Timestamps is the version up to which the bundle decided on the revocations of timestamps: it takes over or
+// overrules each Withdrawal whose Since is not higher; 0 = none.
 func (b *Bundle) Timestamps() int64 { return b.timestamps }
 
 // Timestamp is the timestamp that names the bundle, whose revocations it has; nil = the roots name no

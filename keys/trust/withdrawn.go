@@ -81,8 +81,8 @@ func appendSessions(list map[string]int64) []byte {
 	})
 }
 
-// readRevoked reads at most that many revocations. Who calls it compares the canonical form, in which no ID
-// is twice.
+// readRevoked reads at most that many revocations. The caller compares the canonical form, in which no ID is
+// twice.
 func readRevoked(r *jsontext.Decoder, most int) map[string]Withdrawal {
 	list := map[string]Withdrawal{}
 	n := 0
