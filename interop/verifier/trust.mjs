@@ -74,10 +74,10 @@ class Consumer {
     return now > least ? now : least;
   }
 
-  // rememberedWith is what is remembered with a timestamp: the highest since by the list and the ID.
-  rememberedWith({ revoked = [], revoked_sessions: sessions = [] }) {
+  // rememberedWith is what is remembered with a timestamp: the highest since, `most` at most, by the list and the ID.
+  rememberedWith({ revoked = [], revoked_sessions: sessions = [] }, most = Infinity) {
     const remembered = new Map(this.remembered);
-    const add = (id, since) => remembered.set(id, Math.max(remembered.get(id) ?? 0, since));
+    const add = (id, since) => remembered.set(id, Math.max(remembered.get(id) ?? 0, Math.min(since, most)));
     revoked.forEach(({ kid, since }) => add(`key ${kid}`, since));
     sessions.forEach(({ kid, since }) => add(`session ${kid}`, since));
     return this.undecided(remembered);
@@ -94,7 +94,7 @@ class Consumer {
     need(this.clock(now) < nanosOf(ts.expires), 'expired');
     const remembered = this.rememberedWith(ts);
     const fits = remembered.size <= LIMITS.remembered_revocations;
-    if (fits) this.remembered = remembered; // also if it is refused below
+    if (fits && this.newest) this.remembered = this.rememberedWith(ts, this.newest.version); // also if it is refused below
     need(ts.version >= was.version && ts.roots_version >= was.roots_version, 'rollback');
     need(ts.bundle_version >= was.bundle_version && ts.bundle_version >= used.version, 'rollback');
     need(ts.version !== was.version || ts.sha256 === was.sha256, 'equivocate');
@@ -102,7 +102,7 @@ class Consumer {
     need(ts.bundle_version !== used.version || ts.bundle_sha256 === used.sha256, 'equivocate');
     need(fits, 'too_large');
     const issued = nanosOf(ts.issued);
-    Object.assign(this, { newest: ts, latest: this.latest > issued ? this.latest : issued });
+    Object.assign(this, { newest: ts, remembered, latest: this.latest > issued ? this.latest : issued });
     if (ts.bundle_sha256 === used.sha256 && ts.roots_version <= this.roots.version) this.until = ts.expires;
   }
 

@@ -183,10 +183,15 @@ func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
 	return &next, next.checkMemory()
 }
 
-// withhold is h with more revocations, and h itself if it has them all or cannot remember them.
+// withhold is h with more revocations, and h itself if it has them all or cannot remember them. They are of a
+// timestamp that is not held, whose version may be forged: no bundle could decide on it, and newer roots forget
+// only what is held. So none is since more than the timestamp that is.
 func (h *holding) withhold(more withdrawn) *holding {
+	if h.timestamp == nil { // then no bundle is in use either
+		return h
+	}
 	next := *h
-	next.revoked = h.undecided(more)
+	next.revoked = h.undecided(more.upTo(h.timestamp.Version))
 	if next.revoked.equals(h.revoked) || next.checkMemory() != nil {
 		return h
 	}

@@ -17,7 +17,7 @@ type model struct {
 	*world
 	min   int64
 	held  []*Timestamp // those that counted
-	late  []*Timestamp // those that are genuine, but did not follow what was held
+	late  []late       // those that are genuine, but did not follow what was held
 	used  []*Bundle    // those that came into use
 	until time.Time
 }
@@ -29,11 +29,17 @@ func (m *model) clock(now time.Time) time.Time {
 	return now
 }
 
+// late is a timestamp that did not count, and the version that was held then.
+type late struct {
+	ts   *Timestamp
+	held int64
+}
+
 // step judges as the list of rules in docs/trust.md is written.
 func (m *model) step(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 	if why := m.refusal(ts, now); why != "" {
-		if why == WhyRollback || why == WhyEquivocate {
-			m.late = append(m.late, ts)
+		if n := len(m.held); n > 0 && (why == WhyRollback || why == WhyEquivocate) {
+			m.late = append(m.late, late{ts, m.held[n-1].Version})
 		}
 		return why
 	}
@@ -97,9 +103,10 @@ func (m *model) stepBundle(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 // revoked reports whether a timestamp ever revoked the ID since a version on which the bundle in use did not
 // decide.
 func (m *model) revoked(id string) bool {
-	return slices.ContainsFunc(slices.Concat(m.held, m.late), func(ts *Timestamp) bool {
-		return max(ts.Revoked[id].Since, ts.RevokedSessions[id]) > m.used[len(m.used)-1].Timestamps()
-	})
+	decided := m.used[len(m.used)-1].Timestamps()
+	since := func(ts *Timestamp) int64 { return max(ts.Revoked[id].Since, ts.RevokedSessions[id]) }
+	return slices.ContainsFunc(m.held, func(ts *Timestamp) bool { return since(ts) > decided }) ||
+		slices.ContainsFunc(m.late, func(l late) bool { return min(since(l.ts), l.held) > decided })
 }
 
 // world has the few documents that scenarios choose from.
@@ -194,6 +201,11 @@ func (w *world) play(t *testing.T, choices []byte) {
 			t.Fatal("a holding was changed")
 		}
 		h = next
+		for id, r := range h.revoked.keys {
+			if r.Since > h.timestamp.Version {
+				t.Fatalf("step %d: %s is revoked since %d, on which no bundle can decide", n, id, r.Since)
+			}
+		}
 		w.compare(t, n, h, m, now)
 	}
 }
@@ -319,6 +331,48 @@ func seeing(t *testing.T, roots *Roots, h *holding, ts *Timestamp, b *Bundle, rn
 		t.Fatal(err)
 	}
 	return next
+}
+
+// A holding that is withheld from changes with each revocation that says more, and otherwise not at all: the
+// state file is not written for nothing.
+func TestWithhold(t *testing.T) {
+	o := newTimed(t)
+	k, session := thumbprintOf([]byte("k")), thumbprintOf([]byte("s"))
+	ts := o.timestamp(o.bundle(1, 0), nil, day(2), k, session)
+	ts.Version, ts.RevokedSessions = 3, map[string]int64{session: 1}
+	h, err := judge(o.roots, &holding{}, ts, o.bundle(1, 0), 0, day(2))
+	o.check(err)
+	of := func(at time.Time, since int64) map[string]Withdrawal {
+		return map[string]Withdrawal{k: {Revocation{at, "another reason"}, since}}
+	}
+	full := withdrawn{keys: map[string]Withdrawal{}}
+	for i := range maxRemembered {
+		full.keys[thumbprintOf(fmt.Append(nil, i))] = Withdrawal{Revocation{At: day(1)}, 1}
+	}
+	for name, c := range map[string]struct {
+		more    withdrawn
+		changes bool
+	}{
+		"nothing":              {withdrawn{}, false},
+		"the same":             {h.revoked, false},
+		"later, and as before": {withdrawn{keys: of(day(3), 1)}, false},
+		"since a higher one":   {withdrawn{keys: of(day(3), 2)}, true},
+		"earlier":              {withdrawn{keys: of(day(1), 1)}, true},
+		"another key":          {withdrawn{keys: map[string]Withdrawal{session + "x": {Revocation{day(1), "r"}, 1}}}, true},
+		"session since higher": {withdrawn{sessions: map[string]int64{session: 2}}, true},
+		"too many":             {full, false},
+	} {
+		next := h.withhold(c.more)
+		if (next != h) != c.changes {
+			t.Errorf("%s: changes: %t", name, !c.changes)
+		}
+		if next = next.withhold(withdrawn{keys: of(day(3), 9)}); next.revoked.keys[k].Since != 3 {
+			t.Errorf("%s: since %d, on which no bundle can decide", name, next.revoked.keys[k].Since)
+		}
+	}
+	if h := (&holding{}).withhold(h.revoked); h.revoked.len() != 0 {
+		t.Error("remembered without a timestamp, with which newer roots would forget it")
+	}
 }
 
 // honest are two consumers of one honest signer, who saw some of its timestamps, with or without the bundle.

@@ -313,6 +313,14 @@ func (b *bureau) refused() map[string]trustCase {
 			second(b.stamp(3, two, 2, b.keys[0].KeyID()), nil, "equivocate")},
 		"expired-revokes": {"a timestamp that has expired, of which nothing counts",
 			second(b.stamp(4, two, -23, b.keys[0].KeyID()), nil, "expired")},
+		"rollback-forged": {"a version that no bundle can decide on counts as that which is held", func() {
+			b.step(1, b.sign(b.stamp(3, two, 1)), two, ok)
+			forged := b.sign(b.stamp(1<<53-1, one, 2, b.keys[0].KeyID()))
+			b.step(2, forged, nil, "rollback")
+			deciding := b.bundle(3, 3, 90)
+			b.step(3, b.sign(b.stamp(4, deciding, 3)), deciding, ok)
+			b.step(26, forged, nil, "expired")
+		}},
 		"rollback-decided": {"an older timestamp, on whose revocation the bundle in use decided", func() {
 			b.step(1, b.sign(b.stamp(2, one, 1, b.keys[0].KeyID())), one, ok)
 			deciding := b.bundle(2, 2, 90)

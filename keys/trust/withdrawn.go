@@ -45,6 +45,19 @@ func (w withdrawn) after(decided int64) withdrawn {
 	return left
 }
 
+// upTo are the same, since that version at most.
+func (w withdrawn) upTo(version int64) withdrawn {
+	most := withdrawn{cloneMap(w.keys), cloneMap(w.sessions)}
+	for id, r := range most.keys {
+		r.Since = min(r.Since, version)
+		most.keys[id] = r
+	}
+	for id, since := range most.sessions {
+		most.sessions[id] = min(since, version)
+	}
+	return most
+}
+
 func (w withdrawn) equals(other withdrawn) bool {
 	return maps.Equal(w.sessions, other.sessions) &&
 		maps.EqualFunc(w.keys, other.keys, func(a, b Withdrawal) bool {
