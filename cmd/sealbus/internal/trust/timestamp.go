@@ -43,7 +43,8 @@ func timestampCommand(env *ui.Env) *cobra.Command {
 		Short: "Sign which bundle is the newest, and revoke keys at once",
 		Long: "Sign the timestamp of the newest bundle with a timestamp key, which is on line, so that no root key is needed. Consumers\n" +
 			"whose roots name timestamp keys use a bundle only with a live timestamp. It can withhold and revoke, never grant.\n\n" +
-			"Every revocation of --previous is carried over, unless the bundle took it over or overruled it. --out is replaced only if it is still --previous, so that a renewal\n" +
+			"Every revocation of --previous is carried over, unless the bundle took it over or overruled it.\n" +
+			"--out is replaced only if it is still --previous, so that a renewal\n" +
 			"cannot overwrite an emergency. Both may be s3://BUCKET/KEY. Publish the bundle first, as bundles/SHA256 beside it.",
 		Example: "sealbus trust timestamp --key alias/trust-timestamp --roots roots.json --bundle bundle.dsse \\\n  --previous timestamp.dsse --out timestamp.dsse --revoke vM5g2nq8 --reason 'laptop stolen'",
 		Now:     true,
