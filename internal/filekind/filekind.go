@@ -24,6 +24,7 @@ const (
 	SignedBundle   Kind = "a signed trust bundle"
 	UnsignedBundle Kind = "a trust bundle without signatures"
 	SignedRoots    Kind = "a signed roots file"
+	Timestamp      Kind = "a trust timestamp"
 	Roots          Kind = "a roots file"
 	JWKSet         Kind = "a JWK Set of public keys"
 	PrivateJWKSet  Kind = "a JWK Set with private keys"
@@ -84,6 +85,8 @@ func ofObject(doc []byte) Kind {
 	switch {
 	case strings.HasSuffix(payloadType, ".roots+json"):
 		return SignedRoots
+	case strings.HasSuffix(payloadType, ".timestamp+json"):
+		return Timestamp
 	case strings.HasSuffix(payloadType, ".bundle+json"):
 		return SignedBundle
 	case is("encryptedKeyset"):

@@ -256,6 +256,9 @@ var nilArguments = map[string]refused{
 	"keys/trust.WatchFile opts.Client": {func() error {
 		return errOf(trust.WatchFile("b", someRoots, &trust.Options{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
+	"keys/trust.SignTimestamp key": {func() error {
+		return errOf(trust.SignTimestamp(ctx, &trust.Timestamp{}, nilRoot))
+	}, "the timestamp key is a nil *trust.RootKey"},
 	"keys/trust.OpenBundle opts.Client": {func() error {
 		return errOf(trust.OpenBundle([]byte("{}"), someRoots, &trust.Options{Client: &http.Client{}}))
 	}, "Client"}, // none is taken

@@ -23,6 +23,25 @@ const (
 	maxReason   = 1_024 // bytes of a revocation's reason
 )
 
+// The limits of a timestamp, and of a bundle that counts only together with one.
+const (
+	MaxTimestamp  = 256 << 10 // bytes, signed: consumers fetch it every few minutes
+	MaxWithdrawn  = 1_000     // revoked keys of one timestamp, and its revoked sessions
+	MaxFreshness  = 7 * 24 * time.Hour
+	MaxVouchedFor = 400 * 24 * time.Hour // the life of a bundle that needs a timestamp: a year and some weeks
+
+	TimestampSkew = 5 * time.Minute // how far a timestamp may be issued in the future, because clocks differ
+	// MaxRemembered bounds the revocations that a consumer remembers. The thief of a timestamp key could
+	// otherwise fill its memory.
+	MaxRemembered = 5_000
+)
+
+// The files beside a published bundle.
+const (
+	TimestampFile = "timestamp.dsse"
+	BundlesDir    = "bundles/" // the file's name is the SHA-256 of the bundle's payload, in hexadecimal
+)
+
 // The limits of a session key.
 const (
 	MaxSessionLife = time.Hour // verifiers refuse a longer one
@@ -31,9 +50,11 @@ const (
 	MaxDelegation = 16 << 10
 )
 
-// The DSSE payload types of a bundle, and of the statement by which a key vouches for a session key.
+// The DSSE payload types of a bundle, of its timestamp, and of the statement by which a key vouches for a
+// session key.
 const (
 	BundleType     = "application/vnd.sealbus.bundle+json"
+	TimestampType  = "application/vnd.sealbus.timestamp+json"
 	DelegationType = "application/vnd.sealbus.delegation+json"
 )
 

@@ -60,7 +60,7 @@ function readDelivery(node, { ignore_members: ignore = ['_datadog'] }) {
 }
 
 // 3
-function readEnvelope(node) {
+export function readEnvelope(node) {
   const signature = (inner) => record(inner, { keyid: optional(string), sig: string, delegation: optional(anything) });
   const signatures = such((all) => all.length > 0, list(signature, LIMITS.signatures, 'too_large'));
   const envelope = record(node, { payloadType: string, payload: such((text) => base64(text, 'either')), signatures });
@@ -71,11 +71,11 @@ function readEnvelope(node) {
 }
 
 // 4, 5
-function importKey(jwk) {
+export function importKey(jwk) {
   const algorithm = { 'OKP/Ed25519': 'Ed25519', 'EC/P-256': 'ES256', 'AKP/ML-DSA-65': 'ML-DSA-65' }[`${jwk.kty}/${jwk.crv ?? jwk.alg}`];
   return { ...jwk, required: requiredOf(jwk), algorithm, id: thumbprint(jwk) };
 }
-function verifies({ algorithm, required }, pae, sig) {
+export function verifies({ algorithm, required }, pae, sig) {
   const raw = base64(sig, 'either');
   if (!algorithm || !raw?.length || algorithm === 'ML-DSA-65') return Boolean(algorithm && raw) && mldsa65(required.pub, pae, raw);
   const key = createPublicKey({ key: required, format: 'jwk' });

@@ -36,6 +36,10 @@ type Bundle struct {
 	signing     map[string][]*Key // the signing keys by key ID and by alias
 	revoked     []string          // session thumbprints, sorted
 	revokedSess map[string]struct{}
+
+	stamp          *Timestamp // by which this view of a signed bundle counts; nil = none
+	needsTimestamp bool
+	timestamps     int64 // revocations since up to it are taken over or overruled here; 0 = none
 }
 
 var _ Source = (*Bundle)(nil)
@@ -47,6 +51,12 @@ type BundleOptions struct {
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
 	RefreshHint     time.Duration // whole seconds, at most 7 days and shorter than the bundle lives; 0 = none
 	RevokedSessions []string      // thumbprints of session keys
+
+	// TimestampRequired is for a bundle that lives for more than 7 days: it counts only with a Timestamp.
+	TimestampRequired bool
+	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose Since
+	// is not higher; 0 = none.
+	Timestamps int64
 }
 
 // NewBundle makes a bundle of these keys. It checks and copies them, cuts their times to whole seconds and
@@ -56,6 +66,7 @@ func NewBundle(opts BundleOptions, list ...*Key) (*Bundle, error) {
 		version: opts.Version, issued: keydoc.WholeSecond(opts.Issued),
 		expires:     keydoc.WholeSecond(opts.Expires),
 		refreshHint: opts.RefreshHint, revoked: slices.Sorted(slices.Values(opts.RevokedSessions)),
+		needsTimestamp: opts.TimestampRequired, timestamps: opts.Timestamps,
 	}
 	for _, k := range list {
 		if k == nil || k.KeyID() == "" {
@@ -151,6 +162,14 @@ func (b *Bundle) Expires() time.Time { return b.expires }
 // RefreshHint is how often to look for a newer bundle; 0 = the bundle does not say.
 func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
 
+// Timestamps is the version up to which the bundle decided on the revocations of timestamps: it takes over or
+// overrules each Withdrawal whose Since is not higher; 0 = none.
+func (b *Bundle) Timestamps() int64 { return b.timestamps }
+
+// Timestamp is the timestamp that names the bundle, whose revocations it has; nil = the roots name no
+// timestamp keys, or the newest timestamp names another bundle, which is not at hand.
+func (b *Bundle) Timestamp() *Timestamp { return b.stamp }
+
 // RevokedSessions are the thumbprints of the revoked session keys, sorted.
 func (b *Bundle) RevokedSessions() []string { return slices.Clone(b.revoked) }
 
@@ -192,6 +211,8 @@ func (b *Bundle) checkHead() error {
 	switch {
 	case b.version < 0 || b.version > maxBundleVersion:
 		return fmt.Errorf("version %d is not within 0 to 2^53-1", b.version)
+	case b.timestamps < 0 || b.timestamps > maxBundleVersion:
+		return fmt.Errorf("timestamps %d is not within 0 to 2^53-1", b.timestamps)
 	case b.refreshHint < 0 || b.refreshHint > maxRefreshHint || b.refreshHint%time.Second != 0:
 		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint,
 			maxRefreshHint)

@@ -25,9 +25,18 @@ func (b *Bundle) Payload() []byte {
 	if len(b.revoked) > 0 {
 		o.Strings("revoked_sessions", b.revoked)
 	}
+	if b.needsTimestamp {
+		o.String("timestamp", timestampRequired)
+	}
+	if b.timestamps > 0 {
+		o.Int("timestamps", b.timestamps)
+	}
 	o.Int("version", b.version)
 	return o.Append(nil)
 }
+
+// timestampRequired is the one value of a bundle's member "timestamp".
+const timestampRequired = "required"
 
 // ParseBundle reads the payload of a bundle and does not verify it; OpenBundle does. It accepts only the
 // canonical form, so that Payload of the result gives the same bytes. Unknown members are refused, because
@@ -77,6 +86,12 @@ func (b *Bundle) readMember(name string, r *jsontext.Decoder) {
 		b.refreshHint = readSeconds(r)
 	case "revoked_sessions":
 		b.revoked = keydoc.ReadStrings(r, maxRevokedSessions)
+	case "timestamp":
+		if b.needsTimestamp = r.String() == timestampRequired; !b.needsTimestamp {
+			r.Failf("timestamp is not %q", timestampRequired)
+		}
+	case "timestamps":
+		b.timestamps = r.Int()
 	case "keys":
 		b.readKeys(r)
 	default:

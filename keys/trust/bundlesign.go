@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
@@ -17,7 +18,7 @@ import (
 // rootsType is the DSSE payload type of a roots file.
 const rootsType = "application/vnd.sealbus.roots+json"
 
-// BundleWhy says, for programs, why a bundle or a roots file was refused.
+// BundleWhy says, for programs, why a bundle, a roots file or a timestamp was refused.
 type BundleWhy string
 
 // The values of BundleWhy.
@@ -29,9 +30,15 @@ const (
 	WhyExpired    BundleWhy = "expired"    // its time is over
 	WhyRollback   BundleWhy = "rollback"   // a lower version than was seen or than is wanted
 	WhyEquivocate BundleWhy = "equivocate" // the same version as was seen, with another content
+
+	WhyFuture      BundleWhy = "from_future"  // a timestamp that is issued later than now
+	WhyNoTimestamp BundleWhy = "no_timestamp" // it counts only with a timestamp, and there is none
+	WhyOtherBundle BundleWhy = "other_bundle" // not the bundle that the timestamp names
+	WhyNewerRoots  BundleWhy = "newer_roots"  // the timestamp names roots that are not at hand
+	WhyLifetime    BundleWhy = "lifetime"     // it lives longer than such a bundle may
 )
 
-// BundleError is why a bundle or a roots file was refused.
+// BundleError is why a bundle, a roots file or a timestamp was refused.
 type BundleError struct {
 	Why BundleWhy
 	Err error
@@ -155,7 +162,7 @@ func parseSigned(signed []byte) (*dsse.Envelope, error) {
 }
 
 // OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError. Of the
-// options it takes Now and MinVersion.
+// options it takes Now, MinVersion, Timestamp and UnsafeNoTimestamp.
 func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -171,11 +178,31 @@ func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 		return nil, refuse(WhyRollback, "version %d is lower than %d, which is the lowest wanted", b.version,
 			opts.MinVersion)
 	}
-	if now := clockOr(opts.Now)(); !now.Before(b.expires) {
+	now := clockOr(opts.Now)()
+	if !now.Before(b.expires) {
 		return nil, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version,
 			b.expires.Format(keydoc.TimeFormat))
 	}
-	return b, nil
+	if !roots.needTimestamps() || opts.UnsafeNoTimestamp {
+		return b, nil
+	}
+	return openWithTimestamp(b, roots, opts.Timestamp, now)
+}
+
+// openWithTimestamp is the bundle as the signed timestamp has it.
+func openWithTimestamp(b *Bundle, roots *Roots, signed []byte, now time.Time) (*Bundle, error) {
+	if signed == nil {
+		return nil, refuse(WhyNoTimestamp, "the roots name timestamp keys: give the timestamp beside the bundle")
+	}
+	ts, err := openTimestamp(signed, roots)
+	if err != nil {
+		return nil, err
+	}
+	h, err := judge(roots, &holding{}, ts, b, 0, now)
+	if err != nil {
+		return nil, err
+	}
+	return h.view, nil
 }
 
 // openAnyTime verifies a signed bundle and reads it, also if it has expired.
@@ -193,7 +220,31 @@ func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 	if err := roots.verify(e); err != nil {
 		return nil, err
 	}
-	return ParseBundle(e.Payload)
+	b, err := ParseBundle(e.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := roots.checkLife(b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// checkLife refuses a bundle that lives longer than its roots allow. Roots without timestamp keys leave that
+// to the builder of the bundle, but a bundle that needs a timestamp is not for them.
+func (r *Roots) checkLife(b *Bundle) error {
+	switch life := b.expires.Sub(b.issued); {
+	case !r.needTimestamps() && b.needsTimestamp:
+		return refuse(WhyNoTimestamp,
+			"bundle %d counts only with a timestamp, and the roots name no timestamp keys", b.version)
+	case !r.needTimestamps():
+		return nil
+	case life > keydoc.MaxVouchedFor, life > MaxBundleLifetime && !b.needsTimestamp:
+		return refuse(WhyLifetime, "bundle %d lives for %s: at most %s, or %s with \"timestamp\":%q", b.version,
+			howlong.Text(life), howlong.Text(MaxBundleLifetime), howlong.Text(keydoc.MaxVouchedFor),
+			timestampRequired)
+	}
+	return nil
 }
 
 func clockOr(now func() time.Time) func() time.Time {

@@ -12,6 +12,10 @@
 //
 // A bundle names the consumer of each encryption key, too. Bundle.Recipients are the keys to encrypt to.
 //
+// Roots may name timestamp keys (WithTimestampKeys), which are on line. A bundle then counts only together
+// with a live Timestamp, which names the newest bundle and revokes keys (NewTimestamp, SignTimestamp). It can
+// withhold and revoke, never grant. docs/trust.md has the rules.
+//
 // Key states change by date. Only revocation is manual. It rejects all events of the key. A consumer
 // applies it at the next refresh of the bundle. If an attacker withholds the new bundle, the consumer rejects
 // every event once the old one has expired.
@@ -43,7 +47,9 @@
 // A trusted producer that tries to speak for another: a key counts only for the sources and types that it is
 // listed for. A hostile publisher of bundles: it can keep a consumer on the old bundle until that one
 // expires. It cannot forge, mix, extend or roll back a bundle, and it cannot make a consumer read without
-// limit or call another host. Not covered: a threshold of stolen root keys.
+// limit or call another host. A thief of a timestamp key: it can stop consumers, and together with the
+// publisher it can have a consumer that starts without a state file use an older live bundle. It cannot make
+// a key count. Not covered: a threshold of stolen root keys.
 //
 // # Documents
 //

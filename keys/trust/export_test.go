@@ -1,4 +1,28 @@
 package trust
 
+import "time"
+
 // DefaultMinInterval is defaultMinInterval.
 const DefaultMinInterval = defaultMinInterval
+
+// Holding lets the vectors play the judgement step by step.
+type Holding struct{ h holding }
+
+// Step judges a signed timestamp and a signed bundle; nil = it is not at hand.
+func (s *Holding) Step(roots *Roots, timestamp, bundle []byte, minVersion int64, now time.Time) error {
+	if timestamp == nil {
+		return s.h.pending(roots)
+	}
+	h, err := s.h.holdSigned(roots, timestamp, minVersion, now)
+	if err == nil && bundle != nil {
+		var b *Bundle
+		if b, err = openAnyTime(bundle, roots); err == nil {
+			h, err = h.use(roots, b, now)
+		}
+	}
+	s.h = *h
+	return err
+}
+
+// View is the bundle in use; nil = none.
+func (s *Holding) View() *Bundle { return s.h.view }

@@ -47,6 +47,14 @@ type Options struct {
 	// can write to. Its lock (.lock) is beside it.
 	StateFile string
 
+	// Timestamp is the signed timestamp that the bundle counts with, for OpenBundle under roots that name
+	// timestamp keys; nil = there is none. Sources look for it beside the bundle.
+	Timestamp []byte
+	// UnsafeNoTimestamp has OpenBundle accept a bundle without a timestamp although the roots name timestamp
+	// keys. It is for tools that build the next bundle or its timestamp: the bundle may be an old one, and may
+	// have keys that were revoked.
+	UnsafeNoTimestamp bool
+
 	// Client fetches over HTTPS. Its transport can have a TLS configuration or a proxy of your own; nil = a
 	// client that trusts the system's certificate authorities. Its CheckRedirect runs after the check of
 	// FetchBundle. Only FetchBundle and HTTPSOrigin use it.
@@ -65,10 +73,11 @@ type Options struct {
 // hours asks before it judges an event. Callers at the same time share one fetch, which goes on when the
 // context of one of them ends. It is safe for concurrent use and needs no closing.
 type RemoteSource struct {
-	origin Origin
-	roots  *Roots
-	opts   Options // filled in
-	now    func() time.Time
+	origin     Origin
+	timestamps Origin // of the timestamp beside the bundle; nil = the roots name no timestamp keys
+	roots      *Roots
+	opts       Options // filled in
+	now        func() time.Time
 
 	state  atomic.Pointer[remoteState]
 	mu     sync.Mutex     // over flight, and state's changes
@@ -81,7 +90,7 @@ var _ Refresher = (*RemoteSource)(nil)
 type remoteState struct {
 	bundle *Bundle // the last good one, expired or not; nil = none yet
 	seen   seen    // the newest that was seen, by this process or through the state file
-	etag   string  // of bundle
+	etag   string  // of bundle, or of the timestamp
 	maxAge time.Duration
 
 	checked time.Time // when the origin was last asked and answered with a good bundle; zero = never
@@ -92,11 +101,17 @@ type remoteState struct {
 
 	unkept []byte // what is still to be written to the state file
 	kept   error  // why it could not be
+
+	held *holding // nil = the roots name no timestamp keys; otherwise bundle is its view, and seen is not used
 }
 
 // FetchBundle fetches a signed bundle over HTTPS and follows it. It fails if the first fetch fails, unless
 // opts.StateFile has a bundle that is still good. Then that bundle is used, Checked is zero, and LastError
 // has the failure when the attempt has ended. The attempt has half of the time that ctx has left.
+//
+// Where the roots name timestamp keys, it asks for the file timestamp.dsse beside the bundle, and gets the
+// bundle from bundles/ beside it when the timestamp names another one. A new revocation counts at once, also
+// if the new bundle cannot be had. The old bundle then lives until the last timestamp that named it expires.
 //
 // The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
 // only to the same host and only over HTTPS.
@@ -125,6 +140,13 @@ func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *Options) 
 		return nil, err
 	}
 	s := &RemoteSource{origin: origin, roots: roots, opts: opts.filledIn(), now: clockOr(opts.Now)}
+	if roots.needTimestamps() {
+		dir, ok := origin.(Directory)
+		if !ok {
+			return nil, errors.New("trust: the roots name timestamp keys, and the origin is no Directory")
+		}
+		s.timestamps = dir.Beside(keydoc.TimestampFile)
+	}
 	first, err := s.remembered()
 	if err != nil {
 		return nil, err
@@ -151,6 +173,8 @@ func (o *Options) check(roots *Roots) error {
 		return errors.New("trust: a negative interval or timeout in Options")
 	case o.Client != nil || o.UnsafeAllowHTTP:
 		return errors.New("trust: Client and UnsafeAllowHTTP are for FetchBundle only")
+	case o.Timestamp != nil || o.UnsafeNoTimestamp:
+		return errors.New("trust: Timestamp and UnsafeNoTimestamp are for OpenBundle only")
 	}
 	return nil
 }
@@ -204,6 +228,9 @@ func (s *RemoteSource) unavailable(err error) error {
 }
 
 func isUsable(s *remoteState, now time.Time) bool {
+	if s.held != nil {
+		return s.held.isAlive(now)
+	}
 	return s.bundle != nil && now.Before(s.bundle.expires)
 }
 
@@ -212,7 +239,9 @@ func (s *RemoteSource) usable(state *remoteState) (*Bundle, error) {
 		return state.bundle, nil
 	}
 	err := state.err
-	if state.bundle != nil {
+	if state.held != nil {
+		err = state.held.deadBecause(s.roots, err)
+	} else if state.bundle != nil {
 		expired := refuse(WhyExpired, "bundle %d expired at %s: publish a new one", state.bundle.version,
 			state.bundle.expires.Format(keydoc.TimeFormat))
 		err = errors.Join(expired, err)
@@ -237,7 +266,8 @@ func since(t, now time.Time, interval time.Duration) bool {
 	return elapsed < 0 || elapsed >= interval
 }
 
-// interval is the hint, and not longer than the origin's max-age or than until the bundle expires. It is a
+// interval is the hint, and not longer than the origin's max-age, than until the bundle expires, or than a
+// third of the timestamp's life. It is a
 // little shorter, at random, so that many consumers do not ask at once. mayAsk sets its lower bound.
 func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d := s.hint(state)
@@ -247,6 +277,9 @@ func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d -= time.Duration(state.jitter * float64(d) / 10)
 	if state.bundle != nil {
 		d = min(d, state.bundle.expires.Sub(state.checked))
+	}
+	if state.held != nil && state.held.timestamp != nil { // so that a short outage does no harm
+		d = min(d, state.held.timestamp.Expires.Sub(state.held.timestamp.Issued)/3)
 	}
 	return d
 }
@@ -294,11 +327,14 @@ func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
 	if !isUsable(state, s.now()) {
 		etag = "" // an answer that nothing changed would not help
 	}
+	if s.timestamps != nil {
+		return s.adoptTimestamp(ctx, state, etag)
+	}
 	got, err := s.origin.Fetch(ctx, etag)
 	if err != nil {
 		return err
 	}
-	signed, unchanged, err := got.read(etag)
+	signed, unchanged, err := got.read(etag, keydoc.MaxSigned)
 	if err != nil {
 		return err
 	}

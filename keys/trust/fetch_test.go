@@ -936,3 +936,45 @@ func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
 		}
 	})
 }
+
+// Over HTTPS, the timestamp and the bundles are beside the bundle, with the same query.
+func TestHTTPSTimestamp(t *testing.T) {
+	o := newOrg(t)
+	key := keystest.Root(t, "timestamps")
+	roots, err := o.roots.WithTimestampKeys(key.Verifier())
+	o.check(err)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: start, Expires: start.AddDate(0, 0, 90),
+		TimestampRequired: true})
+	o.check(err)
+	bundle, err := trust.SignBundle(t.Context(), b, o.root)
+	o.check(err)
+	ts, err := trust.NewTimestamp(roots, b, nil, trust.TimestampOptions{Now: start})
+	o.check(err)
+	timestamp, err := trust.SignTimestamp(t.Context(), ts, key)
+	o.check(err)
+	var asked []string
+	srv := newOrigin(t, nil)
+	srv.serve(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.String())
+		switch r.URL.Path {
+		case "/a/timestamp.dsse":
+			_, _ = w.Write(timestamp)
+		case fmt.Sprintf("/a/bundles/%x", ts.BundleSHA256):
+			_, _ = w.Write(bundle)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	s, err := trust.FetchBundle(t.Context(), srv.URL+"/a/bundle.dsse?token=hush", roots, o.options(srv))
+	o.check(err)
+	o.want(s, 1, nil)
+	want := []string{"/a/timestamp.dsse?token=hush", fmt.Sprintf("/a/bundles/%x?token=hush", ts.BundleSHA256)}
+	if fmt.Sprint(asked) != fmt.Sprint(want) {
+		t.Errorf("asked for %s, want %s", asked, want)
+	}
+	o.set(start.Add(24 * time.Hour))
+	if _, err := s.Bundle(t.Context()); whyOf(err) != trust.WhyExpired || !errors.Is(err, trust.ErrUnavailable) ||
+		strings.Contains(err.Error(), "hush") {
+		t.Errorf("the timestamp has expired: %v", err)
+	}
+}

@@ -29,7 +29,7 @@ type httpsOrigin struct {
 	client *http.Client
 }
 
-var _ Origin = (*httpsOrigin)(nil)
+var _ Directory = (*httpsOrigin)(nil)
 
 // HTTPSOrigin is the Origin at that URL, as FetchBundle uses it. Of the options it reads Client and
 // UnsafeAllowHTTP.
@@ -111,6 +111,13 @@ func port(u *url.URL) string {
 // String is the URL without its query, in which a token may stand.
 func (o *httpsOrigin) String() string {
 	return o.url.Scheme + "://" + o.url.Host + o.url.EscapedPath()
+}
+
+// Beside is the URL of the other file, with the same query, in which a token may stand (RFC 3986 section
+// 5.2).
+func (o *httpsOrigin) Beside(name string) Origin {
+	return &httpsOrigin{url: o.url.ResolveReference(&url.URL{Path: name, RawQuery: o.url.RawQuery}),
+		client: o.client}
 }
 
 // Fetch asks with If-None-Match (RFC 9110 section 13.1.2). It accepts no compressed answer, so that the bound

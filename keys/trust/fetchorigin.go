@@ -22,6 +22,15 @@ type Origin interface {
 	String() string
 }
 
+// Directory is an Origin with other files beside the bundle. Sources need one where the roots name timestamp
+// keys: they ask for the small file "timestamp.dsse", and get the bundle from "bundles/" and the SHA-256 of
+// its payload, in hexadecimal.
+type Directory interface {
+	Origin
+	// Beside is the file of that name in the directory of the bundle.
+	Beside(name string) Origin
+}
+
 // Fetched is the answer of an Origin.
 type Fetched struct {
 	// Body is the signed bundle, which the caller reads within bounds and closes; nil = unchanged since the
@@ -40,15 +49,16 @@ func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 	got, err := origin.Fetch(ctx, "")
 	if err == nil {
 		var signed []byte
-		if signed, _, err = got.read(""); err == nil {
+		if signed, _, err = got.read("", keydoc.MaxSigned); err == nil {
 			return signed, nil
 		}
 	}
 	return nil, fmt.Errorf("trust: %s: %w", origin, err)
 }
 
-// read reads and closes the body. The answer that nothing changed is an error if no ETag was sent.
-func (f *Fetched) read(etag string) (signed []byte, unchanged bool, err error) {
+// read reads and closes the body, of at most most bytes. The answer that nothing changed is an error if no
+// ETag was sent.
+func (f *Fetched) read(etag string, most int64) (signed []byte, unchanged bool, err error) {
 	if f == nil || f.Body == nil {
 		if etag == "" {
 			return nil, false,
@@ -57,15 +67,15 @@ func (f *Fetched) read(etag string) (signed []byte, unchanged bool, err error) {
 		return nil, true, nil
 	}
 	defer func() { _ = f.Body.Close() }() // was only read
-	if f.Length > keydoc.MaxSigned {
-		return nil, false, refuse(WhyTooLarge, "%d bytes, more than %d", f.Length, keydoc.MaxSigned)
+	if f.Length > most {
+		return nil, false, refuse(WhyTooLarge, "%d bytes, more than %d", f.Length, most)
 	}
-	signed, err = io.ReadAll(io.LimitReader(f.Body, keydoc.MaxSigned+1))
+	signed, err = io.ReadAll(io.LimitReader(f.Body, most+1))
 	switch {
 	case err != nil:
 		return nil, false, fmt.Errorf("reading the bundle: %w", err)
-	case len(signed) > keydoc.MaxSigned:
-		return nil, false, refuse(WhyTooLarge, "more than %d bytes", keydoc.MaxSigned)
+	case int64(len(signed)) > most:
+		return nil, false, refuse(WhyTooLarge, "more than %d bytes", most)
 	}
 	return signed, false, nil
 }

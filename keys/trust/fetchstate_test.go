@@ -310,7 +310,7 @@ func TestStateFileBesideALink(t *testing.T) {
 // writeVersions keeps the bundles of versions from 1 to n, each digest made from its version.
 func writeVersions(ctx context.Context, path string, signed []byte, n int64) error {
 	for v := int64(1); v <= n; v++ {
-		err := keepState(ctx, path, stateOf(v, signed))
+		err := keepState(ctx, path, nil, stateOf(v, signed))
 		if err != nil && !isRefusal(err) {
 			return err
 		}
@@ -330,7 +330,7 @@ func stateOf(version int64, signed []byte) *kept {
 	}
 	is := seenOf(b)
 	is.version = version
-	return &kept{is, signed}
+	return &kept{seen: is, signed: signed}
 }
 
 const (

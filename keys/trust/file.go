@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +54,8 @@ type fileState struct {
 
 	unkept []byte // what is still to be written to the state file
 	kept   error  // why it could not be
+
+	held *holding // nil = the roots name no timestamp keys; otherwise bundle is its view, and info is not used
 }
 
 // WatchFile reads a signed bundle and follows its file. It reads the file again when its time, size or
@@ -59,6 +63,9 @@ type fileState struct {
 // lower version or to another content of the same version. It fails if the file has no good bundle, unless
 // opts.StateFile has one that is still good. Then that bundle is used, and LastError has the fault of the
 // file.
+//
+// Where the roots name timestamp keys, it also follows the file timestamp.dsse beside the bundle. The bundle
+// may then be in bundles/ beside it instead, under the SHA-256 of its payload in hexadecimal.
 //
 // The file is always looked at when the bundle expires, and then once a second until it has a newer bundle.
 // After a look that found a fault, the next one follows within a minute. The state file is another file than
@@ -72,18 +79,26 @@ func WatchFile(path string, roots *Roots, opts *Options) (*FileSource, error) {
 		return nil, errors.New("trust: no roots to verify the bundle with")
 	case opts.MinInterval != 0 || opts.Timeout != 0 || opts.Client != nil || opts.UnsafeAllowHTTP:
 		return nil, errors.New("trust: MinInterval, Timeout, Client and UnsafeAllowHTTP are not for a file")
+	case opts.Timestamp != nil || opts.UnsafeNoTimestamp:
+		return nil, errors.New("trust: Timestamp and UnsafeNoTimestamp are for OpenBundle only")
 	}
 	f := &FileSource{path: path, roots: roots, opts: *opts, now: clockOr(opts.Now)}
 	first := &fileState{}
 	var err error
-	if first.bundle, first.seen, err = recall(opts.StateFile, roots, opts.MinVersion); err != nil {
+	if roots.needTimestamps() {
+		if first.held, err = recallHolding(opts.StateFile, roots, opts.MinVersion, &holding{}); err != nil {
+			return nil, fmt.Errorf("trust: %w", err)
+		}
+	} else if first.bundle, first.seen, err = recall(opts.StateFile, roots, opts.MinVersion); err != nil {
 		return nil, err
 	}
 	state := f.look(first, f.now())
 	switch {
 	case state.kept != nil: // better reported at the start than found at the first restart
 		return nil, fmt.Errorf("trust: %w", state.kept)
-	case state.err != nil && (state.bundle == nil || !f.now().Before(state.bundle.expires)):
+	case state.held != nil && !state.held.isAlive(f.now()):
+		return nil, state.held.deadBecause(roots, state.err)
+	case state.held == nil && state.err != nil && (state.bundle == nil || !f.now().Before(state.bundle.expires)):
 		return nil, state.err
 	}
 	f.state.Store(state)
@@ -91,9 +106,20 @@ func WatchFile(path string, roots *Roots, opts *Options) (*FileSource, error) {
 }
 
 // Bundle is the last good bundle. It looks at the file first, if the last look is longer ago than the refresh
-// hint. The caller checks the expiry of the bundle. LastError has the fault of the file.
+// hint. The caller checks the expiry of the bundle. LastError has the fault of the file. The error is
+// ErrUnavailable if the roots name timestamp keys, and there is no live timestamp for any bundle.
 func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
-	return f.lookAfter(f.interval).bundle, nil
+	return f.usable(f.lookAfter(f.interval))
+}
+
+// usable is the bundle of the state. With timestamps, the caller's clock alone cannot tell that it has
+// expired.
+func (f *FileSource) usable(s *fileState) (*Bundle, error) {
+	if s.held != nil && !s.held.isAlive(f.now()) {
+		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable,
+			s.held.deadBecause(f.roots, s.err))
+	}
+	return s.bundle, nil
 }
 
 // Refresh looks at the file, but at most once a second. If the file cannot be read or is refused, the error
@@ -103,7 +129,7 @@ func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	if state.err != nil {
 		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable, state.err)
 	}
-	return state.bundle, nil
+	return f.usable(state)
 }
 
 // LastError is the fault of the file, or of writing the state file, at the last look; nil = none.
@@ -115,6 +141,9 @@ func (f *FileSource) LastError() error {
 // interval is the refresh hint, and not longer than until the bundle expires. After a failure it is short,
 // because the file may have been read while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
+	if s.bundle == nil { // only with timestamps
+		return minRefresh
+	}
 	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, defaultRefresh)
 	if s.err != nil || s.kept != nil {
 		hint = min(hint, defaultRefresh)
@@ -147,6 +176,10 @@ func due(s *fileState, now time.Time, interval time.Duration) bool {
 func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	next := *was
 	next.checked = now
+	if was.held != nil {
+		next.err = f.lookAtTimestamp(&next, now)
+		return &next
+	}
 	if next.unkept != nil { // what could not be written before
 		if err := f.keep(&next, next.seen, next.unkept); err != nil {
 			next.kept, next.unkept = err, nil // another process has seen a newer one
@@ -173,6 +206,43 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 		next.info = nil // so that the same file is read again, in case the clock was wrong and is corrected
 	}
 	return &next
+}
+
+// lookAtTimestamp is the look where the roots name timestamp keys. It reads the bundle only if the timestamp
+// names another one.
+func (f *FileSource) lookAtTimestamp(s *fileState, now time.Time) error {
+	dir := filepath.Dir(f.path)
+	signed, _, err := privatefile.ReadBounded(filepath.Join(dir, keydoc.TimestampFile), keydoc.MaxTimestamp)
+	if err != nil {
+		return err
+	}
+	h, err := s.held.holdSigned(f.roots, signed, f.opts.MinVersion, now)
+	isHeld := err == nil // otherwise at most its revocations count
+	if isHeld {
+		h, err = h.useNamed(f.roots, now, func(name string) ([]byte, error) {
+			signed, _, err := privatefile.ReadBounded(filepath.Join(dir, filepath.FromSlash(name)), keydoc.MaxSigned)
+			if errors.Is(err, fs.ErrNotExist) {
+				signed, _, err = privatefile.ReadBounded(f.path, keydoc.MaxSigned)
+			}
+			return signed, err
+		})
+	}
+	if h != s.held || s.kept != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+		defer cancel()
+		kept, unkept := keepHolding(ctx, f.opts.StateFile, f.roots, h)
+		if isRefusal(unkept) { // the revocations count all the same
+			s.held, s.kept = s.held.withhold(h.revoked), nil
+			s.bundle = s.held.view
+			return errors.Join(err, unkept)
+		}
+		h, s.kept = kept, unkept
+	}
+	s.held, s.bundle = h, h.view
+	if isHeld && h.isCurrent(f.roots) { // perhaps another process had the bundle
+		return nil
+	}
+	return err
 }
 
 func isExpired(err error) bool {
@@ -215,7 +285,7 @@ func (f *FileSource) keep(s *fileState, is seen, signed []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()
-	err := keepState(ctx, f.opts.StateFile, &kept{is, signed})
+	err := keepState(ctx, f.opts.StateFile, f.roots, &kept{seen: is, signed: signed})
 	if isRefusal(err) {
 		return err
 	}

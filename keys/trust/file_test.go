@@ -432,7 +432,7 @@ func TestWatchFileStateLater(t *testing.T) {
 	if k, err := readState(opts.StateFile); err != nil || k.version != 2 {
 		t.Errorf("%+v, %v", k, err)
 	}
-	if err := keepState(t.Context(), opts.StateFile, stateOf(9, w.sign(versioned(t, 1)))); err != nil {
+	if err := keepState(t.Context(), opts.StateFile, nil, stateOf(9, w.sign(versioned(t, 1)))); err != nil {
 		t.Fatal(err)
 	}
 	w.put(w.sign(versioned(t, 3)))

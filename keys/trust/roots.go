@@ -23,6 +23,8 @@ type Roots struct {
 	version   int64
 	threshold int
 	keys      []*keys.Verifier
+
+	timestampKeys []*keys.Verifier // none = bundles need no timestamp
 }
 
 // NewRoots makes roots of version (at least 1): a bundle needs the signatures of threshold of the keys. A
@@ -35,9 +37,32 @@ func NewRoots(version int64, threshold int, list ...*keys.Verifier) (*Roots, err
 	if err := r.check(); err != nil {
 		return nil, &BundleError{Why: WhyMalformed, Err: err}
 	}
-	slices.SortFunc(r.keys, func(x, y *keys.Verifier) int { return strings.Compare(x.KeyID(), y.KeyID()) })
+	sortByID(r.keys)
 	return r, nil
 }
+
+func sortByID(list []*keys.Verifier) {
+	slices.SortFunc(list, func(x, y *keys.Verifier) int { return strings.Compare(x.KeyID(), y.KeyID()) })
+}
+
+// WithTimestampKeys is a copy of r that names these keys as its timestamp keys: at most 16, and no root keys.
+// A bundle then counts only together with a Timestamp that one of them signed. Without any keys, bundles need
+// no timestamp.
+func (r *Roots) WithTimestampKeys(list ...*keys.Verifier) (*Roots, error) {
+	c := *r
+	c.timestampKeys = slices.Clone(list)
+	if err := c.check(); err != nil {
+		return nil, &BundleError{Why: WhyMalformed, Err: err}
+	}
+	sortByID(c.timestampKeys)
+	return &c, nil
+}
+
+// TimestampKeys are the keys that sign timestamps, in the order of their IDs. If there are none, bundles need
+// no timestamp.
+func (r *Roots) TimestampKeys() []*keys.Verifier { return slices.Clone(r.timestampKeys) }
+
+func (r *Roots) needTimestamps() bool { return r != nil && len(r.timestampKeys) > 0 }
 
 func (r *Roots) check() error {
 	switch {
@@ -50,9 +75,11 @@ func (r *Roots) check() error {
 	case r.threshold < 0 || r.threshold > len(r.keys):
 		return fmt.Errorf("roots: the threshold is %d, and the number of keys is %d", r.threshold,
 			len(r.keys))
+	case len(r.timestampKeys) > maxRoots:
+		return fmt.Errorf("roots: more than %d timestamp keys", maxRoots)
 	}
 	seen := map[string]bool{}
-	for _, k := range r.keys {
+	for _, k := range slices.Concat(r.keys, r.timestampKeys) { // one that is on line cannot be kept off line
 		if k == nil || seen[k.KeyID()] {
 			return errors.New("roots: a key is missing or stands twice")
 		}
@@ -70,12 +97,16 @@ func (r *Roots) Threshold() int { return r.threshold }
 // Keys are the root keys, in the order of their IDs.
 func (r *Roots) Keys() []*keys.Verifier { return slices.Clone(r.keys) }
 
-// Payload is the roots file as canonical JSON: {"keys","threshold","version"}. Consumers can
-// pin it without signatures as their first roots file.
+// Payload is the roots file as canonical JSON: {"keys","threshold","version"}, and "timestamp_keys" if there
+// are any. Consumers can pin it without signatures as their first roots file.
 func (r *Roots) Payload() []byte {
+	appendJWK := func(dst []byte, v *keys.Verifier) []byte { return append(dst, v.JWK()...) }
 	var o keydoc.Object
-	o.Raw("keys", keydoc.AppendArray(nil, r.keys, func(dst []byte, v *keys.Verifier) []byte { return append(dst, v.JWK()...) }))
+	o.Raw("keys", keydoc.AppendArray(nil, r.keys, appendJWK))
 	o.Int("threshold", int64(r.threshold))
+	if len(r.timestampKeys) > 0 {
+		o.Raw("timestamp_keys", keydoc.AppendArray(nil, r.timestampKeys, appendJWK))
+	}
 	o.Int("version", r.version)
 	return o.Append(nil)
 }
@@ -175,7 +206,7 @@ func (r *Roots) Next(signed []byte) (*Roots, error) {
 func parseRootsPayload(doc []byte) (*Roots, error) {
 	var version int64
 	var threshold int
-	var list []*keys.Verifier
+	var list, timestampKeys []*keys.Verifier
 	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
@@ -185,6 +216,10 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 			threshold = readThreshold(&r)
 		case "keys":
 			list = readRootKeys(&r)
+		case "timestamp_keys":
+			if timestampKeys = readRootKeys(&r); len(timestampKeys) == 0 {
+				r.Failf("timestamp_keys is empty: leave it out")
+			}
 		default:
 			r.Failf("unknown member %q", keydoc.Clip(name))
 		}
@@ -192,7 +227,11 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 	if err := r.End(); err != nil {
 		return nil, &BundleError{Why: WhyMalformed, Err: fmt.Errorf("roots: %w", err)}
 	}
-	return NewRoots(version, threshold, list...)
+	roots, err := NewRoots(version, threshold, list...)
+	if err != nil || len(timestampKeys) == 0 {
+		return roots, err
+	}
+	return roots.WithTimestampKeys(timestampKeys...)
 }
 
 func readThreshold(r *jsontext.Decoder) int {
@@ -228,22 +267,38 @@ func (r *Roots) verify(e *dsse.Envelope) error {
 		return refuse(WhyThreshold,
 			"no roots to verify the signatures with: make them with ParseRoots or NewRoots")
 	}
-	message := dsse.PAE(nil, e.PayloadType, e.Payload)
-	good := map[string]bool{}
-	for _, s := range e.Signatures {
-		if k := r.find(s.KeyID); k != nil && !good[k.KeyID()] && k.Verify(message, s.Sig) {
-			good[k.KeyID()] = true
-		}
-	}
-	if len(good) < r.threshold {
-		return refuse(WhyThreshold, "signed by %d of the root keys, but %d must sign (roots version %d)",
-			len(good), r.threshold, r.version)
+	if good := countSigners(e, r.keys); good < r.threshold {
+		return refuse(WhyThreshold, "signed by %d of the root keys, but %d must sign (roots version %d)", good,
+			r.threshold, r.version)
 	}
 	return nil
 }
 
-func (r *Roots) find(id string) *keys.Verifier {
-	for _, k := range r.keys {
+// verifyTimestamp wants a good signature of one timestamp key.
+func (r *Roots) verifyTimestamp(e *dsse.Envelope) error {
+	switch {
+	case !r.needTimestamps():
+		return refuse(WhyThreshold, "the roots name no timestamp keys")
+	case countSigners(e, r.timestampKeys) == 0:
+		return refuse(WhyThreshold, "signed by none of the timestamp keys (roots version %d)", r.version)
+	}
+	return nil
+}
+
+// countSigners is how many of the keys made a good signature.
+func countSigners(e *dsse.Envelope, list []*keys.Verifier) int {
+	message := dsse.PAE(nil, e.PayloadType, e.Payload)
+	good := map[string]bool{}
+	for _, s := range e.Signatures {
+		if k := findKey(list, s.KeyID); k != nil && !good[s.KeyID] && k.Verify(message, s.Sig) {
+			good[s.KeyID] = true
+		}
+	}
+	return len(good)
+}
+
+func findKey(list []*keys.Verifier, id string) *keys.Verifier {
+	for _, k := range list {
 		if k.KeyID() == id {
 			return k
 		}

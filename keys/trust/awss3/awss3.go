@@ -95,7 +95,12 @@ type object struct {
 	bucket, key string
 }
 
-var _ trust.Origin = (*object)(nil)
+var _ trust.Directory = (*object)(nil)
+
+// Beside is the object of that name below the same prefix.
+func (o *object) Beside(name string) trust.Origin {
+	return &object{o.client, o.bucket, o.key[:strings.LastIndex(o.key, "/")+1] + name}
+}
 
 func newObject(client Client, bucket, key string) (*object, error) {
 	switch {
@@ -119,6 +124,9 @@ const reads = 3
 
 // Fetch asks with If-None-Match. The client reports as an error that nothing changed.
 func (o *object) Fetch(ctx context.Context, etag string) (*trust.Fetched, error) {
+	if strings.HasSuffix("/"+o.key, "/"+keydoc.TimestampFile) {
+		return o.fetch(ctx, etag, keydoc.MaxTimestamp)
+	}
 	return o.fetch(ctx, etag, keydoc.MaxSigned)
 }
 

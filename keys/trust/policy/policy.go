@@ -36,10 +36,12 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -101,11 +103,20 @@ type BuildOptions struct {
 	// Previous is the bundle that this one follows: the version is one higher and its revoked sessions stay
 	// revoked. nil = this is version 1.
 	Previous *trust.Bundle
-	// MaxLifetime is the longest time from Now to Expires; 0 = trust.MaxBundleLifetime.
+	// MaxLifetime is the longest time from Now to Expires; 0 = trust.MaxBundleLifetime, or 400 days with
+	// TimestampKeys.
 	MaxLifetime     time.Duration
 	RefreshHint     time.Duration     // see trust.BundleOptions
 	RevokedSessions []string          // thumbprints, in addition to those of Previous
 	Recipients      []*keys.Recipient // the consumers' public keys: exactly those that the policy lists
+
+	// TimestampKeys says that the roots name timestamp keys. A bundle that lives for more than 7 days then
+	// counts only together with a timestamp.
+	TimestampKeys bool
+	// Timestamp is the newest timestamp, which the bundle takes over: the policy must revoke each key that it
+	// revokes, or Overrule must name the key. nil = none.
+	Timestamp *trust.Timestamp
+	Overrule  []string // IDs that Timestamp revokes and that are to count again
 }
 
 // Build makes the bundle of the policy and the submitted public keys, which must be exactly the keys that the
@@ -122,7 +133,8 @@ func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundl
 	for _, r := range opts.Recipients {
 		encryption[r.KeyID()] = r
 	}
-	if err := errors.Join(p.checkProducers(submitted), p.checkConsumers(encryption)); err != nil {
+	if err := errors.Join(p.checkProducers(submitted), p.checkConsumers(encryption),
+		p.checkTakenOver(&opts)); err != nil {
 		return nil, err
 	}
 	return trust.NewBundle(p.head(opts), p.bundleKeys(submitted, encryption)...)
@@ -130,7 +142,10 @@ func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundl
 
 func (o *BuildOptions) check() error {
 	most := o.MaxLifetime
-	if most == 0 {
+	switch {
+	case most == 0 && o.TimestampKeys:
+		most = keydoc.MaxVouchedFor
+	case most == 0:
 		most = trust.MaxBundleLifetime
 	}
 	switch {
@@ -143,6 +158,63 @@ func (o *BuildOptions) check() error {
 			howlong.Text(o.Expires.Sub(o.Now)), most)
 	}
 	return nil
+}
+
+// checkTakenOver refuses a policy that says nothing on a key which the timestamp revokes. Once the bundle is
+// published, consumers no longer remember that revocation.
+func (p *Policy) checkTakenOver(o *BuildOptions) error {
+	ts := o.Timestamp
+	if ts == nil {
+		ts = &trust.Timestamp{}
+	}
+	var errs []error
+	for _, id := range o.Overrule {
+		_, isKey := ts.Revoked[id]
+		if _, isSession := ts.RevokedSessions[id]; !isKey && !isSession {
+			errs = append(errs, &fileError{err: fmt.Errorf("key %s is to be overruled, "+
+				"and no timestamp that is taken over revokes it", id)})
+		}
+	}
+	if ts.Version == maxVersion {
+		errs = append(errs, &fileError{err: errors.New("no timestamp can follow this one: " +
+			"give the roots another timestamp key")})
+	}
+	for _, k := range p.allKeys() {
+		r, ok := ts.Revoked[k.ID]
+		if ok && k.Revoked == nil && !slices.Contains(o.Overrule, k.ID) {
+			errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s is revoked by timestamp %d (%s): "+
+				"revoke it here, too (trust revoke), or overrule that", k.ID, ts.Version, r.Reason)})
+		}
+	}
+	return joinSorted(errs)
+}
+
+// maxVersion is the highest version of a document.
+const maxVersion = 1<<53 - 1
+
+func (p *Policy) allKeys() (list []Key) {
+	for _, o := range p.Producers {
+		list = append(list, o.Keys...)
+	}
+	for _, o := range p.Consumers {
+		list = append(list, o.Keys...)
+	}
+	return list
+}
+
+// sessions are the IDs that the timestamp revokes, are not overruled and are no keys of the policy.
+func (p *Policy) sessions(o *BuildOptions) (list []string) {
+	isKey := map[string]bool{}
+	for _, k := range p.allKeys() {
+		isKey[k.ID] = true
+	}
+	ids := slices.Collect(maps.Keys(o.Timestamp.RevokedSessions))
+	for _, id := range slices.AppendSeq(ids, maps.Keys(o.Timestamp.Revoked)) {
+		if !isKey[id] && !slices.Contains(o.Overrule, id) {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 // checkProducers names the listed keys that were not submitted, and the submitted keys that are not listed.
@@ -381,7 +453,13 @@ func (p *Policy) head(o BuildOptions) trust.BundleOptions {
 	if o.Previous != nil {
 		head.Version = o.Previous.Version() + 1
 		head.RevokedSessions = append(head.RevokedSessions, o.Previous.RevokedSessions()...)
+		head.Timestamps = o.Previous.Timestamps()
 	}
+	if o.Timestamp != nil {
+		head.RevokedSessions = append(head.RevokedSessions, p.sessions(&o)...)
+		head.Timestamps = max(head.Timestamps, o.Timestamp.Version)
+	}
+	head.TimestampRequired = o.TimestampKeys && o.Expires.Sub(o.Now) > trust.MaxBundleLifetime
 	slices.Sort(head.RevokedSessions)
 	head.RevokedSessions = slices.Compact(head.RevokedSessions)
 	return head

@@ -58,6 +58,10 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 }
 
 func (d *doctor) checkFreshness(b *trust.Bundle) {
+	if ts := b.Timestamp(); ts != nil {
+		d.checkTimestamp(ts)
+		return
+	}
 	left, life, hint := b.Expires().Sub(d.env.Now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
 	const fix = "build the next one with `sealbus trust build --previous FILE`, sign and publish it; it belongs on a schedule"
 	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(),
@@ -73,6 +77,19 @@ func (d *doctor) checkFreshness(b *trust.Bundle) {
 	default:
 		d.ok("bundle", "%s; consumers look for a newer one every %s", about, ui.FormatDuration(hint))
 	}
+}
+
+// checkTimestamp warns before consumers run out of timestamps. `sealbus trust timestamp` looks at the bundle.
+func (d *doctor) checkTimestamp(ts *trust.Timestamp) {
+	left, life := ts.Expires.Sub(d.env.Now()), ts.Expires.Sub(ts.Issued)
+	about := fmt.Sprintf("version %d, signed by its roots; timestamp %d expires in %s", ts.BundleVersion,
+		ts.Version, ui.FormatDuration(left))
+	if left < life/2 {
+		d.warning("bundle", "renew it with `sealbus trust timestamp`; it belongs on an hourly schedule",
+			"%s: without a newer one, events can then no longer be judged", about)
+		return
+	}
+	d.ok("bundle", "%s", about)
 }
 
 // checkProducers has a finding for each producer whose keys run out, and one for all others.

@@ -134,3 +134,27 @@ func TestDoctorUsage(t *testing.T) {
 		}
 	}
 }
+
+// Where the roots name timestamp keys, the timestamp runs out first.
+func TestDoctorTimestamp(t *testing.T) {
+	b := clitest.New(t)
+	b.Org(nil, clitest.OrderSource)
+	must := func(args ...string) { b.Must("", append([]string{"trust"}, args...)...) }
+	must("root", "new", "--out", b.Path("root.key"), "--insecure-no-passphrase")
+	must("root", "new", "--out", b.Path("stamp.key"), "--insecure-no-passphrase")
+	must("roots", b.Path("root.key.pub"), "--timestamp-key", b.Path("stamp.key.pub"), "--out", b.Path("stamped.json"))
+	b.Check(os.WriteFile(b.Path("policy.yaml"), []byte("version: 1\nproducers: {}\n"), 0o600))
+	must("build", "--policy", b.Path("policy.yaml"), "--root", b.Path("root.key"), "--roots", b.Path("stamped.json"),
+		"--insecure-no-passphrase", "--out", b.Path("stamped.dsse"))
+	must("timestamp", "--key", b.Path("stamp.key"), "--insecure-no-passphrase", "--roots", b.Path("stamped.json"),
+		"--bundle", b.Path("stamped.dsse"), "--previous", "none", "--out", b.Path("timestamp.dsse"))
+	look := func() map[string][]doctor.Finding {
+		found, _ := findings(b, "doctor", "--trust", b.Path("stamped.dsse"), "--roots", b.Path("stamped.json"))
+		return found
+	}
+	one(t, look(), "bundle", doctor.StatusOK, "timestamp 1 expires in 1d")
+	b.Now = b.Now.Add(13 * time.Hour)
+	one(t, look(), "bundle", doctor.StatusWarning, "timestamp 1 expires in 11h")
+	b.Now = b.Now.Add(11 * time.Hour)
+	one(t, look(), "bundle", doctor.StatusProblem, "expired")
+}

@@ -5,6 +5,7 @@ package loadtrust
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -154,11 +155,38 @@ func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roo
 	if err != nil {
 		return nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: env.Now})
+	return OpenSigned(ctx, env, where, signed, roots, 0)
+}
+
+// OpenSigned verifies a bundle that was read from there, at a.now(). If the roots name timestamp keys, it
+// reads the timestamp beside it.
+func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, roots *trust.Roots,
+	minVersion int64) (*trust.Bundle, error) {
+	opts := trust.Options{Now: env.Now, MinVersion: minVersion}
+	if len(roots.TimestampKeys()) > 0 {
+		timestamp, err := readBeside(ctx, env, where)
+		if err != nil {
+			return nil, err
+		}
+		opts.Timestamp = timestamp
+	}
+	b, err := trust.OpenBundle(signed, roots, &opts)
 	if err != nil {
 		return nil, Refused(where, err)
 	}
 	return b, nil
+}
+
+// readBeside reads the timestamp beside the bundle.
+func readBeside(ctx context.Context, env *ui.Env, where string) ([]byte, error) {
+	origin, err := trustOrigin(ctx, env, where)
+	if err != nil {
+		return nil, err
+	}
+	if dir, ok := origin.(trust.Directory); ok {
+		return fetchSigned(ctx, dir.Beside(keydoc.TimestampFile))
+	}
+	return env.ReadFile(filepath.Join(filepath.Dir(where), keydoc.TimestampFile), keydoc.MaxTimestamp)
 }
 
 // ReadSigned reads a signed bundle from a file, standard input, an https:// URL or an object of S3. Nothing
@@ -171,6 +199,10 @@ func ReadSigned(ctx context.Context, env *ui.Env, where string) ([]byte, error) 
 	if origin == nil {
 		return env.ReadFile(where, keydoc.MaxSigned)
 	}
+	return fetchSigned(ctx, origin)
+}
+
+func fetchSigned(ctx context.Context, origin trust.Origin) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	signed, err := trust.FetchSigned(ctx, origin)
@@ -203,18 +235,27 @@ func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, 
 }
 
 func objectOrigin(ctx context.Context, env *ui.Env, name string) (trust.Origin, error) {
-	bucket, key, _ := strings.Cut(name, "/")
-	if bucket == "" || key == "" {
-		return nil, ui.Usage("write it as s3://BUCKET/KEY", "%q names no object", "s3://"+name)
-	}
-	cfg, err := awscli.Load(ctx, "")
+	client, bucket, key, err := object(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+	return awss3.Origin(client, bucket, key)
+}
+
+// object is the object of that name, which is BUCKET/KEY, and a client for it.
+func object(ctx context.Context, name string) (client *s3.Client, bucket, key string, err error) {
+	bucket, key, _ = strings.Cut(name, "/")
+	if bucket == "" || key == "" {
+		return nil, "", "", ui.Usage("write it as s3://BUCKET/KEY", "%q names no object", "s3://"+name)
+	}
+	cfg, err := awscli.Load(ctx, "")
+	if err != nil {
+		return nil, "", "", err
+	}
+	client = s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = o.BaseEndpoint != nil // an emulator has no host for each bucket
 	})
-	return awss3.Origin(client, bucket, key)
+	return client, bucket, key, nil
 }
 
 // notFetched is the error of an origin: what it gave was refused, or there was nothing.
@@ -244,11 +285,16 @@ func Refused(path string, err error) error {
 
 // refusalFix says what to do about each refusal.
 var refusalFix = map[trust.BundleWhy]string{
-	trust.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
-	trust.WhyTooLarge:   "check that this is the file you mean",
-	trust.WhyType:       "check which file is which: a bundle and roots are different documents",
-	trust.WhyThreshold:  "check that these are its roots and that nothing changed the file, or have more root keys sign it with `sealbus trust sign`",
-	trust.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
-	trust.WhyRollback:   "fetch the newest bundle",
-	trust.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",
+	trust.WhyMalformed:   "check that this is the file you mean, and that nothing edited it",
+	trust.WhyTooLarge:    "check that this is the file you mean",
+	trust.WhyType:        "check which file is which: a bundle and roots are different documents",
+	trust.WhyThreshold:   "check that these are its roots and that nothing changed the file, or have more root keys sign it with `sealbus trust sign`",
+	trust.WhyExpired:     "fetch the newest bundle, or build one with `sealbus trust build`",
+	trust.WhyRollback:    "fetch the newest bundle",
+	trust.WhyFuture:      "check the clocks of this machine and of the one that signed it",
+	trust.WhyNoTimestamp: "give --roots with the roots file that names the timestamp keys, and keep timestamp.dsse beside the bundle",
+	trust.WhyOtherBundle: "fetch the bundle and its timestamp together, or sign a timestamp with `sealbus trust timestamp`",
+	trust.WhyNewerRoots:  "fetch the newest roots file, from a place that you trust",
+	trust.WhyLifetime:    "build it anew with `sealbus trust build --roots FILE`",
+	trust.WhyEquivocate:  "find out who signed two bundles of one version; build one with a higher version",
 }

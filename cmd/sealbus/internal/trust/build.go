@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -23,9 +24,21 @@ import (
 type buildFlags struct {
 	loadkeys.PrivateFlags
 	policy, previous, out, roots   string
+	timestamp                      string
 	keys, root, revokeSessions     []string
+	overrule                       []string
 	expires, refreshHint, lifetime ui.DurationValue
+
+	expiresGiven bool
+	pinned       *trust.Roots     // of roots; nil = none
+	takeOver     *trust.Timestamp // of timestamp; nil = none
 }
+
+// The longest and the usual life of a bundle that needs a timestamp.
+const (
+	longLife  = keydoc.MaxVouchedFor
+	usualLife = 90 * 24 * time.Hour
+)
 
 func buildCommand(env *ui.Env) *cobra.Command {
 	f := buildFlags{expires: ui.DurationValue(trust.MaxBundleLifetime)}
@@ -35,11 +48,14 @@ func buildCommand(env *ui.Env) *cobra.Command {
 			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
 			"that it lists and that was not submitted.\n\n" +
 			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
-			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.",
+			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.\n\n" +
+			"Where --roots names timestamp keys, a bundle lives for 90 days, and for at most 400. --timestamp is the newest\n" +
+			"timestamp: each key that it revokes must be revoked in the policy as well, or be named by --overrule.",
 		Example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root \\\n  --previous trust.dsse --expires 7d --out trust.dsse",
 		Now:     true,
 		Run:     func(ctx context.Context, _ []string) error { return trustBuild(ctx, env, &f) },
 	})
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) { f.expiresGiven = cmd.Flags().Changed("expires") }
 	flags := cmd.Flags()
 	flags.StringVar(&f.policy, "policy", "", "the reviewed policy `FILE`")
 	flags.StringArrayVar(&f.keys, "keys", nil,
@@ -48,6 +64,10 @@ func buildCommand(env *ui.Env) *cobra.Command {
 	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
 	flags.StringVar(&f.roots, "roots", "",
 		"the pinned roots `FILE`: checks --previous, and says what signatures are missing")
+	flags.StringVar(&f.timestamp, "timestamp", "",
+		"the newest timestamp `FILE`, whose revocations the bundle takes over")
+	flags.StringArrayVar(&f.overrule, "overrule", nil,
+		"let the key of this `KEYID` count again although --timestamp revokes it")
 	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
 	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
 	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
@@ -59,6 +79,12 @@ func buildCommand(env *ui.Env) *cobra.Command {
 }
 
 func trustBuild(ctx context.Context, env *ui.Env, f *buildFlags) error {
+	if err := ui.Need(ui.Flag("policy", f.policy), ui.Flag("out", f.out)); err != nil {
+		return err
+	}
+	if err := f.readTimestamp(env); err != nil {
+		return err
+	}
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -93,13 +119,14 @@ func trustBuild(ctx context.Context, env *ui.Env, f *buildFlags) error {
 }
 
 func (f *buildFlags) check() error {
-	if err := ui.Need(ui.Flag("policy", f.policy), ui.Flag("out", f.out)); err != nil {
-		return err
-	}
 	if f.expires <= 0 {
 		return ui.Usage("write it as 7d or 36h", "--expires must be more than nothing")
 	}
-	if most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime); time.Duration(f.expires) > most {
+	most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime)
+	if f.hasTimestampKeys() {
+		most = longLife // consumers accept no longer one
+	}
+	if time.Duration(f.expires) > most {
 		return ui.Usage("use --expires "+ui.FormatDuration(most)+
 			" or less; --insecure-max-lifetime allows more",
 			"--expires %s is too long: an attacker can withhold a revocation until the bundle expires",
@@ -115,6 +142,45 @@ func (f *buildFlags) check() error {
 			"%s exists already and is not overwritten", f.out)
 	}
 	return nil
+}
+
+// readTimestamp reads the roots, and the timestamp that the bundle takes over.
+func (f *buildFlags) readTimestamp(env *ui.Env) (err error) {
+	if f.roots != "" {
+		if f.pinned, err = loadtrust.ReadRoots(env, f.roots); err != nil {
+			return err
+		}
+	}
+	if f.hasTimestampKeys() && !f.expiresGiven {
+		f.expires = ui.DurationValue(usualLife)
+	}
+	switch {
+	case f.timestamp == "" && len(f.overrule) > 0:
+		return ui.Usage("add --timestamp FILE", "--overrule needs the timestamp that it overrules")
+	case f.timestamp == "":
+		return nil
+	case !f.hasTimestampKeys():
+		return ui.Usage("add --roots FILE, which names the timestamp keys",
+			"--timestamp cannot be verified without the timestamp keys")
+	}
+	signed, err := env.ReadFile(f.timestamp, keydoc.MaxTimestamp)
+	if err != nil {
+		return err
+	}
+	if f.takeOver, err = openTimestamp(f.timestamp, signed, f.pinned); err != nil {
+		return err
+	}
+	ids := slices.AppendSeq(slices.Collect(maps.Keys(f.takeOver.Revoked)), maps.Keys(f.takeOver.RevokedSessions))
+	for i, given := range f.overrule {
+		if f.overrule[i], err = loadkeys.MatchID(ids, given, f.timestamp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *buildFlags) hasTimestampKeys() bool {
+	return f.pinned != nil && len(f.pinned.TimestampKeys()) > 0
 }
 
 func sameFile(a, b string) bool {
@@ -138,7 +204,7 @@ func previousBundle(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*tr
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo, UnsafeNoTimestamp: true})
 	if err != nil {
 		return nil, nil, loadtrust.Refused(f.previous, err)
 	}
@@ -149,8 +215,8 @@ func previousBundle(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*tr
 func longAgo() time.Time { return time.Time{} }
 
 func rootsOfPrevious(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*trust.Roots, error) {
-	if f.roots != "" {
-		return loadtrust.ReadRoots(env, f.roots)
+	if f.pinned != nil {
+		return f.pinned, nil
 	}
 	verifiers := make([]*keys.Verifier, len(signers))
 	for i, s := range signers {
@@ -179,6 +245,7 @@ func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.Pub
 		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
 		MaxLifetime: time.Duration(f.lifetime), RefreshHint: time.Duration(f.refreshHint),
 		RevokedSessions: f.revokeSessions,
+		TimestampKeys:   f.hasTimestampKeys(), Timestamp: f.takeOver, Overrule: f.overrule,
 	}
 	var signing []*keys.Verifier
 	for _, k := range public {
@@ -236,18 +303,18 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 	if previous == nil {
 		env.Warnf("this is version 1; consumers that already have a bundle refuse it; to make the next version, give --previous FILE")
 	}
-	if f.roots != "" {
-		roots, err := loadtrust.ReadRoots(env, f.roots)
-		if err != nil {
-			return err
-		}
-		if r.Missing = missingSignatures(roots, signed); r.Missing > 0 {
+	if f.pinned != nil {
+		if r.Missing = missingSignatures(f.pinned, signed); r.Missing > 0 {
 			env.Warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out,
 				ui.Count(r.Missing, "signature"), f.out)
 		}
 	}
 	if err := env.Emit(r, func(p *ui.Printer) { r.print(p, env.Now()) }); err != nil {
 		return err
+	}
+	if f.hasTimestampKeys() {
+		env.Sayf("next: publish it as bundles/%s too; then sealbus trust timestamp has consumers use it",
+			digestOf(b))
 	}
 	if f.roots == "" {
 		env.Sayf("next: sealbus trust verify --roots roots.json %s says whether enough root keys have signed; then publish it", f.out)

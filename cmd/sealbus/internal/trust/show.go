@@ -60,7 +60,7 @@ func showCommand(env *ui.Env) *cobra.Command {
 	var roots string
 	cmd := env.Command(ui.Command{
 		Use: "show [--roots FILE] BUNDLE", Short: "Show the keys of a trust bundle and where each stands",
-		Long: "Show the keys of a trust bundle, where each stands in its life, and what it may speak for.\n" +
+		Long: "Show the keys of a trust bundle, where each stands in its life, and what it may speak for. Or show a timestamp.\n" +
 			"BUNDLE is a file, an https:// URL or s3://BUCKET/KEY. Without --roots nothing is verified, and the output says so. Exit status 1 if the bundle is not to be trusted.",
 		Args: ui.Exactly("BUNDLE"), Now: true,
 		Run: func(ctx context.Context, args []string) error { return trustShow(ctx, env, args[0], roots) },
@@ -74,15 +74,22 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	if err != nil {
 		return err
 	}
-	if rootsFile == "" {
+	isTimestamp := filekind.Of(signed) == filekind.Timestamp
+	switch {
+	case rootsFile == "" && isTimestamp:
+		return showUnverifiedTimestamp(env, file, signed)
+	case rootsFile == "":
 		return showUnverified(env, file, signed)
 	}
 	roots, err := loadtrust.ReadRoots(env, rootsFile)
 	if err != nil {
 		return ui.AsNeeded("roots", err)
 	}
+	if isTimestamp {
+		return showTimestamp(env, file, signed, roots)
+	}
 	// an expired one is shown as that
-	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo, UnsafeNoTimestamp: true})
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}

@@ -22,8 +22,9 @@ func Command(env *ui.Env) *cobra.Command {
 			"  once       trust root new, trust roots\n"+
 			"  per key    trust add, and a review of the policy file\n"+
 			"  regularly  trust build, trust sign, trust verify; publish the bundle\n"+
-			"  at worst   trust revoke, then build",
-		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env),
+			"  hourly     trust timestamp, where the roots name timestamp keys\n"+
+			"  at worst   trust revoke, then build; trust timestamp --revoke at once",
+		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
 		showCommand(env), verifyCommand(env), revokeCommand(env))
 }
 

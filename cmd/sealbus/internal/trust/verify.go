@@ -7,7 +7,6 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // bundleVerified is the result of `trust verify`.
@@ -51,9 +50,9 @@ func trustVerify(ctx context.Context, env *ui.Env, file, rootsFile string, minVe
 	if err != nil {
 		return err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: env.Now, MinVersion: minVersion})
+	b, err := loadtrust.OpenSigned(ctx, env, file, signed, roots, minVersion)
 	if err != nil {
-		return loadtrust.Refused(file, err)
+		return err
 	}
 	r := bundleVerified{
 		Verdict: "verified", Version: b.Version(), Issued: ui.FormatTime(b.Issued()),

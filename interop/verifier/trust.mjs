@@ -1,0 +1,155 @@
+// Judges trust documents as SPEC.md, section 4.1, says; it shares no code with Go. node trust.mjs DIR plays every vector of
+// the directory: a line of JSON for each, by file name.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  anything, base64url, canonical, fail, H, LIMITS, list, nanosOf, need, optional, parseJSON, record, Rejected, SECOND, shallow, string, such,
+  timestamp,
+} from './formats.mjs';
+import { importKey, readEnvelope, verifies } from './verify.mjs';
+
+const TYPE = { bundle: 'application/vnd.sealbus.bundle+json', timestamp: 'application/vnd.sealbus.timestamp+json' };
+const SKEW = BigInt(LIMITS.timestamp_skew_seconds) * SECOND;
+
+const version = (node) => need(node?.kind === 'number' && /^[1-9]\d{0,15}$/.test(node.value)
+  && Number.isSafeInteger(Number(node.value))) && Number(node.value);
+const second = such((text) => timestamp(text)?.opened === text);
+const keyID = such((text) => base64url(text)?.length === 32);
+const isSorted = (ids) => ids.length > 0 && ids.every((id, i) => i === 0 || ids[i - 1] < id);
+const lifeOf = ({ issued, expires }) => Number((nanosOf(expires) - nanosOf(issued)) / SECOND);
+const hex = (bytes) => H(bytes).toString('hex');
+
+// open verifies a signed document, of which `most` of the keys must have signed, and gives its payload.
+function open(text, type, keys, most) {
+  const envelope = readEnvelope(parseJSON(Buffer.from(text)));
+  need(envelope.type === type, 'wrong_type');
+  const signed = keys.filter((key) => envelope.signatures.some(({ keyid, sig }) => keyid === key.id && verifies(key, envelope.pae, sig)));
+  need(signed.length >= most, 'threshold');
+  const node = shallow(parseJSON(envelope.payload));
+  need(canonical(node) === String(envelope.payload));
+  return { node, sha256: hex(envelope.payload) };
+}
+
+function readTimestamp(text, roots) {
+  need(Buffer.byteLength(text) <= LIMITS.timestamp_bytes, 'too_large');
+  const { node, sha256 } = open(text, TYPE.timestamp, roots.timestampKeys, 1);
+  const reason = such((value) => Buffer.byteLength(value) <= 1024 && !/[\u0000-\u001f\u007f\ufffd]/.test(value));
+  const entry = (inner) => record(inner, { at: second, kid: keyID, reason, since: version }, 'refused');
+  const session = (inner) => record(inner, { kid: keyID, since: version }, 'refused');
+  const ts = record(node, {
+    version, roots_version: version, bundle_version: version,
+    bundle_sha256: such((digits) => /^[\da-f]{64}$/.test(digits)),
+    bundle_since: second, issued: second, expires: second,
+    revoked: optional(list(entry, LIMITS.timestamp_revocations)),
+    revoked_sessions: optional(list(session, LIMITS.timestamp_revocations)),
+  }, 'refused');
+  for (const revoked of [ts.revoked, ts.revoked_sessions]) {
+    need(!revoked || isSorted(revoked.map(({ kid }) => kid)));
+    need(!revoked || revoked.every(({ since }) => since <= ts.version));
+  }
+  need(nanosOf(ts.bundle_since) <= nanosOf(ts.issued) && lifeOf(ts) > 0 && lifeOf(ts) <= LIMITS.timestamp_seconds);
+  return { ...ts, sha256 };
+}
+
+function readBundle(text, roots) {
+  const { node, sha256 } = open(text, TYPE.bundle, roots.keys, roots.threshold);
+  const bundle = record(node, {
+    version, issued: second, expires: second, timestamps: optional(version),
+    timestamp: optional(such((value) => value === 'required')), keys: anything, revoked_sessions: optional(list(keyID)),
+  });
+  const keys = [...bundle.keys.value.values()].map((key) => record(key, { kid: string, revoked: optional(anything) }));
+  const most = bundle.timestamp ? LIMITS.long_life_seconds : LIMITS.short_life_seconds;
+  need(lifeOf(bundle) <= most, 'lifetime');
+  return { timestamps: 0, ...Object.fromEntries(Object.entries(bundle).filter(([, value]) => value !== undefined)), keys, sha256 };
+}
+
+// A consumer: what it holds, and how that changes.
+class Consumer {
+  constructor(roots) {
+    Object.assign(this, { roots, latest: undefined, newest: undefined, bundle: undefined, until: undefined, remembered: new Map() });
+  }
+
+  clock(now) {
+    const least = this.latest === undefined ? now : this.latest - SKEW;
+    return now > least ? now : least;
+  }
+
+  // rememberedWith is what is remembered with a timestamp: the highest since, `most` at most, by the list and the ID.
+  rememberedWith({ revoked = [], revoked_sessions: sessions = [] }, most = Infinity) {
+    const remembered = new Map(this.remembered);
+    const add = (id, since) => remembered.set(id, Math.max(remembered.get(id) ?? 0, Math.min(since, most)));
+    revoked.forEach(({ kid, since }) => add(`key ${kid}`, since));
+    sessions.forEach(({ kid, since }) => add(`session ${kid}`, since));
+    return this.undecided(remembered);
+  }
+
+  undecided(remembered, { timestamps } = this.bundle ?? { timestamps: 0 }) {
+    return new Map([...remembered].filter(([, since]) => since > timestamps));
+  }
+
+  hold(ts, now) {
+    const was = this.newest ?? { version: 0, roots_version: 0, bundle_version: 0 };
+    const used = this.bundle ?? { version: 0 };
+    need(nanosOf(ts.issued) <= this.clock(now) + SKEW, 'from_future');
+    need(this.clock(now) < nanosOf(ts.expires), 'expired');
+    const remembered = this.rememberedWith(ts);
+    const fits = remembered.size <= LIMITS.remembered_revocations;
+    if (fits && this.newest) this.remembered = this.rememberedWith(ts, this.newest.version); // also if it is refused below
+    need(ts.version >= was.version && ts.roots_version >= was.roots_version, 'rollback');
+    need(ts.bundle_version >= was.bundle_version && ts.bundle_version >= used.version, 'rollback');
+    need(ts.version !== was.version || ts.sha256 === was.sha256, 'equivocate');
+    need(ts.bundle_version !== was.bundle_version || ts.bundle_sha256 === was.bundle_sha256, 'equivocate');
+    need(ts.bundle_version !== used.version || ts.bundle_sha256 === used.sha256, 'equivocate');
+    need(fits, 'too_large');
+    const issued = nanosOf(ts.issued);
+    Object.assign(this, { newest: ts, remembered, latest: this.latest > issued ? this.latest : issued });
+    if (ts.bundle_sha256 === used.sha256 && ts.roots_version <= this.roots.version) this.until = ts.expires;
+  }
+
+  use(bundle, now) {
+    const ts = this.newest ?? fail('no_timestamp');
+    need(ts.roots_version <= this.roots.version, 'newer_roots');
+    need(bundle.version === ts.bundle_version && bundle.sha256 === ts.bundle_sha256, 'other_bundle');
+    need(this.clock(now) < nanosOf(bundle.expires), 'expired');
+    need(bundle.timestamps < ts.version && bundle.timestamps >= (this.bundle?.timestamps ?? 0), 'rollback');
+    Object.assign(this, { bundle, until: ts.expires, remembered: this.undecided(this.remembered, bundle) });
+  }
+
+  step({ now, timestamp: text, bundle }) {
+    try {
+      if (!text) fail('no_timestamp');
+      this.hold(readTimestamp(text, this.roots), nanosOf(now));
+      if (bundle) this.use(readBundle(bundle, this.roots), nanosOf(now));
+      return 'ok';
+    } catch (error) {
+      if (error instanceof Rejected) return error.message;
+      throw error;
+    }
+  }
+
+  view() {
+    if (!this.bundle) return {};
+    const { version: number, expires, keys, revoked_sessions: sessions = [] } = this.bundle;
+    const ids = keys.map(({ kid }) => kid);
+    const named = [...this.remembered.keys()].map((name) => name.split(' '));
+    const others = named.filter(([list, id]) => list === 'session' || !ids.includes(id)).map(([, id]) => id);
+    return {
+      version: number, expires: nanosOf(expires) < nanosOf(this.until) ? expires : this.until,
+      revoked: keys.filter(({ kid, revoked }) => revoked || this.remembered.has(`key ${kid}`)).map(({ kid }) => kid).sort(),
+      revoked_sessions: [...new Set([...sessions, ...others])].sort(),
+    };
+  }
+}
+
+function readRoots(text) {
+  const roots = JSON.parse(text);
+  return { ...roots, keys: roots.keys.map(importKey), timestampKeys: (roots.timestamp_keys ?? []).map(importKey) };
+}
+
+const directory = process.argv[2];
+for (const file of readdirSync(directory).filter((name) => name.endsWith('.json')).sort()) {
+  const vector = JSON.parse(readFileSync(join(directory, file), 'utf8'));
+  const consumer = new Consumer(readRoots(vector.roots));
+  const steps = vector.steps.map((step) => ({ expect: consumer.step(step), ...consumer.view() }));
+  console.log(JSON.stringify({ file, steps }));
+}
