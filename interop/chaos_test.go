@@ -141,9 +141,7 @@ type chaos struct {
 
 // story is what happened to one genuine event.
 type story struct {
-	published bool
-	handled   int
-	effects   []*effect
+	effects []*effect
 }
 
 // effect is one effect of the handler.

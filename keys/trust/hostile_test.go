@@ -182,13 +182,13 @@ func TestTUFTable(t *testing.T) {
 		}
 		source = append(source, text...)
 	}
-	row := regexp.MustCompile("(?m)^\\| `test_\\w+` \\| (.*) \\| (.*) \\|$")
+	row := regexp.MustCompile(`(?m)^\| .test_\w+. \| (.*) \| (.*) \|$`)
 	rows := row.FindAllStringSubmatch(string(doc), -1)
 	if len(rows) != 53 {
 		t.Errorf("%d rows", len(rows))
 	}
 	for _, row := range rows {
-		tests := regexp.MustCompile("Test\\w+").FindAllString(row[1], -1)
+		tests := regexp.MustCompile(`Test\w+`).FindAllString(row[1], -1)
 		if len(tests) == 0 && row[2] == "" {
 			t.Errorf("no test and no reason: %s", row[0])
 		}

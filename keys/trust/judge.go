@@ -184,8 +184,8 @@ func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
 }
 
 // withhold is h with more revocations, and h itself if it has them all or cannot remember them. They are of a
-// timestamp that is not held, whose version may be forged: no bundle could decide on it, and newer roots forget
-// only what is held. So none is since more than the timestamp that is.
+// timestamp that is not held, whose version may be forged: no bundle could decide on it, and newer roots
+// forget only what is held. So none is since more than the timestamp that is.
 func (h *holding) withhold(more withdrawn) *holding {
 	if h.timestamp == nil { // then no bundle is in use either
 		return h

@@ -151,8 +151,8 @@ func (d *desk) build(out string, more ...string) {
 		d.Path("roots.json"), "--insecure-no-passphrase", "--out", d.Path(out)}, more...)...)
 }
 
-// Renewals while root holders sign a bundle do not keep it from deciding on what it was built for. What was
-// revoked meanwhile is carried over.
+// Renewals while root holders sign a bundle do not keep it from deciding on what it was built for.
+// Revocations that are made meanwhile are carried over.
 func TestTimestampRenewedMeanwhile(t *testing.T) {
 	d := newDesk(t)
 	first, second := strings.Repeat("A", 43), strings.Repeat("B", 42)+"A"
