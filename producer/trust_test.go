@@ -42,6 +42,11 @@ func (s *shop) Send(_ context.Context, events []*envelope.Sealed) []producer.Res
 	return make([]producer.Result, len(events))
 }
 
+// use is for another source, which is asked when its pause has passed.
+func (s *shop) use(source trust.Source) {
+	s.source, s.now = source, s.now.Add(time.Second)
+}
+
 func (s *shop) open(ring keys.SignerSource, opts producer.Options) *producer.Producer {
 	s.t.Helper()
 	opts.Trust, opts.Now = s, func() time.Time { return s.now }
@@ -278,8 +283,8 @@ func TestTrustKeepsBothKinds(t *testing.T) {
 	s := &shop{t: t, now: start, source: issued(t, start, entry(ed, nil), entry(pq, nil))}
 	p := s.open(r, producer.Options{})
 	s.mustSign(p, ed, pq)
-	unknown := func(k *trust.Key) { k.Since = s.now }
-	s.source = issued(t, start, entry(ed, unknown), entry(old, nil), entry(pq, unknown))
+	unknown := func(k *trust.Key) { k.Since = start }
+	s.use(issued(t, start, entry(ed, unknown), entry(old, nil), entry(pq, unknown)))
 	s.mustSign(p, old)
 	want := []producer.Warning{
 		{Reason: envelope.ReasonUnknownKey, KeyID: ed.Verifier().KeyID(), Instead: old.Verifier().KeyID()},
@@ -319,7 +324,7 @@ func TestTrustRotation(t *testing.T) {
 	after := issued(t, s.now, entry(old, nil), entry(fresh, func(k *trust.Key) {
 		k.Since, k.Schedule.Active = s.now, start
 	}))
-	s.source = after
+	s.use(after)
 	s.mustSign(p, old)
 	if told := s.told(); len(told) != 1 {
 		t.Fatalf("a new bundle: told %+v", told)
@@ -372,9 +377,9 @@ func TestTrustDown(t *testing.T) {
 			if told := s.told(); len(told) != 1 || told[0].Reason != envelope.ReasonTrustUnavailable {
 				t.Errorf("told %+v", told)
 			}
-			s.source = good
+			s.use(good)
 			s.mustSign(p, key)
-			s.source = source
+			s.use(source)
 			if _, r := s.publish(p, placed("1")); r.Unchecked == nil || len(s.told()) != 1 {
 				t.Error("the second outage is not told")
 			}
