@@ -15,7 +15,7 @@ import (
 )
 
 // Consumers accept what Publish signs under a random bundle: those that have the same bundle, and those that
-// have the one before and are less than 3 refresh hints behind.
+// have the one before and still may.
 func TestTrustProperty(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(12, 3))
 	pool := []*keys.LocalSigner{signer(t, keys.Ed25519), signer(t, keys.ES256), signer(t, keys.Ed25519),
@@ -24,7 +24,7 @@ func TestTrustProperty(t *testing.T) {
 	n := cases.Of(5_000)
 	for range n {
 		w := randomWorld(t, rnd, pool)
-		s := &shop{t: t, now: at(time.Duration(rnd.IntN(int(8*hint/time.Second))) * time.Second), source: w.bundle}
+		s := &shop{t: t, now: at(time.Duration(rnd.IntN(int(2*known/time.Second))) * time.Second), source: w.bundle}
 		p := s.open(w.ring, producer.Options{Account: w.account})
 		_, r := s.publish(p, placed("1"))
 		if r.Err != nil {
@@ -36,7 +36,7 @@ func TestTrustProperty(t *testing.T) {
 		}
 		signed++
 		w.mustOpen(t, s, w.bundle)
-		if s.now.Before(w.bundle.Issued().Add(3 * hint)) {
+		if s.now.Before(w.bundle.Issued().Add(known)) {
 			older++
 			w.mustOpen(t, s, w.before)
 		}
