@@ -189,8 +189,8 @@ func (b noting) Send(ctx context.Context, sealed []*envelope.Sealed) []producer.
 	return b.Bus.Send(ctx, sealed)
 }
 
-// publisherTrust is the bundle that tells which keys consumers know; nil = none was named. If it cannot be had
-// now, the producer is told so each time that it asks.
+// publisherTrust is the bundle that tells which keys consumers know; nil = none was named. If it cannot be
+// had now, the producer is told so each time that it asks.
 func publisherTrust(ctx context.Context, env *ui.Env, f *publishFlags) (trust.Source, error) {
 	if f.Trust == "" {
 		return nil, nil
