@@ -140,7 +140,8 @@ func TestJoseReadsOurKeys(t *testing.T) {
 	}
 }
 
-// TestJoseVerifiesWithOurKeys: jose verifies with the JWK Set of a bundle, and finds no key that it leaves out.
+// TestJoseVerifiesWithOurKeys: jose verifies with the JWK Set of a bundle, and finds no key that it leaves
+// out.
 func TestJoseVerifiesWithOurKeys(t *testing.T) {
 	needPackages(t)
 	good := []keys.Signer{newSigner(t, keys.Ed25519), newSigner(t, keys.ES256)}
