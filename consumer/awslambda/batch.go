@@ -109,8 +109,8 @@ func readRecord(r *jsontext.Decoder, m *record, texts []byte) []byte {
 	return texts
 }
 
-// readAttributes finds the message group, and when SQS handed the message out first. A standard queue may have
-// groups, too (fair queues), but they order nothing. Only a FIFO queue gives sequence numbers.
+// readAttributes finds the message group, and when SQS handed the message out first. A standard queue may
+// have groups, too (fair queues), but they order nothing. Only a FIFO queue gives sequence numbers.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 func readAttributes(r *jsontext.Decoder, m *record) {
 	for obj := r.Object(); r.Member(&obj); {

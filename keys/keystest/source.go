@@ -196,8 +196,8 @@ func (s *sourceTest) rootsFile() []byte {
 	return signed
 }
 
-// refreshes: the source looks for a newer bundle at once, but not more often than MinInterval. A bundle that it
-// has not looked for since then is not conclusive.
+// refreshes: the source looks for a newer bundle at once, but not more often than MinInterval. A bundle that
+// it has not looked for since then is not conclusive.
 func (s *sourceTest) refreshes() {
 	s.publish(s.signed(2, sourceLife))
 	s.wantSince(s.now(), 1) // looked at this very moment, when it was opened

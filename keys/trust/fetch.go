@@ -199,8 +199,8 @@ func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
 	return s.usable(s.state.Load())
 }
 
-// Refresh asks the origin unless it was asked since then, but at most once in MinInterval and less often while
-// it fails. The error is ErrUnavailable if the last good answer is older than since.
+// Refresh asks the origin unless it was asked since then, but at most once in MinInterval and less often
+// while it fails. The error is ErrUnavailable if the last good answer is older than since.
 func (s *RemoteSource) Refresh(ctx context.Context, since time.Time) (*Bundle, error) {
 	if now := s.now(); since.After(now) {
 		since = now

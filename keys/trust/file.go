@@ -124,9 +124,9 @@ func (f *FileSource) usable(s *fileState) (*Bundle, error) {
 	return s.bundle, nil
 }
 
-// Refresh looks at the file, unless it looked since then. A look at a file that did not change costs little, so
-// their number has no limit while the file is good. While it is at fault, Refresh looks once a second, and the
-// error is ErrUnavailable.
+// Refresh looks at the file, unless it looked since then. A look at a file that did not change costs little,
+// so their number has no limit while the file is good. While it is at fault, Refresh looks once a second, and
+// the error is ErrUnavailable.
 func (f *FileSource) Refresh(_ context.Context, since time.Time) (*Bundle, error) {
 	if now := f.now(); since.After(now) {
 		since = now
