@@ -11,7 +11,8 @@ import (
 // maxHold is how long a message is held at a time, and so how long it may wait after trust is back.
 const maxHold = 15 * time.Minute
 
-// minHold is shorter than any visibility timeout that fits a function. A message that came just now is not held.
+// minHold is shorter than any visibility timeout that fits a function. A message that came just now is not
+// held.
 const minHold = time.Minute
 
 // Holder keeps messages of a queue invisible. Package consumer/awslambda/sqs has one.
@@ -22,8 +23,8 @@ type Holder interface {
 
 // hold holds the messages that could not be judged because there is no trust bundle: each as long as it has
 // waited since it was received first, at most maxHold. Each redelivery uses up one of the queue's
-// maxReceiveCount, and a function cannot stop the polling of its event source mapping. A forged event, which is
-// trust_unavailable until the bundle was checked, is not held.
+// maxReceiveCount, and a function cannot stop the polling of its event source mapping. A forged event, which
+// is trust_unavailable until the bundle was checked, is not held.
 func (b *batch) hold(ctx context.Context) {
 	if b.opts.Hold == nil {
 		return

@@ -34,7 +34,9 @@ func (away) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.E
 // stale is a source whose origin cannot be asked, with a bundle that may be used.
 type stale struct{ trust.Source }
 
-func (stale) Refresh(context.Context, time.Time) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
+func (stale) Refresh(context.Context, time.Time) (*trust.Bundle, error) {
+	return nil, trust.ErrUnavailable
+}
 
 // While trust is unavailable, a message is held as long as it has waited, at most 15 minutes.
 func TestMessagesAreHeldWhileTrustIsUnavailable(t *testing.T) {
