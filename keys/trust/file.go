@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// defaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
-	defaultRefresh = time.Minute
+	// defaultRefresh is how often a source looks when neither its reader nor the bundle says.
+	defaultRefresh = keydoc.DefaultRefresh
 	// minRefresh bounds how often unknown key IDs cause a look at the file: anyone can invent such IDs.
 	minRefresh = time.Second
 	// lockPatience is how long a look at the file waits for another process that writes the state file. Writing

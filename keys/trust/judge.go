@@ -204,6 +204,9 @@ func (h *holding) look() {
 	h.view = nil
 	if h.bundle != nil && !h.until.IsZero() { // a bundle without an expiry would never expire
 		h.view = h.bundle.withheld(h.revoked, h.until)
+		if h.timestamp != nil { // if it names a later bundle, this one was named before
+			h.view.since = h.timestamp.BundleSince
+		}
 		if h.timestamp != nil && h.timestamp.named() == h.seen {
 			h.view.stamp = h.timestamp
 		}
