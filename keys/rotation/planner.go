@@ -61,7 +61,10 @@ func (p *planner) nextIsDue(newest *Key) (due time.Time, ok bool) {
 	if end := endOf(&newest.Schedule); !end.IsZero() {
 		due = end.Add(-lead)
 	}
-	if p.Every > 0 {
+	switch {
+	case p.Every > 0 && newest.Schedule.Active.IsZero():
+		due = p.now // its age is not known
+	case p.Every > 0:
 		due = earlier(due, newest.Schedule.Active.Add(p.Every-lead))
 	}
 	if newest.Trust.tainted() || p.Begin && !p.underWay(newest) {

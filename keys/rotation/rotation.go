@@ -49,7 +49,8 @@ type Options struct {
 	// Begin makes a new key due now, unless a change is under way. False = only if the newest key is tainted,
 	// revoked, about to end, or as old as Every.
 	Begin bool
-	// Every is for how long a key signs before the next one takes over; 0 = without end.
+	// Every is for how long a key signs before the next one takes over; 0 = without end. A key whose schedule
+	// does not say since when it signs counts as older.
 	Every time.Duration
 	// At is when the new key becomes active; zero = Review and Known from now, and no later than the old key
 	// ends. It moves a key that is not active yet.
