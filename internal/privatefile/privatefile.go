@@ -5,12 +5,14 @@ package privatefile
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"filippo.io/age"
 
@@ -179,6 +181,23 @@ func workFactorOf(raw []byte) int {
 		}
 	}
 	return DefaultWorkFactor
+}
+
+// FromText is the content of a private file that a store keeps as text: base64 (RFC 4648 section 4), or JSON of
+// a file that is not encrypted.
+func FromText(text string) ([]byte, error) {
+	if len(text) > 2*MaxSize {
+		return nil, fmt.Errorf("more than %d bytes", MaxSize)
+	}
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "{") {
+		return []byte(text), nil
+	}
+	content, err := base64.StdEncoding.DecodeString(text) // which skips line ends
+	if err != nil {
+		return nil, errors.New("the text is neither a keyring in base64 nor in JSON") // err would quote the secret
+	}
+	return content, nil
 }
 
 // ReadBounded reads a regular file (opening another kind may block) and says which one it was, since the
