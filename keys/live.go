@@ -34,8 +34,8 @@ type WatchOptions struct {
 	Timeout  time.Duration    // of one look; 0 = 5 seconds
 	Now      func() time.Time // nil = time.Now
 
-	// InsecureNoPassphrase is for a keyring that is not encrypted under a passphrase, for example because only
-	// its reader may decrypt the secret that it is stored in.
+	// InsecureNoPassphrase is for a keyring that is not encrypted under a passphrase, for example because
+	// only its reader may decrypt the secret that it is stored in.
 	InsecureNoPassphrase bool
 }
 
@@ -45,15 +45,15 @@ const (
 	minWatch            = time.Second
 )
 
-// LiveKeyring is a keyring that follows where it is stored, so that a running program picks up new keys. It has
-// no goroutine, and nothing is to be closed: when it is used and Interval has passed, one caller looks, for at
-// most Timeout, and the others go on with the keyring that is there. If no key signs, a caller looks at once,
-// but not more than once a second.
+// LiveKeyring is a keyring that follows where it is stored, so that a running program picks up new keys. It
+// has no goroutine, and nothing is to be closed: when it is used and Interval has passed, one caller looks,
+// for at most Timeout, and the others go on with the keyring that is there. If no key signs, a caller looks
+// at once, but not more than once a second.
 //
-// A look that fails leaves the last good keyring in use, and LastError says why. A keyring is refused if it does
-// not open with the passphrase, belongs to another owner, or lacks a key that has not expired: then an older
-// copy was put in its place, and the program goes on with the keys that it has until it is restarted. It is safe
-// for concurrent use, and prints as redacted.
+// A look that fails leaves the last good keyring in use, and LastError says why. A keyring is refused if it
+// does not open with the passphrase, belongs to another owner, or lacks a key that has not expired: then an
+// older copy was put in its place, and the program goes on with the keys that it has until it is restarted.
+// It is safe for concurrent use, and prints as redacted.
 type LiveKeyring struct {
 	redacted
 	fetch      KeyringFetch

@@ -13,7 +13,7 @@ import (
 func openLocked(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, Mode)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%w. If it was killed at it, remove the file", errLocked)
+		return nil, fmt.Errorf("%w. If it was killed at it, remove the file", ErrLocked)
 	}
 	return f, err
 }

@@ -12,7 +12,7 @@ import (
 // lockTries bounds how often a file is opened that others rename away at that moment.
 const lockTries = 100
 
-// openLocked opens the file, which a killed process may have left, and locks it, or returns errLocked. The
+// openLocked opens the file, which a killed process may have left, and locks it, or returns ErrLocked. The
 // kernel unlocks it when the process ends in any way.
 func openLocked(path string) (*os.File, error) {
 	for range lockTries {
@@ -29,13 +29,13 @@ func openLocked(path string) (*os.File, error) {
 		}
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errLocked
+			return nil, ErrLocked
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return nil, errLocked
+	return nil, ErrLocked
 }
 
 func flock(f *os.File) error {

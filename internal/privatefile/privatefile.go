@@ -183,8 +183,8 @@ func workFactorOf(raw []byte) int {
 	return DefaultWorkFactor
 }
 
-// FromText is the content of a private file that a store keeps as text: base64 (RFC 4648 section 4), or JSON of
-// a file that is not encrypted.
+// FromText is the content of a private file that a store keeps as text: base64 (RFC 4648 section 4), or JSON
+// of a file that is not encrypted.
 func FromText(text string) ([]byte, error) {
 	if len(text) > 2*MaxSize {
 		return nil, fmt.Errorf("more than %d bytes", MaxSize)
@@ -264,7 +264,7 @@ func replace(path string, was [sha256.Size]byte, data []byte, after func(step st
 	}
 	beside := path + ".new"
 	f, err := openLocked(beside)
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, ErrLocked) {
 		return fmt.Errorf("%s: %w", beside, err)
 	} else if err != nil {
 		return err
@@ -311,8 +311,11 @@ func halves(f *os.File, data []byte, after func(step string) error) error {
 	return err
 }
 
-// errLocked is the error of a file that another process is changing.
-var errLocked = errors.New("another process is changing the file: try again when it is done")
+// ErrLocked is the error of a file that another process is changing.
+var ErrLocked = errors.New("another process is changing the file: try again when it is done")
+
+// ErrChanged is the error of a file that has changed since it was read.
+var ErrChanged = errors.New("was changed since it was opened: open it again")
 
 func unchanged(path string, was [sha256.Size]byte) error {
 	is, _, err := ReadBounded(path, MaxSize)
@@ -320,7 +323,7 @@ func unchanged(path string, was [sha256.Size]byte) error {
 		return err
 	}
 	if sha256.Sum256(is) != was {
-		return fmt.Errorf("%s was changed since it was opened: open it again", path)
+		return fmt.Errorf("%s %w", path, ErrChanged)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func TestReplaceLocksOthersOut(t *testing.T) {
 		if step == "rename" {
 			return nil // the name is free again, and the content is another
 		}
-		if err := Replace(path, digest, []byte("other")); !errors.Is(err, errLocked) ||
+		if err := Replace(path, digest, []byte("other")); !errors.Is(err, ErrLocked) ||
 			!strings.Contains(err.Error(), path+".new") {
 			t.Errorf("%s: %v", step, err)
 		}

@@ -4,19 +4,20 @@
 //	ring, err := keys.WatchKeyring(ctx, fetch, "", &keys.WatchOptions{InsecureNoPassphrase: true})
 //	p, err := producer.New(ring, bus, nil)
 //
-// The secret is the content of the keyring's file: binary, or text in base64 or JSON. Secrets Manager encrypts
-// it under a key of KMS, so the keyring needs no passphrase of its own. A passphrase helps if it is kept apart.
+// The secret is the content of the keyring's file: binary, or text in base64 or JSON. Secrets Manager
+// encrypts it under a key of KMS, so the keyring needs no passphrase of its own. A passphrase helps if it is
+// kept apart.
 //
 // # Permissions
 //
-// The program needs secretsmanager:GetSecretValue on that secret, and kms:Decrypt if it is encrypted under a key
-// of your own.
+// The program needs secretsmanager:GetSecretValue on that secret, and kms:Decrypt if it is encrypted under a
+// key of your own.
 //
 // # Threat model
 //
-// An attacker who can read the secret has the private keys. An attacker who can write it can stop the producer,
-// but a running one keeps its last good keyring; and consumers follow the trust bundle alone. Errors hold the
-// name of the secret, and never its value.
+// An attacker who can read the secret has the private keys. An attacker who can write it can stop the
+// producer, but a running one keeps its last good keyring; and consumers follow the trust bundle alone.
+// Errors hold the name of the secret, and never its value.
 //
 // # Stability
 //
@@ -44,7 +45,8 @@ type Client interface {
 
 var _ Client = (*secretsmanager.Client)(nil)
 
-// Keyring reads the keyring from the current version of the secret of that name or ARN, for keys.WatchKeyring.
+// Keyring reads the keyring from the current version of the secret of that name or ARN, for
+// keys.WatchKeyring.
 func Keyring(client Client, secretID string) (keys.KeyringFetch, error) {
 	if err := nilcheck.Check("awssecrets: the client", client); err != nil {
 		return nil, err

@@ -4,13 +4,13 @@
 //	ring, err := keys.WatchKeyring(ctx, fetch, "", &keys.WatchOptions{InsecureNoPassphrase: true})
 //	p, err := producer.New(ring, bus, nil)
 //
-// The parameter is a SecureString with the content of the keyring's file, in base64 or JSON. It has at most 8 KB:
-// some ten keys of Ed25519, or two of ML-DSA-65. Use package awssecrets for more.
+// The parameter is a SecureString with the content of the keyring's file, in base64 or JSON. It has at most 8
+// KB: some ten keys of Ed25519, or two of ML-DSA-65. Use package awssecrets for more.
 //
 // # Permissions
 //
-// The program needs ssm:GetParameter on that parameter, and kms:Decrypt if it is encrypted under a key of your
-// own.
+// The program needs ssm:GetParameter on that parameter, and kms:Decrypt if it is encrypted under a key of
+// your own.
 //
 // # Threat model
 //
@@ -45,7 +45,8 @@ type Client interface {
 
 var _ Client = (*ssm.Client)(nil)
 
-// Keyring reads the keyring from the newest version of the parameter of that name or ARN, for keys.WatchKeyring.
+// Keyring reads the keyring from the newest version of the parameter of that name or ARN, for
+// keys.WatchKeyring.
 func Keyring(client Client, name string) (keys.KeyringFetch, error) {
 	if err := nilcheck.Check("awsssm: the client", client); err != nil {
 		return nil, err

@@ -18,8 +18,9 @@ import (
 const livePassphrase = "hush-hush"
 
 // TestKeyringFetch runs the tests that a keys.KeyringFetch must pass that a program follows with
-// keys.WatchKeyring. open stores a first keyring and returns the function that reads it. Its second result puts
-// another content in its place, all at once; without content (nil), it makes the place fail until the next one.
+// keys.WatchKeyring. open stores a first keyring and returns the function that reads it. Its second result
+// puts another content in its place, all at once; without content (nil), it makes the place fail until the
+// next one.
 func TestKeyringFetch(t *testing.T, open func(t testing.TB, first []byte) (keys.KeyringFetch, func(content []byte))) {
 	for name, test := range map[string]func(*liveTest){
 		"follows": (*liveTest).follows, "outage": (*liveTest).outage, "refuses": (*liveTest).refuses,

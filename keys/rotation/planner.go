@@ -34,8 +34,8 @@ func (l *Listed) tainted() bool { return l != nil && l.Tainted }
 // listed reports whether the bundle lists the key.
 func (l *Listed) listed() bool { return l != nil && !l.KnownAt.IsZero() }
 
-// newest is the key that signs in the end, as keys.Keyring.Signers chooses: that with the latest Active of all
-// that have not ended.
+// newest is the key that signs in the end, as keys.Keyring.Signers chooses: that with the latest Active of
+// all that have not ended.
 func (p *planner) newest() (best *Key) {
 	for i := range p.keys {
 		k := &p.keys[i]
@@ -139,7 +139,7 @@ func (p *planner) takeOver(before *Key, made time.Time) (time.Time, error) {
 	case p.At.IsZero():
 		return later(end, p.now), nil
 	default:
-		return at, &TooLateError{At: at, Ends: end, KeyID: before.ID}
+		return at, &MomentError{At: at, Possible: end, KeyID: before.ID, Late: true}
 	}
 }
 
@@ -161,13 +161,13 @@ func (p *planner) ended(k *Key, at time.Time) (keys.Schedule, bool) {
 func (p *planner) move(newest *Key) ([]Step, error) {
 	at := later(p.At, p.now)
 	if from := newest.from(); at.Before(from) {
-		return nil, &TooEarlyError{At: at, Accepted: from, KeyID: newest.ID}
+		return nil, &MomentError{At: at, Possible: from, KeyID: newest.ID}
 	}
 	step := Step{Action: Move, KeyID: newest.ID, At: p.now, Status: Due, Reschedule: map[string]keys.Schedule{}}
 	moved := &planner{Options: p.Options, now: p.now, keys: slices.Clone(p.keys)}
 	var to *Key
 	var last time.Time // when the last of the keys ends that sign now
-	gap := &TooLateError{At: at}
+	gap := &MomentError{At: at, Late: true}
 	for i := range moved.keys {
 		k := &moved.keys[i]
 		switch {
@@ -181,7 +181,7 @@ func (p *planner) move(newest *Key) ([]Step, error) {
 			if gap != nil && (end.IsZero() || !end.Before(at)) {
 				gap = nil
 			} else if gap != nil && end.After(last) {
-				last, gap.Ends, gap.KeyID = end, end, k.ID
+				last, gap.Possible, gap.KeyID = end, end, k.ID
 			}
 		}
 		if k.Schedule != p.keys[i].Schedule {

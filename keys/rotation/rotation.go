@@ -1,14 +1,16 @@
 // Package rotation plans how a key is changed for another, without a moment at which no key signs. It has no
-// state of its own: the plan is computed from the keys with their schedules, from the trust bundle if there is
-// one, and from the time. So a program that was killed in between computes the same plan again, and goes on.
+// state of its own: the plan is computed from the keys with their schedules, from the trust bundle if there
+// is one, and from the time. So a program that was killed in between computes the same plan again, and goes
+// on.
 //
-//	steps, err := rotation.Plan(rotation.KeysOf(ring.PublicKeys(), bundle), time.Now(), &rotation.Options{Begin: true})
-//	for _, s := range steps {
-//		if s.Status == rotation.Due && s.Action == rotation.Make {
-//			c := s.Change()
+//	list := rotation.KeysOf(ring.PublicKeys(), bundle)
+//	steps, err := rotation.Plan(list, time.Now(), &rotation.Options{Begin: true})
+//	if s, ok := rotation.NextDue(steps); ok {
+//		c := s.Change()
+//		if s.Action == rotation.Make {
 //			c.Add, err = keys.GenerateSigner(keys.Ed25519, ring.Producer())
-//			err = ring.Apply(c)
 //		}
+//		err = ring.Apply(c)
 //	}
 //
 // # The steps
@@ -18,8 +20,8 @@
 //
 // # Threat model
 //
-// A plan is advice, and no rule of it makes a key count: consumers follow the trust bundle alone. A plan never
-// removes a private half that can still sign or open by its schedule.
+// A plan is advice, and no rule of it makes a key count: consumers follow the trust bundle alone. A plan
+// never removes a private half that can still sign or open by its schedule.
 //
 // # Stability
 //
@@ -59,8 +61,8 @@ type Options struct {
 	Overlap time.Duration
 	// Review is how long the people who keep the trust take; 0 = two days, negative = no time.
 	Review time.Duration
-	// Known is how long it takes until every consumer knows a published key: three times the refresh hint, and
-	// the cache; 0 = 3 hours.
+	// Known is how long it takes until every consumer knows a published key: three times the refresh hint,
+	// and the cache; 0 = 3 hours.
 	Known time.Duration
 	// InFlight is how long after the old key retires its events may still arrive; 0 = 30 days.
 	InFlight time.Duration
@@ -93,7 +95,7 @@ const (
 	Activate Action = "activate" // the new key takes over
 	End      Action = "end"      // an older key gets the end that it lacks
 	Retire   Action = "retire"   // the old key signs no more
-	Prune    Action = "prune"    // the old key is accepted no more: its private half is removed
+	Prune    Action = "prune"    // the old key is accepted no more: its secret is removed
 )
 
 // Status says whether a step is to be done.
@@ -102,7 +104,7 @@ type Status string
 // The statuses of a step.
 const (
 	Done      Status = "done"
-	Due       Status = "due"       // it is to be done now, by the owner of the keys or by those who keep the trust
+	Due       Status = "due"       // to be done now, by the owner of the keys or by those who keep the trust
 	Late      Status = "late"      // it is due, and the new key becomes active before every consumer can know it
 	Waiting   Status = "waiting"   // its time has not come
 	Unchecked Status = "unchecked" // only a trust bundle tells, and none was looked at
@@ -115,8 +117,8 @@ type Step struct {
 	At     time.Time // when it is due, or was; zero = not known
 	Status Status
 
-	// Schedule is that of the new key (Make). Reschedule are the new schedules of other keys, by key ID, which
-	// are written together with it (Make, Move, End).
+	// Schedule is that of the new key (Make). Reschedule are the new schedules of other keys, by key ID,
+	// which are written together with it (Make, Move, End).
 	Schedule   keys.Schedule
 	Reschedule map[string]keys.Schedule
 	Like       string // Make: the ID of the key that it takes over from; "" = there is none
@@ -229,28 +231,19 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// TooLateError says that the new key would become active when the old one no longer signs.
-type TooLateError struct {
-	At, Ends time.Time // when the new key would become active, and when the old one ends
-	KeyID    string    // the old one
+// MomentError says that a moment of the options is impossible.
+type MomentError struct {
+	KeyID    string    // the key that stands in the way
+	At       time.Time // when the new key would become active
+	Possible time.Time // the moment to which At can be set instead
+	Late     bool      // true: no key would sign from Possible until At; false: it is not accepted yet
 }
 
 // Error says which moment is possible.
-func (e *TooLateError) Error() string {
-	const format = time.RFC3339
-	return fmt.Sprintf("rotation: no key would sign from %s, when key %s ends, until %s", e.Ends.Format(format),
-		e.KeyID, e.At.Format(format))
-}
-
-// TooEarlyError says that a key would become active before consumers accept it.
-type TooEarlyError struct {
-	At, Accepted time.Time // when the key would become active, and from when it is accepted
-	KeyID        string
-}
-
-// Error says which moment is possible.
-func (e *TooEarlyError) Error() string {
-	const format = time.RFC3339
-	return fmt.Sprintf("rotation: key %s would sign from %s, and consumers accept it from %s", e.KeyID,
-		e.At.Format(format), e.Accepted.Format(format))
+func (e *MomentError) Error() string {
+	at, possible := e.At.Format(time.RFC3339), e.Possible.Format(time.RFC3339)
+	if e.Late {
+		return fmt.Sprintf("rotation: no key would sign from %s, when key %s ends, until %s", possible, e.KeyID, at)
+	}
+	return fmt.Sprintf("rotation: key %s would sign from %s, and consumers accept it from %s", e.KeyID, at, possible)
 }

@@ -119,21 +119,21 @@ func TestPlanAt(t *testing.T) {
 		!b.Active.Equal(day(5)) || !b.Published.Equal(day(0)) {
 		t.Errorf("moved to %v and %v", a, b)
 	}
-	var late *rotation.TooLateError
-	var early *rotation.TooEarlyError
+	var wrong *rotation.MomentError
 	for name, list := range map[string][]rotation.Key{"the policy may have its end": two(nil, nil),
 		"the bundle has its end": two(bound, &rotation.Listed{})} {
-		if _, err := rotation.Plan(list, day(1), later); !errors.As(err, &late) || late.KeyID != "a" {
+		if _, err := rotation.Plan(list, day(1), later); !errors.As(err, &wrong) || wrong.KeyID != "a" || !wrong.Late {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := rotation.Plan(two(listed, &rotation.Listed{KnownAt: day(1), From: day(2)}), day(1),
-		&rotation.Options{At: day(1.5)}); !errors.As(err, &early) || !early.Accepted.Equal(day(2)) {
+		&rotation.Options{At: day(1.5)}); !errors.As(err, &wrong) || !wrong.Possible.Equal(day(2)) ||
+		wrong.Late {
 		t.Errorf("too early: %v", err)
 	}
 	ends := []rotation.Key{{ID: "a", Kind: "k", Schedule: old}}
-	if _, err := rotation.Plan(ends, day(1), &rotation.Options{Begin: true, At: day(9)}); !errors.As(err, &late) ||
-		!late.Ends.Equal(day(3)) {
+	if _, err := rotation.Plan(ends, day(1), &rotation.Options{Begin: true, At: day(9)}); !errors.As(err, &wrong) ||
+		!wrong.Possible.Equal(day(3)) {
 		t.Errorf("a gap: %v", err)
 	}
 }
@@ -147,8 +147,8 @@ type world struct {
 	story []string
 }
 
-// TestPlanKeepsSigning: whatever the keyring, whenever its owner looks, and wherever a run was killed, some key
-// signs at every moment; none signs before it is active and known; and no key goes that may be needed.
+// TestPlanKeepsSigning: whatever the keyring, whenever its owner looks, and wherever a run was killed, some
+// key signs at every moment; none signs before it is active and known; and no key goes that may be needed.
 func TestPlanKeepsSigning(t *testing.T) {
 	for seed := range uint64(cases.Of(1000)) {
 		w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: start}
@@ -232,9 +232,7 @@ func (w *world) doAll(o *rotation.Options) error {
 // turn does the due step, or is killed before or after the one write that it is.
 func (w *world) turn(o *rotation.Options) error {
 	steps, err := rotation.Plan(w.keys, w.now, o)
-	var late *rotation.TooLateError
-	var early *rotation.TooEarlyError
-	if errors.As(err, &late) || errors.As(err, &early) {
+	if wrong := (*rotation.MomentError)(nil); errors.As(err, &wrong) {
 		return nil // refused, and nothing changes
 	}
 	if err != nil {

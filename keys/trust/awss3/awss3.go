@@ -84,8 +84,8 @@ func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase str
 	return ring, nil
 }
 
-// Keyring reads the encrypted keyring from the object, for keys.WatchKeyring. It answers an error if the object
-// is larger than a keyring can be.
+// Keyring reads the encrypted keyring from the object, for keys.WatchKeyring. It answers an error if the
+// object is larger than a keyring can be.
 func Keyring(client Client, bucket, key string) (keys.KeyringFetch, error) {
 	o, err := newObject(client, bucket, key)
 	if err != nil {

@@ -111,18 +111,19 @@ func statusCell(p *ui.Printer, s rotation.Status) ui.Cell {
 
 // planFailed is the error of a plan that the flags make impossible.
 func planFailed(err error) error {
-	late, early := (*rotation.TooLateError)(nil), (*rotation.TooEarlyError)(nil)
+	e, ok := errors.AsType[*rotation.MomentError](err)
 	switch {
-	case errors.As(err, &late):
-		return ui.Usage("give --at "+ui.FormatTime(late.Ends)+" or an earlier moment",
-			"no key would sign from %s, when key %s ends, until %s", ui.FormatTime(late.Ends),
-			ui.ShortID(late.KeyID), ui.FormatTime(late.At))
-	case errors.As(err, &early):
-		return ui.Usage("give --at "+ui.FormatTime(early.Accepted)+" or a later moment, or name the bundle with --trust, if it does not list the key yet",
-			"consumers may accept key %s from %s only, and it would sign from %s", ui.ShortID(early.KeyID),
-			ui.FormatTime(early.Accepted), ui.FormatTime(early.At))
+	case !ok:
+		return err
+	case e.Late:
+		return ui.Usage("give --at "+ui.FormatTime(e.Possible)+" or an earlier moment",
+			"no key would sign from %s, when key %s ends, until %s", ui.FormatTime(e.Possible),
+			ui.ShortID(e.KeyID), ui.FormatTime(e.At))
 	}
-	return err
+	return ui.Usage("give --at "+ui.FormatTime(e.Possible)+
+		" or a later moment, or name the bundle with --trust, if it does not list the key yet",
+		"consumers may accept key %s from %s only, and it would sign from %s", ui.ShortID(e.KeyID),
+		ui.FormatTime(e.Possible), ui.FormatTime(e.At))
 }
 
 // flagsOf are the flags that name and open the keyring again, for a command to run next.

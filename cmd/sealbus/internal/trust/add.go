@@ -238,7 +238,8 @@ func schedulesOf(p *policy.Policy) map[string]keys.Schedule {
 	return m
 }
 
-// missingEnds are the ends that a key got in its keyring, for example by a rotation, and that the policy lacks.
+// missingEnds are the ends that a key got in its keyring, for example by a rotation, and that the policy
+// lacks.
 func missingEnds(listed, keyring keys.Schedule) (s keys.Schedule) {
 	if listed.Retired.IsZero() && listed.Expired.IsZero() {
 		s.Retired, s.Expired = keyring.Retired, keyring.Expired
