@@ -13,14 +13,17 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
 
-// hint is the refresh hint of the bundles: consumers know a grant after 3 of them.
+// hint is the refresh hint of the bundles, and known is when all consumers know a grant.
 const hint = time.Minute
+
+var known = keydoc.KnownAfter(hint, 0)
 
 // at is a moment of the virtual clock.
 func at(d time.Duration) time.Time { return start.Add(d) }
@@ -40,6 +43,11 @@ func (s *shop) Bundle(ctx context.Context) (*trust.Bundle, error) { return s.sou
 func (s *shop) Send(_ context.Context, events []*envelope.Sealed) []producer.Result {
 	s.sent = append(s.sent, events...)
 	return make([]producer.Result, len(events))
+}
+
+// use is for another source, which is asked when its pause has passed.
+func (s *shop) use(source trust.Source) {
+	s.source, s.now = source, s.now.Add(time.Second)
 }
 
 func (s *shop) open(ring keys.SignerSource, opts producer.Options) *producer.Producer {
@@ -157,11 +165,11 @@ func TestTrustRefuses(t *testing.T) {
 		"type": {entry: func(k *trust.Key) { k.Types = nil }, want: envelope.ReasonTypeNotAllowed},
 		"account": {entry: func(k *trust.Key) { k.Accounts = []string{"111122223333"} }, account: "999988887777",
 			want: envelope.ReasonAccountMismatch},
-		"not known yet": {entry: func(k *trust.Key) { k.Since = at(time.Second - 3*hint) },
+		"not known yet": {entry: func(k *trust.Key) { k.Since = at(time.Second - known) },
 			want: envelope.ReasonUnknownKey},
 		"good": {account: "111122223333", entry: func(k *trust.Key) { k.Accounts = []string{"111122223333"} }},
 		"at each edge": {entry: func(k *trust.Key) {
-			k.Since = at(-3 * hint)
+			k.Since = at(-known)
 			k.Schedule = keys.Schedule{Published: at(0), Active: at(0), Retired: at(time.Second), Expired: at(time.Second)}
 		}},
 	} {
@@ -278,8 +286,8 @@ func TestTrustKeepsBothKinds(t *testing.T) {
 	s := &shop{t: t, now: start, source: issued(t, start, entry(ed, nil), entry(pq, nil))}
 	p := s.open(r, producer.Options{})
 	s.mustSign(p, ed, pq)
-	unknown := func(k *trust.Key) { k.Since = s.now }
-	s.source = issued(t, start, entry(ed, unknown), entry(old, nil), entry(pq, unknown))
+	unknown := func(k *trust.Key) { k.Since = start }
+	s.use(issued(t, start, entry(ed, unknown), entry(old, nil), entry(pq, unknown)))
 	s.mustSign(p, old)
 	want := []producer.Warning{
 		{Reason: envelope.ReasonUnknownKey, KeyID: ed.Verifier().KeyID(), Instead: old.Verifier().KeyID()},
@@ -288,7 +296,7 @@ func TestTrustKeepsBothKinds(t *testing.T) {
 	if told := s.told(); !slices.Equal(told, want) {
 		t.Errorf("told %+v", told)
 	}
-	s.now = at(3 * hint) // no new bundle is needed
+	s.now = at(known) // no new bundle is needed
 	s.mustSign(p, ed, pq)
 	if p := s.open(keys.SignWith(ed, old, pq), producer.Options{}); p != nil { // all of them are to sign
 		s.mustSign(p, ed, old, pq)
@@ -319,14 +327,14 @@ func TestTrustRotation(t *testing.T) {
 	after := issued(t, s.now, entry(old, nil), entry(fresh, func(k *trust.Key) {
 		k.Since, k.Schedule.Active = s.now, start
 	}))
-	s.source = after
+	s.use(after)
 	s.mustSign(p, old)
 	if told := s.told(); len(told) != 1 {
 		t.Fatalf("a new bundle: told %+v", told)
 	}
 	restarted := s.open(file, producer.Options{})
 	s.mustSign(restarted, old)
-	s.now = at(time.Minute + 3*hint)
+	s.now = at(time.Minute + known)
 	s.mustSign(p, fresh)
 	s.mustSign(restarted, fresh)
 	for _, sealed := range s.sent { // a consumer that missed two refreshes has it now
@@ -372,9 +380,9 @@ func TestTrustDown(t *testing.T) {
 			if told := s.told(); len(told) != 1 || told[0].Reason != envelope.ReasonTrustUnavailable {
 				t.Errorf("told %+v", told)
 			}
-			s.source = good
+			s.use(good)
 			s.mustSign(p, key)
-			s.source = source
+			s.use(source)
 			if _, r := s.publish(p, placed("1")); r.Unchecked == nil || len(s.told()) != 1 {
 				t.Error("the second outage is not told")
 			}
