@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -151,7 +152,7 @@ func (p *planner) ended(k *Key, at time.Time) (keys.Schedule, bool) {
 		s.Retired = earlier(s.Expired, later(later(at.Add(p.Overlap), p.now), s.Active.Add(time.Second)))
 	}
 	if s.Expired.IsZero() {
-		s.Expired = s.Retired.Add(p.InFlight)
+		s.Expired = s.Retired.Add(p.InFlight + keydoc.TimestampSkew)
 	}
 	return s, s != k.Schedule && s.Check() == nil && !k.Trust.revoked()
 }
@@ -215,7 +216,7 @@ func (p *planner) movedEnd(k *Key, shift time.Duration, was time.Time) keys.Sche
 	}
 	s.Retired = earlier(later(s.Retired.Add(shift), p.now.Add(time.Second)), k.Trust.Until)
 	if !s.Expired.IsZero() {
-		s.Expired = later(s.Expired, s.Retired.Add(p.InFlight))
+		s.Expired = later(s.Expired, s.Retired.Add(p.InFlight+keydoc.TimestampSkew))
 	}
 	return s
 }

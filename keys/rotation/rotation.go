@@ -64,7 +64,8 @@ type Options struct {
 	// Known is how long it takes until every consumer knows a published key: three times the refresh hint,
 	// and the cache; 0 = 3 hours.
 	Known time.Duration
-	// InFlight is how long after the old key retires its events may still arrive; 0 = 30 days.
+	// InFlight is how long after the old key retires its events may still arrive; 0 = 30 days. Five minutes are
+	// added, for clocks.
 	InFlight time.Duration
 }
 

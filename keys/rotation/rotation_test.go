@@ -43,7 +43,7 @@ func told(steps []rotation.Step) string {
 func TestPlan(t *testing.T) {
 	known := func(d float64) *rotation.Listed { return &rotation.Listed{KnownAt: day(d)} }
 	unlisted := &rotation.Listed{}
-	o := rotation.Options{Known: 12 * time.Hour, Overlap: 24 * time.Hour, InFlight: 10 * 24 * time.Hour}
+	o := rotation.Options{Known: 12 * time.Hour, Overlap: 24 * time.Hour, InFlight: 10*24*time.Hour - 5*time.Minute}
 	begin := o
 	begin.Begin = true
 	next := keys.Schedule{Published: day(0), Active: day(2.5)}
@@ -115,7 +115,7 @@ func TestPlanAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	move := steps[slices.IndexFunc(steps, func(s rotation.Step) bool { return s.Action == rotation.Move })]
-	if a, b := move.Reschedule["a"], move.Reschedule["b"]; !a.Retired.Equal(day(6)) || !a.Expired.Equal(day(36)) ||
+	if a, b := move.Reschedule["a"], move.Reschedule["b"]; !a.Retired.Equal(day(6)) || !a.Expired.Equal(day(36).Add(5*time.Minute)) ||
 		!b.Active.Equal(day(5)) || !b.Published.Equal(day(0)) {
 		t.Errorf("moved to %v and %v", a, b)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/rotation"
 )
@@ -65,7 +66,7 @@ func keysRetire(env *ui.Env, f *loadkeys.KeyringFlags, given, at string, inFligh
 		s.Retired = end
 	}
 	if s.Expired.IsZero() {
-		s.Expired = s.Retired.Add(inFlight)
+		s.Expired = s.Retired.Add(inFlight + keydoc.TimestampSkew)
 	}
 	if err := s.Check(); err != nil {
 		return ui.Usage("give a later moment with --at", "key %s: %w", ui.ShortID(key.KeyID()), err)
