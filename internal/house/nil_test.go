@@ -32,6 +32,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/awssecrets"
+	"github.com/sealbus/sealbus/keys/awsssm"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
@@ -306,6 +308,15 @@ var nilArguments = map[string]refused{
 	}, "the client is a nil *"},
 	"keys/trust/awss3.OpenKeyring client": {func() error {
 		return errOf(awss3.OpenKeyring(ctx, (*struct{ awss3.Client })(nil), "b", "k", "p"))
+	}, "the client is a nil *"},
+	"keys/trust/awss3.Keyring client": {func() error {
+		return errOf(awss3.Keyring((*struct{ awss3.Client })(nil), "b", "k"))
+	}, "the client is a nil *"},
+	"keys/awssecrets.Keyring client": {func() error {
+		return errOf(awssecrets.Keyring((*struct{ awssecrets.Client })(nil), "s"))
+	}, "the client is a nil *"},
+	"keys/awsssm.Keyring client": {func() error {
+		return errOf(awsssm.Keyring((*struct{ awsssm.Client })(nil), "p"))
 	}, "the client is a nil *"},
 	"keys/trust/awss3.Origin client": {func() error {
 		o, err := awss3.Origin((*struct{ awss3.Client })(nil), "b", "k")
