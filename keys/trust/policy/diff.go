@@ -87,7 +87,8 @@ func Diff(was, is *Grants) []Change {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.Producer, b.Producer), cmp.Compare(a.Consumer, b.Consumer))
+		return cmp.Or(cmp.Compare(a.Producer, b.Producer), cmp.Compare(a.Consumer, b.Consumer),
+			cmp.Compare(a.KeyID, b.KeyID))
 	})
 	return d.list
 }
