@@ -103,7 +103,7 @@ type differ struct {
 	list    []Change
 }
 
-// note adds a change of one key, or of its owner. What all keys of a producer have in common is told once.
+// note adds a change of one key, or of its owner. A change that all keys of a producer share is told once.
 func (d *differ) note(kind string, widening, ofKey bool, format string, args ...any) {
 	c := Change{Kind: kind, Widening: widening, Producer: d.key.Producer, Consumer: d.key.Consumer,
 		Text: fmt.Sprintf(format, args...)}

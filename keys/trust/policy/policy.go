@@ -120,7 +120,7 @@ type BuildOptions struct {
 	// MaxLifetime is the longest time from Now to Expires; 0 = trust.MaxBundleLifetime, or 400 days with
 	// TimestampKeys.
 	MaxLifetime     time.Duration
-	RefreshHint     time.Duration     // see trust.BundleOptions; 0 = that of the policy, with which it must agree
+	RefreshHint     time.Duration     // see trust.BundleOptions; 0 or the same as the policy's, if that has one
 	RevokedSessions []string          // thumbprints, in addition to those of Previous
 	Recipients      []*keys.Recipient // the consumers' public keys: exactly those that the policy lists
 

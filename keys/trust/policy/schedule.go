@@ -39,25 +39,31 @@ func (f *Fault) Error() string {
 }
 
 // CheckSchedules gives the faults of the schedules, with the arguments that Build would get. Build refuses
-// them, but for the keys of UnsafeSchedules. It computes, and asks nothing but its arguments. With K = 3 x
-// refresh_hint + cache, the time after which every consumer knows a bundle, and N = opts.Now:
+// them, but for the keys of UnsafeSchedules. It computes, and asks nothing but its arguments. With N =
+// opts.Now and K = 3 x refresh_hint + cache + 5 minutes, the time after which every consumer knows a bundle
+// (trust.Bundle.KnownAt):
 //
-//  1. A signing key that is new, or begins earlier than in opts.Previous: active >= N + K, and >= published +
-//     K. A key may begin at once if its producer has no other key that signs now: waiting would save no event.
+//  1. A signing key that is new, or begins earlier than in opts.Previous: active >= N + K, and >= published
+//     + K. A key may begin at once if its producer has no other key that signs now: waiting would save no
+//     event.
 //  2. A signing key that begins later than in opts.Previous must not have begun, and must not begin before
 //     N + K: its events would be rejected.
-//  3. A signing key that ends earlier than in opts.Previous: retired >= N + K, since signers hear of it so late.
+//  3. A signing key that ends earlier than in opts.Previous: retired >= N + K, since signers hear of it so
+//     late.
 //  4. The keys of a producer leave no gap in which none of them signs, before the last one begins.
 //  5. A signing key is not removed before it is retired or expired.
-//  6. expired >= retired + in_flight, no expired without retired, and no signing key removed before that.
+//  6. expired >= retired + in_flight + 5 minutes, which are for clocks that differ; no expired without
+//     retired; and no signing key removed before that.
 //
-// Rules 1 to 5 hold if the policy has refresh_hint or cache, or with opts.TimestampKeys; rules 1, 2, 3 and 5
-// need opts.Previous, because without it no consumer knows a key. Rule 6 holds if the policy has in_flight.
+// Rules 1 to 4 hold if the policy has refresh_hint or cache, or with opts.TimestampKeys; rule 5 if it has any
+// of the three members, and rule 6 if it has in_flight. Rules 1, 2, 3 and 5 need opts.Previous, because
+// without it no consumer knows a key.
 // Revoked keys have no faults.
 func (p *Policy) CheckSchedules(public []*keys.Verifier, opts BuildOptions) []*Fault {
 	now := keydoc.WholeSecond(opts.Now)
 	r := &rules{
 		policy: p, previous: opts.Previous, now: now,
+		inFlightFor: p.InFlight + keydoc.TimestampSkew,
 		known:       keydoc.KnownAfter(cmp.Or(p.RefreshHint, opts.RefreshHint), p.Cache),
 		live:        p.RefreshHint > 0 || p.Cache > 0 || opts.TimestampKeys,
 		postQuantum: map[string]bool{},
@@ -91,6 +97,7 @@ type rules struct {
 	previous    *trust.Bundle // nil = no consumer knows a key
 	now         time.Time
 	known       time.Duration // after which every consumer has a bundle
+	inFlightFor time.Duration // after which no event is in flight
 	live        bool
 	postQuantum map[string]bool // by key ID
 	faults      []*Fault
@@ -165,7 +172,7 @@ func (r *rules) early(owner string, k *Key, wasFrom time.Time) {
 	earliest = sooner(earliest, wasFrom)
 	if k.Schedule.Active.Before(earliest) {
 		r.fault(owner, k, "active", earliest, "it signs %s, and consumers know it only from %s on (3 x "+
-			"refresh_hint + cache = %s): events between would be rejected", orAtOnce(k.Schedule.Active),
+			"refresh_hint + cache + 5m for clocks = %s): events between would be rejected", orAtOnce(k.Schedule.Active),
 			earliest.Format(timeFormat), howlong.Short(r.known))
 	}
 }
@@ -222,7 +229,7 @@ func (r *rules) inFlight(owner string, k *Key) {
 	if retired.IsZero() {
 		r.fault(owner, k, "expired", time.Time{}, "it is used until it expires at %s, and what is in flight then "+
 			"would be rejected: add retired, %s at the latest", expired.Format(timeFormat),
-			expired.Add(-r.policy.InFlight).Format(timeFormat))
+			expired.Add(-r.inFlightFor).Format(timeFormat))
 		return
 	}
 	used := retired
@@ -231,16 +238,16 @@ func (r *rules) inFlight(owner string, k *Key) {
 			used = ended
 		}
 	}
-	if earliest := used.Add(r.policy.InFlight); expired.Before(earliest) {
+	if earliest := used.Add(r.inFlightFor); expired.Before(earliest) {
 		r.fault(owner, k, "expired", earliest, "it expires at %s, and is used until %s: what is in flight for %s "+
-			"(in_flight) would be rejected", expired.Format(timeFormat), used.Format(timeFormat),
+			"(in_flight, and 5m for clocks) would be rejected", expired.Format(timeFormat), used.Format(timeFormat),
 			howlong.Short(r.policy.InFlight))
 	}
 }
 
 // removed is rules 5 and 6 for signing keys that are not listed any more.
 func (r *rules) removed() {
-	if r.previous == nil || !r.live && r.policy.InFlight == 0 {
+	if p := r.policy; r.previous == nil || p.RefreshHint == 0 && p.Cache == 0 && p.InFlight == 0 {
 		return
 	}
 	for _, was := range r.previous.SigningKeys() {
@@ -251,7 +258,7 @@ func (r *rules) removed() {
 		}
 		gone := was.Schedule.Expired
 		if retired := was.Schedule.Retired; !retired.IsZero() {
-			gone = sooner(retired.Add(r.policy.InFlight), gone)
+			gone = sooner(retired.Add(r.inFlightFor), gone)
 		}
 		k := &Key{ID: was.KeyID()}
 		switch {

@@ -52,8 +52,8 @@ func listed(t testing.TB, p *Policy) (list []*keys.Verifier) {
 }
 
 const (
-	hour = "refresh_hint: 15m\ncache: 15m\n" // consumers know a bundle after an hour
-	days = "in_flight: 14d\n"
+	hour = "refresh_hint: 15m\ncache: 10m\n" // consumers know a bundle after an hour
+	days = "in_flight: 13d23h55m\n"          // and 5 minutes for clocks
 )
 
 // Each case has one fault at most: its field and the earliest moment, hours after now.
@@ -69,7 +69,7 @@ func TestCheckSchedules(t *testing.T) {
 	}{
 		"a new key beside another, at once": {hour, fields{"a": ""}, fields{"a": "", "b": ""}, "active", 1, "it signs at once"},
 		"a new key too early": {hour, fields{"a": ""}, fields{"a": "", "b": "active: 2026-01-01T00:59:59Z"}, "active", 1,
-			"it signs from 2026-01-01T00:59:59Z, and consumers know it only from 2026-01-01T01:00:00Z on (3 x refresh_hint + cache = 1h)"},
+			"it signs from 2026-01-01T00:59:59Z, and consumers know it only from 2026-01-01T01:00:00Z on (3 x refresh_hint + cache + 5m for clocks = 1h)"},
 		"a new key in time":             {hour, fields{"a": ""}, fields{"a": "", "b": "active: " + at(1)}, "-", 0, ""},
 		"a new key, published later":    {hour, fields{"a": ""}, fields{"a": "", "b": "published: " + at(5) + ", active: " + at(5)}, "active", 6, ""},
 		"a new key that is over":        {hour, fields{"a": ""}, fields{"a": "", "b": "retired: " + at(-1)}, "-", 0, ""},
@@ -105,7 +105,7 @@ func TestCheckSchedules(t *testing.T) {
 		"a gap that is open":          {hour, nil, fields{"a": "retired: " + at(-1), "b": "active: " + at(72)}, "-", 0, ""},
 
 		"in flight":            {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24)}, "-", 0, ""},
-		"not for all":          {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24-1)}, "expired", 15 * 24, "what is in flight for 14d"},
+		"not for all":          {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24-1)}, "expired", 15 * 24, "what is in flight for 13d23h (in_flight, and 5m for clocks)"},
 		"expired alone":        {days, nil, fields{"a": "expired: 2026-02-01T00:00:00Z"}, "expired", -1, "add retired, 2026-01-18T00:00:00Z at the latest"},
 		"retired alone":        {days, nil, fields{"a": "retired: " + at(24)}, "-", 0, ""},
 		"over":                 {days, fields{"a": "retired: " + at(-9) + ", expired: " + at(-8)}, fields{"a": "retired: " + at(-9) + ", expired: " + at(-8)}, "-", 0, ""},
@@ -164,7 +164,7 @@ func TestFaultNamesItsLine(t *testing.T) {
 	faults := p.CheckSchedules(listed(t, p), BuildOptions{Now: now, Expires: after(7),
 		Previous: built(t, scheduled(t, hour, map[string]string{"a": ""}))})
 	want := "policy: line 10: key " + verifier(t, "b").KeyID() + " of producer orders: it signs at once, and consumers know " +
-		"it only from 2026-01-01T01:00:00Z on (3 x refresh_hint + cache = 1h): events between would be rejected; " +
+		"it only from 2026-01-01T01:00:00Z on (3 x refresh_hint + cache + 5m for clocks = 1h): events between would be rejected; " +
 		"the earliest active is 2026-01-01T01:00:00Z"
 	if len(faults) != 1 || faults[0].Error() != want {
 		t.Errorf("%v, want %s", faults, want)
@@ -201,7 +201,7 @@ func TestCheckSchedulesWithTimestampKeys(t *testing.T) {
 	p := scheduled(t, "", map[string]string{"a": "", "b": ""})
 	opts := BuildOptions{Now: now, Expires: after(7), TimestampKeys: true,
 		Previous: built(t, scheduled(t, "", map[string]string{"a": ""}))}
-	for hint, want := range map[time.Duration]time.Duration{0: 3 * time.Minute, time.Minute * 5: 15 * time.Minute} {
+	for hint, want := range map[time.Duration]time.Duration{0: 8 * time.Minute, time.Minute * 5: 20 * time.Minute} {
 		opts.RefreshHint = hint
 		if f := p.CheckSchedules(listed(t, p), opts); len(f) != 1 || !f[0].Earliest.Equal(now.Add(want)) {
 			t.Errorf("%s: %v", hint, f)

@@ -62,8 +62,8 @@ func coversScope(was, is *trust.Key) bool {
 		(was.Accounts == nil || is.Accounts != nil && len(beyond(is.Accounts, was.Accounts, never)) == 0)
 }
 
-// beyond are the patterns of which no pattern of within allows all that they allow. The text before the "*" of
-// a pattern is allowed by a wider one, if that is one.
+// beyond are the patterns that allow what no single pattern of within allows. A pattern matches the text of a
+// narrower one.
 func beyond(list, within []string, match func([]string, string) bool) (more []string) {
 	for _, pattern := range list {
 		if !slices.Contains(within, pattern) && !match(within, pattern) {

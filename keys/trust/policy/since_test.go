@@ -78,13 +78,14 @@ func TestSinceIsCarriedOn(t *testing.T) {
 	}
 }
 
-// With timestamp keys, only a timestamp that names exactly the previous bundle proves when it was vouched for.
+// With timestamp keys, only a timestamp that names exactly the previous bundle proves since when it counts.
 func TestSinceWithTimestamps(t *testing.T) {
 	p := scheduled(t, "", map[string]string{"a": ""})
 	previous, a := built(t, p), verifier(t, "a").KeyID()
 	ts := func() *trust.Timestamp {
-		return &trust.Timestamp{Version: 3, RootsVersion: 1, BundleVersion: 1, BundleSHA256: sha256.Sum256(previous.Payload()),
-			BundleSince: now.AddDate(0, 0, -4), Issued: now, Expires: after(1)}
+		return &trust.Timestamp{Version: 3, RootsVersion: 1, BundleVersion: 1,
+			BundleSHA256: sha256.Sum256(previous.Payload()),
+			BundleSince:  now.AddDate(0, 0, -4), Issued: now, Expires: after(1)}
 	}
 	for name, c := range map[string]struct {
 		change func(*trust.Timestamp)

@@ -24,7 +24,7 @@ type encShown struct {
 	RevokedAt     string     `json:"revoked_at,omitempty"`
 	RevokedReason string     `json:"revoked_reason,omitempty"`
 	Tainted       bool       `json:"tainted,omitempty"`
-	Since         string     `json:"since,omitempty"` // when this grant was first vouched for, if before the bundle
+	Since         string     `json:"since,omitempty"` // when the grant was first vouched for
 
 	next string
 }
