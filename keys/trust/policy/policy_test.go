@@ -416,9 +416,10 @@ func TestAddKeyKeepsTheRest(t *testing.T) {
 // describe is the policy without line numbers.
 func describe(p *Policy) string {
 	var out strings.Builder
+	fmt.Fprint(&out, p.RefreshHint, p.Cache, p.InFlight)
 	one := func(list []Key) {
 		for _, k := range list {
-			fmt.Fprintf(&out, " %s %v", k.ID, k.Schedule)
+			fmt.Fprintf(&out, " %s %v %t %q", k.ID, k.Schedule, k.Tainted, k.TaintReason)
 			if k.Revoked != nil {
 				fmt.Fprintf(&out, " %v", *k.Revoked)
 			}
@@ -628,6 +629,8 @@ func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(full(f)))
 	f.Add([]byte("version: 1\n"))
 	f.Add([]byte("version: 1\nproducers: {orders: {keys: }}\nconsumers: ~\n"))
+	f.Add([]byte("version: 1\nrefresh_hint: 5m\ncache: 1d1s\nin_flight: 14d\nproducers: {orders: {keys: {" +
+		verifier(f, "a").KeyID() + ": {tainted: true}, " + verifier(f, "b").KeyID() + ": {tainted: {reason: x}}}}}\n"))
 	f.Add([]byte("{version: 1, producers: {a: {sources: [x], types: ['*']}}}"))
 	id := verifier(f, "fuzz").KeyID()
 	f.Fuzz(func(t *testing.T, doc []byte) {
