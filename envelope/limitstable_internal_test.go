@@ -60,6 +60,7 @@ var goLimits = map[string]int64{
 	"depth":                  jsontext.MaxDepth,
 	"signatures":             dsse.MaxSignatures,
 	"delegated_signatures":   wire.MaxDelegations,
+	"cache_seconds":          int64(keydoc.MaxCache / time.Second),
 	"timestamp_bytes":        keydoc.MaxTimestamp,
 	"timestamp_revocations":  keydoc.MaxWithdrawn,
 	"timestamp_seconds":      int64(keydoc.MaxFreshness / time.Second),

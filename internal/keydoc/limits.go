@@ -1,6 +1,7 @@
 package keydoc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,6 +39,20 @@ const (
 	// otherwise fill its memory.
 	MaxRemembered = 5_000
 )
+
+// The bounds of how often consumers look for a newer bundle, and of how long a cache may serve an old one.
+const (
+	DefaultRefresh = time.Minute // of sources, if the bundle does not say
+	MaxRefreshHint = 7 * 24 * time.Hour
+	MaxCache       = 7 * 24 * time.Hour
+)
+
+// KnownAfter is how long after a bundle was first vouched for every consumer has it: three refreshes, of
+// which two may fail, what a cache adds, and TimestampSkew, because the clock that counts from then on is not
+// the clock that said when that was. A refreshHint of 0 counts as DefaultRefresh.
+func KnownAfter(refreshHint, cache time.Duration) time.Duration {
+	return 3*cmp.Or(refreshHint, DefaultRefresh) + cache + TimestampSkew
+}
 
 // The files beside a published bundle.
 const (

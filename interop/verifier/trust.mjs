@@ -55,9 +55,12 @@ function readBundle(text, roots) {
   const { node, sha256 } = open(text, TYPE.bundle, roots.keys, roots.threshold);
   const bundle = record(node, {
     version, issued: second, expires: second, timestamps: optional(version),
+    cache: optional((node) => need(version(node) <= LIMITS.cache_seconds)),
     timestamp: optional(such((value) => value === 'required')), keys: anything, revoked_sessions: optional(list(keyID)),
   });
-  const keys = [...bundle.keys.value.values()].map((key) => record(key, { kid: string, revoked: optional(anything) }));
+  const entry = { kid: string, revoked: optional(anything), since: optional(second), tainted: optional((mark) => need(mark.raw === 'true')) };
+  const keys = [...bundle.keys.value.values()].map((key) => record(key, entry));
+  need(keys.every(({ since }) => !since || nanosOf(since) <= nanosOf(bundle.issued)));
   const most = bundle.timestamp ? LIMITS.long_life_seconds : LIMITS.short_life_seconds;
   need(lifeOf(bundle) <= most, 'lifetime');
   return { timestamps: 0, ...Object.fromEntries(Object.entries(bundle).filter(([, value]) => value !== undefined)), keys, sha256 };

@@ -14,8 +14,8 @@ import (
 
 // TestChain runs the tests that every source must pass whose origin is a trust.Directory, and that of files:
 // it follows the roots beside the bundle. open opens a source of the file "bundle.dsse" in a directory, with
-// these roots, and with the Now and the MinInterval of opts. put writes a file of that directory, all at once;
-// without content (nil), it removes the file.
+// these roots, and with the Now and the MinInterval of opts. put writes a file of that directory, all at
+// once; without content (nil), it removes the file.
 func TestChain(t *testing.T, open func(t testing.TB, roots *trust.Roots, opts *trust.Options) (put func(name string,
 	doc []byte), source func() (trust.Refresher, error))) {
 	for name, test := range map[string]func(*chainTest){

@@ -19,8 +19,6 @@ const (
 
 	// maxBundleVersion is the highest number that every JSON reader keeps exact.
 	maxBundleVersion = 1<<53 - 1
-	// maxRefreshHint bounds how long a consumer may go without looking for a newer bundle.
-	maxRefreshHint = 7 * 24 * time.Hour
 	// MaxBundleLifetime is the longest time until a bundle expires, unless its builder sets another. A
 	// revocation that an attacker withholds takes effect when the last bundle expires.
 	MaxBundleLifetime = 7 * 24 * time.Hour
@@ -32,12 +30,14 @@ type Bundle struct {
 	issued      time.Time
 	expires     time.Time
 	refreshHint time.Duration
+	cache       time.Duration
 	keys        []*Key            // in the order of their IDs
 	signing     map[string][]*Key // the signing keys by key ID and by alias
 	revoked     []string          // session thumbprints, sorted
 	revokedSess map[string]struct{}
 
 	stamp          *Timestamp // by which this view of a signed bundle counts; nil = none
+	since          time.Time  // when a timestamp named it first, or not long after; zero = there are none
 	needsTimestamp bool
 	timestamps     int64 // revocations since up to it are taken over or overruled here; 0 = none
 }
@@ -51,11 +51,14 @@ type BundleOptions struct {
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
 	RefreshHint     time.Duration // whole seconds, at most 7 days and shorter than the bundle lives; 0 = none
 	RevokedSessions []string      // thumbprints of session keys
+	// Cache is the longest time for which a cache between the host and a consumer may serve an old file;
+	// whole seconds, at most 7 days; 0 = absent.
+	Cache time.Duration
 
 	// TimestampRequired is for a bundle that lives for more than 7 days: it counts only with a Timestamp.
 	TimestampRequired bool
-	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose Since
-	// is not higher; 0 = none.
+	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose
+	// Since is not higher; 0 = none.
 	Timestamps int64
 }
 
@@ -65,7 +68,7 @@ func NewBundle(opts BundleOptions, list ...*Key) (*Bundle, error) {
 	b := &Bundle{
 		version: opts.Version, issued: keydoc.WholeSecond(opts.Issued),
 		expires:     keydoc.WholeSecond(opts.Expires),
-		refreshHint: opts.RefreshHint, revoked: slices.Sorted(slices.Values(opts.RevokedSessions)),
+		refreshHint: opts.RefreshHint, cache: opts.Cache, revoked: slices.Sorted(slices.Values(opts.RevokedSessions)),
 		needsTimestamp: opts.TimestampRequired, timestamps: opts.Timestamps,
 	}
 	for _, k := range list {
@@ -162,6 +165,29 @@ func (b *Bundle) Expires() time.Time { return b.expires }
 // RefreshHint is how often to look for a newer bundle; 0 = the bundle does not say.
 func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
 
+// Cache is how long a cache between the host and a consumer may serve an old file; 0 = the bundle does not
+// say.
+func (b *Bundle) Cache() time.Duration { return b.cache }
+
+// KnownAt is from when every consumer that can refresh knows the key k of this bundle, with all that it may
+// do: 3 x RefreshHint + Cache after that was first vouched for, and 5 minutes more for clocks that differ.
+// Without Since it was vouched for when a timestamp first named this bundle or, without timestamps, when the
+// bundle was issued. A RefreshHint of 0 counts as the 1 minute after which sources look of themselves. A
+// bundle that was made in the program gives the zero time.
+func (b *Bundle) KnownAt(k *Key) time.Time {
+	if b.issued.IsZero() {
+		return time.Time{}
+	}
+	from := b.issued
+	switch {
+	case !k.Since.IsZero():
+		from = k.Since
+	case !b.since.IsZero():
+		from = b.since
+	}
+	return from.Add(keydoc.KnownAfter(b.refreshHint, b.cache))
+}
+
 // Timestamps is the version up to which the bundle decided on the revocations of timestamps: it takes over or
 // overrules each Withdrawal whose Since is not higher; 0 = none.
 func (b *Bundle) Timestamps() int64 { return b.timestamps }
@@ -196,7 +222,7 @@ func (b *Bundle) index() error {
 		}
 	}
 	for _, k := range b.keys {
-		err := k.check()
+		err := k.check(b.issued)
 		if err == nil {
 			err = b.indexAliases(k)
 		}
@@ -213,9 +239,11 @@ func (b *Bundle) checkHead() error {
 		return fmt.Errorf("version %d is not within 0 to 2^53-1", b.version)
 	case b.timestamps < 0 || b.timestamps > maxBundleVersion:
 		return fmt.Errorf("timestamps %d is not within 0 to 2^53-1", b.timestamps)
-	case b.refreshHint < 0 || b.refreshHint > maxRefreshHint || b.refreshHint%time.Second != 0:
+	case b.refreshHint < 0 || b.refreshHint > keydoc.MaxRefreshHint || b.refreshHint%time.Second != 0:
 		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint,
-			maxRefreshHint)
+			keydoc.MaxRefreshHint)
+	case b.cache < 0 || b.cache > keydoc.MaxCache || b.cache%time.Second != 0:
+		return fmt.Errorf("the cache time %s is not in whole seconds up to %s", b.cache, keydoc.MaxCache)
 	case !writable(b.issued) || !writable(b.expires):
 		return errors.New("the year of issued or expires is not within 1 to 9999")
 	case !b.issued.IsZero() && !b.expires.IsZero() && !b.issued.Before(b.expires):

@@ -44,13 +44,19 @@ func encEntry(t testing.TB) *Key {
 
 func fullBundle(t testing.TB) *Bundle {
 	t.Helper()
+	enc := encEntry(t)
+	enc.Tainted, enc.Since = true, day(-20)
 	b, err := NewBundle(BundleOptions{
-		Version: 7, Issued: day(0), Expires: day(7), RefreshHint: 5 * time.Minute,
+		Version: 7, Issued: day(0), Expires: day(7), RefreshHint: 5 * time.Minute, Cache: time.Hour,
 		RevokedSessions: []string{thumbprintOf([]byte("b")), thumbprintOf([]byte("a"))},
 	},
-		encEntry(t),
-		testKey(t, keys.Ed25519, func(k *Key) { k.Schedule = fullSchedule; k.Aliases = []string{"old", "shared"} }),
-		testKey(t, keys.ES256, func(k *Key) { k.Revoked = &Revocation{At: day(3), Reason: "stolen \"é\""}; k.Accounts = []string{} }),
+		enc,
+		testKey(t, keys.Ed25519, func(k *Key) { k.Schedule, k.Since = fullSchedule, day(0); k.Aliases = []string{"old", "shared"} }),
+		testKey(t, keys.ES256, func(k *Key) {
+			k.Revoked = &Revocation{At: day(3), Reason: "stolen \"é\""}
+			k.Accounts = []string{}
+			k.Tainted = true
+		}),
 		testKey(t, keys.ES256, func(k *Key) {
 			k.Producer = "refunds"
 			k.Sources, k.Types = nil, []string{}
@@ -77,7 +83,7 @@ func TestBundleComesBack(t *testing.T) {
 		t.Errorf("written as %s, then as %s", payload, back.Payload())
 	}
 	if back.Version() != 7 || !back.Issued().Equal(day(0)) || !back.Expires().Equal(day(7)) ||
-		back.RefreshHint() != 5*time.Minute {
+		back.RefreshHint() != 5*time.Minute || back.Cache() != time.Hour {
 		t.Errorf("head: %d %s %s %s", back.Version(), back.Issued(), back.Expires(), back.RefreshHint())
 	}
 	if !back.SessionRevoked(thumbprintOf([]byte("a"))) || back.SessionRevoked(thumbprintOf([]byte("c"))) ||
@@ -112,7 +118,7 @@ func TestEntryHasThePublicKey(t *testing.T) {
 			json.Unmarshal(k.append(nil, new(keydoc.Object)), &entry)); err != nil {
 			t.Fatal(err)
 		}
-		for _, added := range []string{"accounts", "aliases", "sources", "types", "revoked"} {
+		for _, added := range []string{"accounts", "aliases", "sources", "types", "revoked", "since", "tainted"} {
 			delete(entry, added)
 		}
 		if !reflect.DeepEqual(entry, public) {
@@ -203,13 +209,19 @@ func TestNewBundleRefuses(t *testing.T) {
 		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(keydoc.MaxPatterns + 1) })},
 		"hint as the lifetime": {opts: BundleOptions{Issued: day(0), Expires: day(1),
 			RefreshHint: 24 * time.Hour}},
-		"negative version":      {opts: BundleOptions{Version: -1}},
-		"version beyond 2^53":   {opts: BundleOptions{Version: maxBundleVersion + 1}},
-		"expires before issued": {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
-		"hint of half a second": {opts: BundleOptions{RefreshHint: time.Second / 2}},
-		"negative hint":         {opts: BundleOptions{RefreshHint: -time.Second}},
-		"session no thumbprint": {opts: BundleOptions{RevokedSessions: []string{"x"}}},
-		"session twice":         {opts: BundleOptions{RevokedSessions: []string{id, id}}},
+		"negative version":       {opts: BundleOptions{Version: -1}},
+		"version beyond 2^53":    {opts: BundleOptions{Version: maxBundleVersion + 1}},
+		"expires before issued":  {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
+		"hint of half a second":  {opts: BundleOptions{RefreshHint: time.Second / 2}},
+		"negative hint":          {opts: BundleOptions{RefreshHint: -time.Second}},
+		"cache of half a second": {opts: BundleOptions{Cache: time.Second / 2}},
+		"negative cache":         {opts: BundleOptions{Cache: -time.Second}},
+		"cache of more":          {opts: BundleOptions{Cache: 7*24*time.Hour + time.Second}},
+		"since after issued":     {opts: BundleOptions{Issued: day(1)}, keys: key(func(k *Key) { k.Since = day(1.1) })},
+		"since, never issued":    {keys: key(func(k *Key) { k.Since = day(1) })},
+		"since before year 1":    {keys: key(func(k *Key) { k.Since = time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC) })},
+		"session no thumbprint":  {opts: BundleOptions{RevokedSessions: []string{"x"}}},
+		"session twice":          {opts: BundleOptions{RevokedSessions: []string{id, id}}},
 	} {
 		if _, err := NewBundle(c.opts, c.keys...); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -235,11 +247,11 @@ func TestRefreshHintAndLifetime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewBundle(BundleOptions{RefreshHint: maxRefreshHint}); err != nil {
+	if _, err := NewBundle(BundleOptions{RefreshHint: keydoc.MaxRefreshHint}); err != nil {
 		t.Errorf("a bundle that never expires: %v", err)
 	}
 	longer := bytes.Replace(b.Payload(), []byte(`"refresh_hint":86399`), []byte(`"refresh_hint":604800`), 1)
-	if read, err := ParseBundle(longer); err != nil || read.RefreshHint() != maxRefreshHint {
+	if read, err := ParseBundle(longer); err != nil || read.RefreshHint() != keydoc.MaxRefreshHint {
 		t.Errorf("a published one: %v", err)
 	}
 }
@@ -303,6 +315,13 @@ func TestParseBundleRefuses(t *testing.T) {
 		"no such day":             {`2026-01-08`, `2026-02-30`},
 		"the zero time":           {`2026-01-02`, `0001-01-01`},
 		"refresh_hint 0":          {`"refresh_hint":60`, `"refresh_hint":0`},
+		"cache 0":                 {`{"expires"`, `{"cache":0,"expires"`},
+		"cache of 8 days":         {`{"expires"`, `{"cache":604801,"expires"`},
+		"since after issued":      {`"sources"`, `"since":"2026-01-01T00:00:01Z","sources"`},
+		"since is empty":          {`"sources"`, `"since":"","sources"`},
+		"tainted false":           {`"types"`, `"tainted":false,"types"`},
+		"tainted 1":               {`"types"`, `"tainted":1,"types"`},
+		"tainted text":            {`"types"`, `"tainted":"true","types"`},
 		"empty revoked_sessions":  {`"version":1`, `"revoked_sessions":[],"version":1`},
 		"white space":             {`{"expires"`, `{ "expires"`},
 		"escape":                  {`"orders"`, `"\u006frders"`},
@@ -326,6 +345,64 @@ func TestParseBundleRefuses(t *testing.T) {
 			t.Fatalf("%s: nothing was changed in %s", name, good)
 		}
 		wantWhy(t, name, parseErr(changed), WhyMalformed)
+	}
+}
+
+// KnownAt is counted from when the grant was first vouched for: by the bundle before, by the timestamp, or by
+// the bundle itself.
+func TestKnownAt(t *testing.T) {
+	old := testKey(t, keys.Ed25519, func(k *Key) { k.Since = day(-30) })
+	fresh := testKey(t, keys.Ed25519, nil)
+	made := func(o BundleOptions) *Bundle {
+		b, err := NewBundle(o, old, fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	full := BundleOptions{Version: 1, Issued: day(0), Expires: day(7), RefreshHint: 5 * time.Minute,
+		Cache: time.Hour}
+	b := made(full)
+	if got, want := b.KnownAt(b.Key(old.KeyID())), day(-30).Add(80*time.Minute); !got.Equal(want) {
+		t.Errorf("since: %s, want %s", got, want)
+	}
+	if got, want := b.KnownAt(b.Key(fresh.KeyID())), day(0).Add(80*time.Minute); !got.Equal(want) {
+		t.Errorf("issued: %s, want %s", got, want)
+	}
+	full.RefreshHint, full.Cache = 0, 0
+	if got, want := made(full).KnownAt(fresh), day(0).Add(3*defaultRefresh + timestampSkew); !got.Equal(want) {
+		t.Errorf("default refresh: %s, want %s", got, want)
+	}
+	old.Since = time.Time{}
+	if got := made(BundleOptions{}).KnownAt(fresh); !got.IsZero() {
+		t.Errorf("made in the program: %s", got)
+	}
+}
+
+// With timestamps, a grant without since counts from the bundle_since of the timestamp. If the timestamp
+// names a later bundle, it counts from then, because the bundle in use was named before.
+func TestKnownAtWithTimestamps(t *testing.T) {
+	b := fullBundle(t)
+	var fresh *Key
+	for _, k := range b.SigningKeys() {
+		if k.Since.IsZero() {
+			fresh = k
+		}
+	}
+	ts := &Timestamp{Version: 1, RootsVersion: 1, BundleVersion: b.version, BundleSHA256: seenOf(b).digest,
+		BundleSince: day(2), Issued: day(3), Expires: day(4)}
+	h := &holding{bundle: b, seen: seenOf(b), timestamp: ts, until: day(4)}
+	known := 80 * time.Minute
+	h.look()
+	if got := h.view.KnownAt(fresh); !got.Equal(day(2).Add(known)) {
+		t.Errorf("named by the timestamp: %s", got)
+	}
+	later := *ts
+	later.BundleVersion, later.BundleSince, later.Issued = b.version+1, day(3), day(3)
+	h.timestamp = &later
+	h.look()
+	if got := h.view.KnownAt(fresh); !got.Equal(day(3).Add(known)) || h.view.stamp != nil {
+		t.Errorf("the timestamp names another bundle: %s", got)
 	}
 }
 

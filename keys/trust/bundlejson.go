@@ -12,6 +12,9 @@ import (
 // Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON. The root keys sign these bytes.
 func (b *Bundle) Payload() []byte {
 	var o keydoc.Object
+	if b.cache > 0 {
+		o.Int("cache", int64(b.cache/time.Second))
+	}
 	o.Time("expires", b.expires)
 	o.Time("issued", b.issued)
 	list := make([]byte, 0, 512*len(b.keys))
@@ -83,7 +86,9 @@ func (b *Bundle) readMember(name string, r *jsontext.Decoder) {
 	case "expires":
 		b.expires = keydoc.ReadTime(r)
 	case "refresh_hint":
-		b.refreshHint = readSeconds(r)
+		b.refreshHint = readSeconds("refresh_hint", keydoc.MaxRefreshHint, r)
+	case "cache":
+		b.cache = readSeconds("cache", keydoc.MaxCache, r)
 	case "revoked_sessions":
 		b.revoked = keydoc.ReadStrings(r, maxRevokedSessions)
 	case "timestamp":
@@ -126,10 +131,10 @@ func (b *Bundle) readKeys(r *jsontext.Decoder) {
 	}
 }
 
-func readSeconds(r *jsontext.Decoder) time.Duration {
+func readSeconds(name string, most time.Duration, r *jsontext.Decoder) time.Duration {
 	n := r.Int()
-	if n < 1 || n > int64(maxRefreshHint/time.Second) {
-		r.Failf("refresh_hint is not within 1 to %d seconds", int64(maxRefreshHint/time.Second))
+	if n < 1 || n > int64(most/time.Second) {
+		r.Failf("%s is not within 1 to %d seconds", name, int64(most/time.Second))
 		return 0
 	}
 	return time.Duration(n) * time.Second

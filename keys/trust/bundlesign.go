@@ -233,8 +233,8 @@ func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 	return b, nil
 }
 
-// checkLife refuses a bundle that is older, or lives longer, than its roots allow. Roots without timestamp keys leave that
-// to the builder of the bundle, but a bundle that needs a timestamp is not for them.
+// checkLife refuses a bundle that is older, or lives longer, than its roots allow. Roots without timestamp
+// keys leave that to the builder of the bundle, but a bundle that needs a timestamp is not for them.
 func (r *Roots) checkLife(b *Bundle) error {
 	switch life := b.expires.Sub(b.issued); {
 	case b.version < r.limits.MinBundle:

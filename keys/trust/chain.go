@@ -11,8 +11,8 @@ import (
 const (
 	// maxRootsSteps bounds how many roots one refresh follows. The next one goes on.
 	maxRootsSteps = 64
-	// maxKeptSteps bounds the signed roots in the state file. Programs with older roots have to fetch the steps
-	// before.
+	// maxKeptSteps bounds the signed roots in the state file. Programs with older roots have to fetch the
+	// steps before.
 	maxKeptSteps = 32
 )
 

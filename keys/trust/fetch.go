@@ -32,36 +32,36 @@ type Options struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
-	// RefreshHint is the time between two fetches, at least MinInterval, or between two looks at a file; 0 = the
-	// bundle's own hint, or one minute if it has none. A max-age of the origin can only shorten it, because it
-	// is not signed. The origin is always asked when the bundle expires.
+	// RefreshHint is the time between two fetches, at least MinInterval, or between two looks at a file; 0 =
+	// the bundle's own hint, or one minute if it has none. A max-age of the origin can only shorten it,
+	// because it is not signed. The origin is always asked when the bundle expires.
 	RefreshHint time.Duration
 	// MinInterval is the least time between two fetches, also if an attacker invents key IDs; 0 = 10 s.
 	MinInterval time.Duration
 	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
-	// file. Older bundles are refused, and a start survives an outage of the origin or a missing bundle file. ""
-	// = in memory only: a program that starts accepts an older bundle that has not expired, and with it a key
-	// that was revoked since. One file serves one set of roots. It belongs in a directory that only the program
-	// can write to. Its lock (.lock) is beside it.
+	// file. Older bundles are refused, and a start survives an outage of the origin or a missing bundle file.
+	// "" = in memory only: a program that starts accepts an older bundle that has not expired, and with it a
+	// key that was revoked since. One file serves one set of roots. It belongs in a directory that only the
+	// program can write to. Its lock (.lock) is beside it.
 	StateFile string
 
 	// Timestamp is the signed timestamp that the bundle counts with, for OpenBundle under roots that name
 	// timestamp keys; nil = there is none. Sources look for it beside the bundle.
 	Timestamp []byte
 	// UnsafeNoTimestamp has OpenBundle accept a bundle without a timestamp although the roots name timestamp
-	// keys. It is for tools that build the next bundle or its timestamp: the bundle may be an old one, and may
-	// have keys that were revoked.
+	// keys. It is for tools that build the next bundle or its timestamp: the bundle may be an old one, and
+	// may have keys that were revoked.
 	UnsafeNoTimestamp bool
 
 	// Client fetches over HTTPS. Its transport can have a TLS configuration or a proxy of your own; nil = a
 	// client that trusts the system's certificate authorities. Its CheckRedirect runs after the check of
 	// FetchBundle. Only FetchBundle and HTTPSOrigin use it.
 	Client *http.Client
-	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is still signed. But an attacker on the
-	// network can withhold a newer bundle until the old one expires, and can see who asks. Only FetchBundle and
-	// HTTPSOrigin use it.
+	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is still signed. But an attacker on
+	// the network can withhold a newer bundle until the old one expires, and can see who asks. Only
+	// FetchBundle and HTTPSOrigin use it.
 	UnsafeAllowHTTP bool
 }
 
@@ -106,8 +106,8 @@ type remoteState struct {
 // bundle from bundles/ beside it when the timestamp names another one. A new revocation counts at once, also
 // if the new bundle cannot be had. The old bundle then lives until the last timestamp that named it expires.
 //
-// With each attempt it asks for the roots that follow those it knows, in roots/ beside the bundle, until there
-// are none (ErrNotFound). Under newer roots it judges what it holds once more.
+// With each attempt it asks for the roots that follow those it knows, in roots/ beside the bundle, until
+// there are none (ErrNotFound). Under newer roots it judges what it holds once more.
 //
 // The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
 // only to the same host and only over HTTPS.
@@ -301,8 +301,8 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	return &next
 }
 
-// adopt follows the roots, and then the timestamp or the bundle. If newer roots cannot be had, a timestamp may
-// still revoke keys, and the error is about the roots all the same.
+// adopt follows the roots, and then the timestamp or the bundle. If newer roots cannot be had, a timestamp
+// may still revoke keys, and the error is about the roots all the same.
 func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
 	was := state.held.roots
 	j := &judging{stateFile: s.opts.StateFile, minVersion: s.opts.MinVersion, now: s.now}

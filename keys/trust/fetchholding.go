@@ -153,8 +153,8 @@ func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
 }
 
 // holding verifies the documents under the roots of the file, and then under those of known, which may be
-// newer or older. Documents that do not verify under the roots of the file are damaged, and are not forgotten.
-// Documents that known has as well are not verified again.
+// newer or older. Documents that do not verify under the roots of the file are damaged, and are not
+// forgotten. Documents that known has as well are not verified again.
 func (k *keptHolding) holding(minVersion int64, known *holding) (*holding, error) {
 	newest, err := known.extended(k.chain)
 	if err != nil {
@@ -226,9 +226,9 @@ func (k *kept) ofOld(minVersion int64, c chain) (*holding, error) {
 	return h, nil
 }
 
-// recallHolding is what the state file holds, under the roots of known or newer ones in the file, which follow
-// them. A file that cannot be read is an error and does not count as none: an attacker who can damage the file
-// could otherwise roll back the trust.
+// recallHolding is what the state file holds, under the roots of known or newer ones in the file, which
+// follow them. A file that cannot be read is an error and does not count as none: an attacker who can damage
+// the file could otherwise roll back the trust.
 func recallHolding(path string, minVersion int64, known *holding) (*holding, error) {
 	none := &holding{chain: known.chain}
 	if path == "" {

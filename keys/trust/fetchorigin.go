@@ -14,9 +14,9 @@ import (
 // Origin is a place that signed bundles come from. It is not trusted: its answers are verified, and bounded
 // in size and time.
 type Origin interface {
-	// Fetch gets the signed bundle. etag is the ETag of the bundle that the caller has; "" = none. If the origin
-	// still has that bundle, it need not send it again. Fetch is called from one goroutine at a time, unless
-	// the process was frozen during a call. It must return when ctx ends. An error says what to do.
+	// Fetch gets the signed bundle. etag is the ETag of the bundle that the caller has; "" = none. If the
+	// origin still has that bundle, it need not send it again. Fetch is called from one goroutine at a time,
+	// unless the process was frozen during a call. It must return when ctx ends. An error says what to do.
 	Fetch(ctx context.Context, etag string) (*Fetched, error)
 	// String names the origin in errors, without secrets.
 	String() string
@@ -28,9 +28,9 @@ type Origin interface {
 var ErrNotFound = errors.New("there is no such file")
 
 // Directory is an Origin with other files beside the bundle. Sources look there for the roots that follow the
-// newest they know: "roots/" and their version, in decimal. They need one where the roots name timestamp keys:
-// they ask for the small file "timestamp.dsse", and get the bundle from "bundles/" and the SHA-256 of its
-// payload, in hexadecimal.
+// newest they know: "roots/" and their version, in decimal. They need one where the roots name timestamp
+// keys: they ask for the small file "timestamp.dsse", and get the bundle from "bundles/" and the SHA-256 of
+// its payload, in hexadecimal.
 type Directory interface {
 	Origin
 	// Beside is the file of that name in the directory of the bundle. If there is none, its Fetch returns

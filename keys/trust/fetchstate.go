@@ -52,8 +52,8 @@ func (s seen) follows(next seen) error {
 func (s seen) differs(other seen) bool { return s.version == other.version && s.digest != other.digest }
 
 // kept is a state file of the first format, which is read only: a line of canonical JSON,
-// {"format","payload","version"} with the SHA-256 of the payload in base64url, and then the signed bundle as it
-// came. The line is believed, because only this program writes the file. The bundle is verified each time.
+// {"format","payload","version"} with the SHA-256 of the payload in base64url, and then the signed bundle as
+// it came. The line is believed, because only this program writes the file. The bundle is verified each time.
 type kept struct {
 	seen
 	signed []byte

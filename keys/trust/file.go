@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// defaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
-	defaultRefresh = time.Minute
+	// defaultRefresh is how often a source looks when neither its reader nor the bundle says.
+	defaultRefresh = keydoc.DefaultRefresh
 	// minRefresh bounds how often unknown key IDs cause a look at the file: anyone can invent such IDs.
 	minRefresh = time.Second
-	// lockPatience is how long a look at the file waits for another process that writes the state file. Writing
-	// it takes little time, because the file is small.
+	// lockPatience is how long a look at the file waits for another process that writes the state file.
+	// Writing it takes little time, because the file is small.
 	lockPatience = 2 * time.Second
-	// mtimeGrain is how coarse the times of a file system may be. A file that was changed so shortly before it
-	// was read may change again and keep its time.
+	// mtimeGrain is how coarse the times of a file system may be. A file that was changed so shortly before
+	// it was read may change again and keep its time.
 	mtimeGrain = 2 * time.Second
 )
 

@@ -13,8 +13,8 @@ import (
 
 const maxRemembered = keydoc.MaxRemembered
 
-// holding is all that a consumer knows of roots, bundles and timestamps. It is immutable. One with roots alone
-// knows nothing else. docs/trust.md has the rules by which it changes.
+// holding is all that a consumer knows of roots, bundles and timestamps. It is immutable. One with roots
+// alone knows nothing else. docs/trust.md has the rules by which it changes.
 type holding struct {
 	chain                // the newest roots, which verified all this
 	timestamp *Timestamp // the newest that counted; nil = none
@@ -261,6 +261,9 @@ func (h *holding) look() {
 		h.view = h.bundle.until(h.roots.limits.Expires)
 	case !h.until.IsZero(): // a bundle without an expiry would never expire
 		h.view = h.bundle.withheld(h.revoked, h.until).until(h.roots.limits.Expires)
+		if h.timestamp != nil { // if it names a later bundle, this one was named before
+			h.view.since = h.timestamp.BundleSince
+		}
 		if h.timestamp != nil && h.timestamp.named() == h.seen {
 			h.view.stamp = h.timestamp
 		}

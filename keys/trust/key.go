@@ -30,6 +30,12 @@ type Key struct {
 	// producers encrypt to it, and Expired also bounds when the consumer opens with it.
 	Schedule keys.Schedule
 	Revoked  *Revocation // nil = not revoked
+	// Tainted asks to go off the key before it is revoked: signers and writers prefer another key of the same
+	// owner and warn, and consumers accept it and count.
+	Tainted bool
+	// Since is when a bundle was first vouched for that had exactly this grant: the key with its owner,
+	// schedule, sources, types and accounts. Whole seconds; zero = with this bundle. See Bundle.KnownAt.
+	Since time.Time
 
 	// Only signing keys have these.
 
@@ -102,8 +108,12 @@ func (k *Key) append(dst []byte, o *keydoc.Object) []byte {
 		r.String("reason", k.Revoked.Reason)
 		o.Raw("revoked", r.Append(nil))
 	}
+	o.Time("since", k.Since)
 	if k.Sources != nil {
 		o.Strings("sources", k.Sources)
+	}
+	if k.Tainted {
+		o.Raw("tainted", []byte("true"))
 	}
 	if k.Types != nil {
 		o.Strings("types", k.Types)
@@ -158,6 +168,12 @@ func (k *Key) readMember(name []byte, r *jsontext.Decoder) {
 		k.Types = keydoc.ReadStrings(r, keydoc.MaxPatterns)
 	case "revoked":
 		k.Revoked = readRevocation(r)
+	case "since":
+		k.Since = keydoc.ReadTime(r)
+	case "tainted":
+		if k.Tainted = string(r.ReadValue()) == "true"; !k.Tainted {
+			r.Failf("tainted is not true: a key that is not tainted lacks it")
+		}
 	case "alg", "crv", "kty", "x", "y", "pub", "d", "priv", // a private member is refused later
 		"producer", "consumer", "published", "active", "retired", "expired":
 		r.SkipValue()
@@ -186,15 +202,15 @@ func (k *Key) clone() *Key {
 	c := *k
 	c.Sources, c.Types = slices.Clone(k.Sources), slices.Clone(k.Types)
 	c.Accounts, c.Aliases = slices.Clone(k.Accounts), slices.Clone(k.Aliases)
-	c.Schedule = k.Schedule.WholeSeconds()
+	c.Schedule, c.Since = k.Schedule.WholeSeconds(), keydoc.WholeSecond(k.Since)
 	if r := k.Revoked; r != nil {
 		c.Revoked = &Revocation{At: keydoc.WholeSecond(r.At), Reason: r.Reason}
 	}
 	return &c
 }
 
-// check judges one key on its own.
-func (k *Key) check() error {
+// check judges one key of a bundle that was issued then.
+func (k *Key) check(issued time.Time) error {
 	if err := k.checkUse(); err != nil {
 		return err
 	}
@@ -209,6 +225,9 @@ func (k *Key) check() error {
 		if err := keydoc.CheckRevocation(k.Revoked.At, k.Revoked.Reason); err != nil {
 			return err
 		}
+	}
+	if !writable(k.Since) || k.Since.After(issued) {
+		return fmt.Errorf("since %s is after the bundle was issued", k.Since.Format(keydoc.TimeFormat))
 	}
 	return k.Schedule.Check()
 }

@@ -99,9 +99,9 @@ func (m *memory) followRoots(ctx context.Context, j *judging) error {
 		m.held.roots.version)
 }
 
-// takeTimestamp judges a signed timestamp; nil = it has not changed. It reads the bundle only if the timestamp
-// names another one. The revocations of the timestamp count also if the bundle cannot be had, and that is then
-// the error.
+// takeTimestamp judges a signed timestamp; nil = it has not changed. It reads the bundle only if the
+// timestamp names another one. The revocations of the timestamp count also if the bundle cannot be had, and
+// that is then the error.
 func (m *memory) takeTimestamp(ctx context.Context, j *judging, signed []byte) error {
 	h, err := m.held, error(nil)
 	if signed != nil {

@@ -137,9 +137,9 @@ func (r *Roots) Threshold() int { return r.threshold }
 // Keys are the root keys, in the order of their IDs.
 func (r *Roots) Keys() []*keys.Verifier { return slices.Clone(r.keys) }
 
-// Payload is the roots file as canonical JSON: {"keys","threshold","version"}, and "timestamp_keys", "expires",
-// "min_bundle" and "min_timestamp" if there are any. Consumers can pin it without signatures as their first
-// roots file.
+// Payload is the roots file as canonical JSON: {"keys","threshold","version"}, and "timestamp_keys",
+// "expires", "min_bundle" and "min_timestamp" if there are any. Consumers can pin it without signatures as
+// their first roots file.
 func (r *Roots) Payload() []byte {
 	appendJWK := func(dst []byte, v *keys.Verifier) []byte { return append(dst, v.JWK()...) }
 	var o keydoc.Object
@@ -228,8 +228,8 @@ func openRoots(signed []byte) (*Roots, error) {
 	return r, nil
 }
 
-// Next reads the roots that follow r, as they are published in roots/ beside the bundle: at most 256 KiB, with
-// a payload in canonical JSON. Their version is one more than that of r, and they have signatures of the
+// Next reads the roots that follow r, as they are published in roots/ beside the bundle: at most 256 KiB,
+// with a payload in canonical JSON. Their version is one more than that of r, and they have signatures of the
 // threshold of the old and of the new root keys. Neither r nor they need to be in force still.
 func (r *Roots) Next(signed []byte) (*Roots, error) {
 	if len(signed) > keydoc.MaxRoots {

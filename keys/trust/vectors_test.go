@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"maps"
@@ -118,12 +119,14 @@ func (b *bureau) renewal(version int64, bundle *trust.Bundle, hour float64, id s
 	return ts
 }
 
-// seal signs the text of a payload with the key, whatever it says.
-func (b *bureau) seal(payloadType, payload string, key *trust.RootKey) string {
+// seal signs the text of a payload with the keys, whatever it says.
+func (b *bureau) seal(payloadType, payload string, by ...*trust.RootKey) string {
 	e := &dsse.Envelope{PayloadType: payloadType, Payload: []byte(payload)}
-	sig, err := key.Sign(b.Context(), dsse.PAE(nil, payloadType, e.Payload))
-	b.check(err)
-	e.Signatures = []dsse.Signature{{KeyID: key.Verifier().KeyID(), Sig: sig}}
+	for _, key := range by {
+		sig, err := key.Sign(b.Context(), dsse.PAE(nil, payloadType, e.Payload))
+		b.check(err)
+		e.Signatures = append(e.Signatures, dsse.Signature{KeyID: key.Verifier().KeyID(), Sig: sig})
+	}
 	return string(e.Append(nil))
 }
 
@@ -335,6 +338,37 @@ func (b *bureau) refused() map[string]trustCase {
 	}
 }
 
+// marked are bundles with the members that say how a key came to be known, and that it is to go.
+func (b *bureau) marked() map[string]trustCase {
+	since, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: start, Expires: start.AddDate(0, 0, 90),
+		TimestampRequired: true, RefreshHint: time.Minute, Cache: 7 * 24 * time.Hour},
+		&trust.Key{Verifier: b.keys[0].Verifier, Producer: "shop", Sources: []string{"urn:shop"},
+			Types: []string{"*"}, Since: start, Tainted: true})
+	b.check(err)
+	good := string(since.Payload())
+	cases := map[string]trustCase{}
+	for _, c := range [][5]string{
+		{"ok-marked", "a key that is known since the bundle was issued, and is tainted; a cache of 7 days", "", "", ok},
+		{"bundle-cache-0", "a cache of no time", `"cache":604800`, `"cache":0`, "malformed"},
+		{"bundle-cache-longer", "a cache of 7 days and a second", `"cache":604800`, `"cache":604801`, "malformed"},
+		{"bundle-since-later", "a key that is known since a moment after the bundle was issued",
+			`"since":"2026-11-21T12:00:00Z"`, `"since":"2026-11-21T12:00:01Z"`, "malformed"},
+		{"bundle-tainted-false", "a key that says that it is not tainted", `"tainted":true`, `"tainted":false`,
+			"malformed"},
+	} {
+		payload := strings.Replace(good, c[2], c[3], 1)
+		if c[2] != "" && payload == good {
+			b.Fatalf("%s is not in %s", c[2], good)
+		}
+		ts := b.stamp(1, since, 1)
+		ts.BundleSHA256 = sha256.Sum256([]byte(payload))
+		cases[c[0]] = trustCase{c[1], func() {
+			b.stepText(1, b.sign(ts), b.seal(keydoc.BundleType, payload, b.root, b.other), c[4])
+		}}
+	}
+	return cases
+}
+
 // refusedBundles are bundles that do not come into use.
 func (b *bureau) refusedBundles() map[string]trustCase {
 	one, two := b.bundle(1, 0, 90), b.bundle(2, 0, 90)
@@ -416,7 +450,7 @@ func (v *trustVector) finish(t *testing.T, roots *trust.Roots) {
 func TestTrustVectors(t *testing.T) {
 	b := newBureau(t)
 	cases := b.sound()
-	for _, more := range []map[string]trustCase{b.misspelt(), b.refused(), b.refusedBundles()} {
+	for _, more := range []map[string]trustCase{b.misspelt(), b.refused(), b.marked(), b.refusedBundles()} {
 		maps.Copy(cases, more)
 	}
 	var names []string

@@ -8,10 +8,10 @@
 //
 // # Permissions
 //
-// The program needs s3:GetObject on that one object, and kms:Decrypt on the key if the
-// object is encrypted under a KMS key. It also needs s3:GetObject on what is beside the object: roots/* for the
-// roots that follow, and timestamp.dsse and bundles/* where the roots name timestamp keys. Without s3:ListBucket
-// on the bucket, S3 answers that a missing object is forbidden. So a program that may not read roots/* finds no
+// The program needs s3:GetObject on that one object, and kms:Decrypt on the key if the object is encrypted
+// under a KMS key. It also needs s3:GetObject on what is beside the object: roots/* for the roots that
+// follow, and timestamp.dsse and bundles/* where the roots name timestamp keys. Without s3:ListBucket on the
+// bucket, S3 answers that a missing object is forbidden. So a program that may not read roots/* finds no
 // newer roots.
 //
 // # Stability
