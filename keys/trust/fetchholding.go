@@ -188,7 +188,8 @@ func (h *holding) readBundle(signed []byte, known *holding) error {
 		return nil
 	}
 	h.signedBundle = signed
-	if bytes.Equal(signed, known.signedBundle) && known.bundle != nil && string(h.roots.Payload()) == string(known.roots.Payload()) {
+	if known.bundle != nil && known.seen == h.seen && bytes.Equal(signed, known.signedBundle) &&
+		string(h.roots.Payload()) == string(known.roots.Payload()) {
 		h.bundle = known.bundle
 		return nil
 	}
