@@ -78,7 +78,8 @@ type Options struct {
 	KeepRecordedTime bool
 
 	// Trust has the bundle by which consumers judge. Publish then signs with a key only when they know it, and
-	// does not send what they would refuse (*TrustError). nil = the keyring alone says which key signs.
+	// does not send what they would refuse (*TrustError). It asks once a second at most, and waits for 2 s at
+	// most. nil = the keyring alone says which key signs.
 	Trust trust.Source
 	// RequireTrust true: without a live bundle an event is not sent (*TrustError, trust_unavailable). false: it
 	// is signed as without Trust, and its Result is Unchecked.
