@@ -190,8 +190,8 @@ func Newest(ctx context.Context, env *ui.Env, where string, roots *trust.Roots) 
 	return nil, ui.Rejected("give a newer roots file", "more than %d roots follow those of --roots", maxSteps)
 }
 
-// OpenSigned verifies a bundle that was read from there, at a.now(), under the newest roots that follow these.
-// If they name timestamp keys, it reads the timestamp beside it.
+// OpenSigned verifies a bundle that was read from there, at a.now(), under the newest roots that follow
+// these. If they name timestamp keys, it reads the timestamp beside it.
 func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, roots *trust.Roots,
 	minVersion int64) (*trust.Bundle, error) {
 	roots, err := Newest(ctx, env, where, roots)

@@ -219,8 +219,8 @@ func (f *rotateFlags) checkPublished(env *ui.Env, b *trust.Bundle, signed []byte
 	return nil
 }
 
-// checkTakenOver wants that the timestamp still counts under the roots that follow, or that the bundle decided
-// on all that it revokes.
+// checkTakenOver wants that the timestamp still counts under the roots that follow, or that the bundle
+// decided on all that it revokes.
 func (f *rotateFlags) checkTakenOver(b *trust.Bundle, signed []byte, old, next *trust.Roots) error {
 	ts, err := openTimestamp(f.timestamp, signed, old)
 	if err != nil {
