@@ -89,11 +89,7 @@ func trustRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 		if err != nil {
 			return err
 		}
-		var list []trust.RootSigner
-		for _, s := range signers {
-			list = append(list, s)
-		}
-		if doc, err = trust.SignRoots(ctx, next, list...); err != nil {
+		if doc, err = trust.SignRoots(ctx, next, signers...); err != nil {
 			return err
 		}
 		doc = append(doc, '\n')
