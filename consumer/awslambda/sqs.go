@@ -67,6 +67,7 @@ func (a *adapter) sqs(ctx context.Context, payload json.RawMessage) (SQSResponse
 	defer cancel()
 	b := &batch{adapter: a, invocation: run, records: records}
 	b.run()
+	b.hold(ctx)
 	b.logNotBegun()
 	b.logNoQuarantine()
 	return b.response()
@@ -88,6 +89,8 @@ type record struct {
 	body    []byte // its text
 	quoted  []byte // as it stands in the payload
 	isText  bool   // quoted is a string of strict JSON
+	receipt []byte // as it stands in the payload: the receipt handle
+	first   []byte // as it stands in the payload: when it was received first; nil = it is not there
 	done    bool   // to be deleted
 	err     error  // why not; nil = it was not begun
 	place
@@ -135,6 +138,7 @@ func (b *batch) handle(r *record) error {
 		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
 	}
 	msg, _ := b.message(r.body)
+	msg.FirstReceived = r.firstReceived()
 	return b.deliver(r, msg)
 }
 

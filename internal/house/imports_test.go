@@ -42,6 +42,8 @@ var table = map[string][]string{
 	"keys/tinkkeys/tinkawskms": {"keys", "internal/..."},
 	"consumer/awslambda": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
+	"consumer/awslambda/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
+		"consumer/replay", "consumer/awslambda", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
@@ -74,6 +76,7 @@ var named = map[string]string{
 	"keys/tinkkeys":            "tink",
 	"consumer/quarantine/s3":   "aws-sdk-go",
 	"consumer/quarantine/sqs":  "aws-sdk-go",
+	"consumer/awslambda/sqs":   "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
 	"consumer/replay/dynamodb": "aws-sdk-go",
 }
@@ -84,11 +87,11 @@ var named = map[string]string{
 var homes = map[string][]string{
 	"github.com/redis/":          {}, // tests only: a program chooses its client of Redis
 	"github.com/gomodule/redigo": {"cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3",
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "consumer/awslambda/sqs", "keys/trust/awss3",
 		"keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable",
 		"producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest",
 		"internal/lossy"},
-	"github.com/aws/smithy-go": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3",
+	"github.com/aws/smithy-go": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "consumer/awslambda/sqs", "keys/trust/awss3",
 		"keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable",
 		"producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest",
 		"internal/lossy"},

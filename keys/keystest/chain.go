@@ -85,7 +85,7 @@ func (c *chainTest) want(name string, s trust.Refresher, version int64, isChecke
 	if err != nil || b.Version() != version {
 		c.Fatalf("%s: version %d, error %v: not version %d", name, versionOf(b), err, version)
 	}
-	if _, err := s.Refresh(context.Background(), "k"); (err == nil) != isChecked ||
+	if _, err := s.Refresh(context.Background(), c.now()); (err == nil) != isChecked ||
 		err != nil && !errors.Is(err, trust.ErrUnavailable) {
 		c.Fatalf("%s: Refresh: %v", name, err)
 	}

@@ -269,7 +269,7 @@ func TestChainNeedsBothThresholds(t *testing.T) {
 		got, err := d.pass(s, 5*time.Minute)
 		d.want(name+", whose timestamp counts all the same", got, err, 1, 0)
 		wantWhy(t, name, s.LastError(), c.want)
-		if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+		if _, err := s.Refresh(t.Context(), d.clock.now()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if h, err := recallHolding(d.opts.StateFile, 0, &holding{chain: chainOf(pinned)}); err != nil || h.roots.version != 1 {

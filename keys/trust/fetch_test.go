@@ -282,7 +282,7 @@ func TestEndOfTheChain(t *testing.T) {
 		s, err := trust.FetchBundle(t.Context(), srv.URL+"/bundle.dsse?token=hush", o.roots,
 			&trust.Options{Now: o.now, Client: srv.Client()})
 		o.check(err)
-		_, err = s.Refresh(t.Context(), "k")
+		_, err = s.Refresh(t.Context(), o.now())
 		if (err == nil) != ends || (s.LastError() == nil) != ends || errors.Is(err, trust.ErrNotFound) {
 			t.Errorf("%d: Refresh: %v, last error %v", status, err, s.LastError())
 		}
@@ -525,7 +525,7 @@ func TestFetchOfASlowBodyEnds(t *testing.T) {
 	})
 	o.advance(5 * time.Minute)
 	o.want(s, 1, context.DeadlineExceeded)
-	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
+	if _, err := s.Refresh(t.Context(), o.now()); !errors.Is(err, trust.ErrUnavailable) {
 		t.Errorf("Refresh: %v", err)
 	}
 }
@@ -695,7 +695,7 @@ func TestFetchIsShared(t *testing.T) {
 		wg.Go(func() {
 			get := s.Bundle
 			if i%2 == 0 {
-				get = func(ctx context.Context) (*trust.Bundle, error) { return s.Refresh(ctx, fmt.Sprint("forged", i)) }
+				get = func(ctx context.Context) (*trust.Bundle, error) { return s.Refresh(ctx, o.now()) }
 			}
 			if b, err := get(t.Context()); err != nil || b.Version() != 2 {
 				t.Errorf("%v, %v", b, err)
@@ -730,7 +730,7 @@ func TestFetchLeavesTimeToTheCaller(t *testing.T) {
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("Bundle returned after %s", took)
 		}
-		if _, err := s.Refresh(ctx, "k"); !errors.Is(err, trust.ErrUnavailable) {
+		if _, err := s.Refresh(ctx, o.now()); !errors.Is(err, trust.ErrUnavailable) {
 			t.Errorf("Refresh without an answer: %v", err)
 		}
 	})
@@ -784,10 +784,10 @@ func TestForgedKeyIDsAreLimited(t *testing.T) {
 	s := o.fetch(srv, nil)
 	for round := range int64(5) {
 		var wg sync.WaitGroup
-		for i := range 64 {
+		for range 64 {
 			wg.Go(func() {
-				for j := range 20 {
-					if _, err := s.Refresh(t.Context(), fmt.Sprint("forged", round, i, j)); err != nil {
+				for range 20 {
+					if _, err := s.Refresh(t.Context(), o.now()); err != nil {
 						t.Error(err)
 					}
 				}
@@ -800,7 +800,7 @@ func TestForgedKeyIDsAreLimited(t *testing.T) {
 		o.advance(trust.DefaultMinInterval)
 	}
 	srv.Publish(o.bundle(2))
-	if b, err := s.Refresh(t.Context(), "new"); err != nil || b.Version() != 2 {
+	if b, err := s.Refresh(t.Context(), o.now()); err != nil || b.Version() != 2 {
 		t.Errorf("a new key is not found: %v, %v", b, err)
 	}
 }
@@ -819,7 +819,7 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 		if o.now().Sub(start) < trust.DefaultMinInterval {
 			continue // the answer from the start counts
 		}
-		if b, err := s.Refresh(t.Context(), "forged"); !errors.Is(err, trust.ErrUnavailable) {
+		if b, err := s.Refresh(t.Context(), o.now()); !errors.Is(err, trust.ErrUnavailable) {
 			t.Fatalf("after %s: %v, %v", o.now().Sub(start), b, err)
 		}
 	}
@@ -828,7 +828,7 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 	}
 	srv.Publish(o.bundle(2))
 	o.advance(75 * time.Second) // the longest pause
-	if b, err := s.Refresh(t.Context(), "new"); err != nil || b.Version() != 2 {
+	if b, err := s.Refresh(t.Context(), o.now()); err != nil || b.Version() != 2 {
 		t.Errorf("after the outage: %v, %v", b, err)
 	}
 }
@@ -1013,7 +1013,7 @@ func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
 		o.check(err)
 		o.advance(5 * time.Minute)
 		o.want1(s)
-		if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
+		if _, err := s.Refresh(t.Context(), o.now()); !errors.Is(err, trust.ErrUnavailable) {
 			t.Error(err)
 		}
 		began := time.Now()

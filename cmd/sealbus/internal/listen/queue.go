@@ -3,6 +3,7 @@ package listen
 import (
 	"cmp"
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +21,8 @@ const (
 	mostReceived = 10               // messages: the most that SQS hands out
 	maxPause     = 30 * time.Second // between attempts, when the queue or the receiver does not answer
 	maxSeen      = 100_000          // messages remembered, so that each is told once
+
+	firstReceived = types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp
 )
 
 // queueClient is what listen uses of *sqs.Client.
@@ -67,8 +70,12 @@ func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
 
 func (p *poller) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
+		if !p.awaitTrust(ctx) {
+			return nil
+		}
 		out, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &p.url,
-			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll})
+			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{firstReceived}})
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -84,6 +91,29 @@ func (p *poller) poll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitTrust waits until events can be judged. Until then nothing is received, because each look counts
+// towards maxReceiveCount. It returns false when ctx has ended.
+func (p *poller) awaitTrust(ctx context.Context) bool {
+	told := false
+	for {
+		err := p.consumer.Ready(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err == nil && told:
+			p.env.Sayf("trust is available again: reading goes on")
+			p.pause = 0
+			return true
+		case err == nil:
+			return true
+		case !told:
+			p.env.Warnf("trust is unavailable, so the queue is not read until it is back: %v", err)
+			told = true
+		}
+		p.wait(ctx)
+	}
 }
 
 // most is how many messages to ask for. A forwarded event may take a long time. Meanwhile
@@ -122,7 +152,11 @@ func (p *poller) message(ctx context.Context, m *types.Message) error {
 		p.delete(finish, m)
 		return nil
 	}
-	h := p.take(finish, []byte(aws.ToString(m.Body)))
+	var first time.Time
+	if ms, err := strconv.ParseInt(m.Attributes[string(firstReceived)], 10, 64); err == nil && ms > 0 {
+		first = time.UnixMilli(ms)
+	}
+	h := p.take(finish, []byte(aws.ToString(m.Body)), first)
 	h.MessageID = id
 	if h.done() {
 		p.delete(finish, m)

@@ -26,7 +26,7 @@ func Command(env *ui.Env) *cobra.Command {
 			"  yearly     trust root rotate, trust sign; publish it as roots/N\n"+
 			"  at worst   trust revoke, then build; trust timestamp --revoke at once",
 		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
-		showCommand(env), verifyCommand(env), revokeCommand(env))
+		showCommand(env), verifyCommand(env), serveCommand(env), revokeCommand(env))
 }
 
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).
