@@ -1,0 +1,227 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
+	"github.com/sealbus/sealbus/producer"
+)
+
+// process is one process of a producer.
+type process struct {
+	Producer
+	seals  *producer.Producer
+	source string           // of its events
+	sealed *envelope.Sealed // what it sent last
+}
+
+// Send is the bus of the process.
+func (p *process) Send(_ context.Context, events []*envelope.Sealed) []producer.Result {
+	p.sealed = events[0]
+	return make([]producer.Result, len(events))
+}
+
+// makeProducers gives each process the keyring of its producer.
+func (r *run) makeProducers() error {
+	for _, o := range r.Producers {
+		ring, err := r.Cast.keyring(o.Name, r.ringOf(&o))
+		if err != nil {
+			return err
+		}
+		p := &process{Producer: o}
+		if p.seals, err = producer.New(ring, p, &producer.Options{Now: r.clock.ahead(o.Skew)}); err != nil {
+			return err
+		}
+		p.source = r.sourceOf(o.Name)
+		r.producers = append(r.producers, p)
+	}
+	return nil
+}
+
+// ringOf are the keys that the process has, in the order in which they were published, with their last
+// schedules.
+func (r *run) ringOf(o *Producer) (list []policy.Key) {
+	for _, p := range r.Publications {
+		for _, k := range keysOf(cmpOr(p.Merged, p.Policy), o.Name) {
+			i := slices.IndexFunc(list, func(was policy.Key) bool { return was.ID == k.ID })
+			switch {
+			case o.Knows != nil && !slices.Contains(o.Knows, k.ID):
+			case i < 0:
+				list = append(list, k)
+			default:
+				list[i] = k
+			}
+		}
+	}
+	return list
+}
+
+// keysOf are the keys of a producer.
+func keysOf(p *policy.Policy, name string) []policy.Key {
+	for _, o := range p.Producers {
+		if o.Name == name {
+			return o.Keys
+		}
+	}
+	return nil
+}
+
+// sourceOf is a source that the producer may use.
+func (r *run) sourceOf(name string) string {
+	for _, p := range r.Publications[0].Policy.Producers {
+		if p.Name == name && len(p.Sources) > 0 {
+			return fitting(p.Sources[0])
+		}
+	}
+	return "https://rehearsal.example/"
+}
+
+// send has a producer seal an event, and puts it into the queue of each consumer.
+func (r *run) send(i int) {
+	s := r.Sends[i]
+	p := r.producers[s.By]
+	ev := event.New()
+	ev.SetID(fmt.Sprintf("event-%d", i+1))
+	ev.SetSource(p.source)
+	ev.SetType(s.Type)
+	_ = ev.SetData(event.ApplicationJSON, map[string]int{"n": i + 1}) // is valid JSON
+	if _, err := p.seals.Publish(r.ctx, ev); err != nil {
+		r.tell("%s cannot seal event %d: %v", p.Name, i+1, cause(err))
+		r.rec.Verdicts = append(r.rec.Verdicts, Verdict{Send: i, Consumer: -1, Sealed: r.clock.now, At: r.clock.now,
+			Outcome: unsealed(err)})
+		return
+	}
+	key := p.sealed.KeyIDs()[0]
+	r.tell("%s seals event %d with key %s%s", p.Name, i+1, r.Cast.Label(key), offBy(p.Skew))
+	body := p.sealed.JSON()
+	for n, c := range r.consumers {
+		m := &message{Verdict: Verdict{Send: i, Consumer: n, KeyID: key, Sealed: r.clock.now}, body: body, to: c}
+		r.clock.at(r.clock.now.Add(s.Delay), func() { r.deliver(m) })
+	}
+}
+
+func offBy(skew time.Duration) string {
+	switch {
+	case skew > 0:
+		return fmt.Sprintf(", by a clock that is %s fast", skew)
+	case skew < 0:
+		return fmt.Sprintf(", by a clock that is %s slow", -skew)
+	}
+	return ""
+}
+
+// reader is one process of a consumer.
+type reader struct {
+	Consumer
+	run    *run
+	source *trust.RemoteSource
+	opener *envelope.Opener
+	had    int64     // version of the bundle that it had when the story last spoke of it
+	asked  time.Time // likewise
+}
+
+func (r *run) makeConsumers() error {
+	for _, o := range r.Consumers {
+		c := &reader{Consumer: o, run: r}
+		origin := &view{host: &r.host, clock: &r.clock, name: bundleFile, lag: o.Lag, withheld: o.Withheld,
+			bytes: &r.rec.Bytes, asked: &r.rec.Asked}
+		now := r.clock.ahead(o.Skew)
+		var err error
+		if c.source, err = trust.FetchFrom(r.ctx, origin, r.roots, &trust.Options{Now: now}); err != nil {
+			return err
+		}
+		c.opener, err = envelope.NewOpener(c.source, &envelope.Policy{
+			MaxAge: r.MaxAge, Now: now, Unsafe: envelope.Unsafe{AnySource: true}, // the bundle alone decides
+		})
+		if err != nil {
+			return err
+		}
+		c.had, c.asked = 1, c.source.Checked()
+		r.consumers = append(r.consumers, c)
+	}
+	return nil
+}
+
+// poll has the consumer look at its bundle, as other traffic does.
+func (c *reader) poll() {
+	_, _ = c.source.Bundle(c.run.ctx) // an outage is told where it matters
+	c.look()
+}
+
+// look tells that the consumer asked the host, and what it got.
+func (c *reader) look() {
+	if c.source.Checked().Equal(c.asked) {
+		return
+	}
+	c.asked = c.source.Checked()
+	b, err := c.source.Bundle(c.run.ctx)
+	switch {
+	case err != nil:
+	case b.Version() != c.had:
+		c.run.tell("%s asks the host and gets bundle %d", c.Name, b.Version())
+		c.had = b.Version()
+	case c.Lag > 0 && b.Version() < c.run.current.Version():
+		c.run.tell("%s asks, and a cache still serves bundle %d", c.Name, b.Version())
+	default:
+		c.run.tell("%s asks, and bundle %d is the newest", c.Name, b.Version())
+	}
+}
+
+// message is one event in the queue of one consumer.
+type message struct {
+	Verdict
+	body  []byte
+	to    *reader
+	tries int
+}
+
+// deliver opens the message, and puts it back if it could not be judged.
+func (r *run) deliver(m *message) {
+	c := m.to
+	m.tries++
+	_, err := c.opener.Open(r.ctx, envelope.Received{Body: m.body}, envelope.Step{})
+	c.look()
+	m.Reason = envelope.ReasonOf(err)
+	if m.Reason.Class() == envelope.Transient && m.tries < r.Receives {
+		r.clock.at(r.clock.now.Add(r.Visibility), func() { r.deliver(m) })
+		return
+	}
+	m.At = r.clock.now
+	m.Outcome = r.outcomeOf(c, m.KeyID, m.Reason)
+	if m.Outcome == Accepted {
+		r.tell("%s accepts event %d", c.Name, m.Send+1)
+	} else {
+		r.tell("%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew), cause(err))
+	}
+	r.rec.Verdicts = append(r.rec.Verdicts, m.Verdict)
+}
+
+// unsealed is what an error of Publish means.
+func unsealed(err error) Outcome {
+	if errors.Is(err, keys.ErrNoSigner) {
+		return Unsealed
+	}
+	return HeldBack
+}
+
+// cause is the error as the story has it.
+func cause(err error) string {
+	if e, ok := errors.AsType[*envelope.Error](err); ok {
+		return e.Cause
+	}
+	text := err.Error()
+	if at := strings.LastIndex(text, ": "); at >= 0 {
+		text = text[at+2:]
+	}
+	return text
+}

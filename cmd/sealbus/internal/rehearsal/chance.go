@@ -1,0 +1,148 @@
+package rehearsal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// mostOutage is how long a host may fail by chance: an event that comes ten times, a minute apart, outlasts
+// it, with the pause that a source makes between two attempts.
+const mostOutage = 7 * time.Minute
+
+// byChance is a course of events within the limits of the plan.
+func (p *Plan) byChance(n int) *Scenario {
+	c := chance{rand.New(rand.NewPCG(uint64(p.Seed), uint64(n)))}
+	s := p.scenario()
+	for i := range s.Publications[1:] {
+		s.Publications[i+1].Late = c.upTo(p.Late)
+	}
+	lives := p.lives()
+	moments := p.moments(lives)
+	for _, name := range names(lives) {
+		for range p.Producers {
+			o := Producer{Name: name, Skew: c.skew(p.Skew), CutOff: c.IntN(3) == 0}
+			if own := ofProducer(lives, name); c.IntN(5) == 0 {
+				o.Knows = elders(lives, own[c.IntN(len(own))])
+			}
+			s.Producers = append(s.Producers, o)
+		}
+	}
+	for i := range p.Consumers {
+		o := Consumer{Name: fmt.Sprintf("consumer %d", i+1), Skew: c.skew(p.Skew), Lag: c.upTo(p.Cache)}
+		for range c.IntN(6) {
+			o.Polls = append(o.Polls, c.near(moments, p))
+		}
+		if !p.Withheld.IsZero() && i%2 == 0 {
+			o.Withheld = p.Withheld
+		}
+		s.Consumers = append(s.Consumers, o)
+	}
+	if c.IntN(3) == 0 {
+		s.Outages = append(s.Outages, Outage{c.near(moments, p), c.upTo(mostOutage)})
+	}
+	for by, o := range s.Producers {
+		for range 3 + c.IntN(6) {
+			at := c.near(moments, p)
+			if key := signing(lives, o, at.Add(o.Skew)); key != nil {
+				s.Sends = append(s.Sends, Send{At: at, By: by, Type: typeOf(key.types), Delay: c.upTo(p.InFlight - p.Skew)})
+			}
+		}
+	}
+	s.End = p.Start
+	for _, send := range s.Sends {
+		end := send.At.Add(send.Delay + time.Duration(s.Receives)*s.Visibility + time.Second)
+		s.End = latest(s.End, end)
+	}
+	return s
+}
+
+// chance draws within limits, and the limits themselves often, since that is where rules break.
+type chance struct{ *rand.Rand }
+
+func (c chance) upTo(most time.Duration) time.Duration {
+	switch c.IntN(4) {
+	case 0:
+		return 0
+	case 1:
+		return most
+	}
+	return time.Duration(c.Int64N(int64(most) + 1))
+}
+
+// skew is a clock that differs from any other by that much at most.
+func (c chance) skew(most time.Duration) time.Duration {
+	d := c.upTo(most / 2)
+	if c.IntN(2) == 0 {
+		return -d
+	}
+	return d
+}
+
+// near is at or about one of the moments, and not before the plan begins.
+func (c chance) near(moments []time.Time, p *Plan) time.Time {
+	at := moments[c.IntN(len(moments))]
+	switch c.IntN(4) {
+	case 0:
+		at = at.Add(c.skew(20 * p.Refresh))
+	case 1:
+		at = at.Add(c.skew(2 * p.Skew))
+	case 2:
+		at = at.Add(c.skew(p.Cache + 2*time.Second))
+	}
+	return latest(at, p.Start)
+}
+
+// moments are those at which something changes.
+func (p *Plan) moments(lives []life) (list []time.Time) {
+	for _, pub := range p.Publications {
+		list = append(list, pub.Built, pub.Built.Add(p.Late), pub.Built.Add(p.Late+p.Cache))
+	}
+	for _, l := range lives {
+		for _, at := range []time.Time{l.schedule.Active, l.end()} {
+			if at.After(p.Start) {
+				list = append(list, at, at.Add(-instant))
+			}
+		}
+	}
+	for _, v := range p.Revocations {
+		list = append(list, v.At)
+	}
+	return list
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func names(lives []life) (list []string) {
+	for _, l := range lives {
+		if !slices.Contains(list, l.producer) {
+			list = append(list, l.producer)
+		}
+	}
+	return list
+}
+
+func ofProducer(lives []life, name string) (list []life) {
+	for _, l := range lives {
+		if l.producer == name {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// signing is a key that the process may sign with at now, by its clock; nil = it has none.
+func signing(lives []life, o Producer, now time.Time) *life {
+	for i, l := range lives {
+		if l.producer == o.Name && (o.Knows == nil || slices.Contains(o.Knows, l.id)) && l.schedule.SignsAt(now) {
+			return &lives[i]
+		}
+	}
+	return nil
+}

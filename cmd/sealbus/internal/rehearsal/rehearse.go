@@ -1,0 +1,58 @@
+package rehearsal
+
+import "context"
+
+// Findings are what a rehearsal found.
+type Findings struct {
+	Plan    Plan      // with the usual limits filled in
+	Usual   *Record   // a course without a failure, for the chart; nil = there was none
+	Stories []*Record // the shortest course for each kind of failure
+	Courses int       // that were played
+	Days    float64   // of virtual time
+	Counts  map[Outcome]int
+}
+
+// Rehearse plays the worst courses of the plan, and some by chance.
+func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
+	p, err := plan.filledIn()
+	if err != nil {
+		return nil, err
+	}
+	f := &Findings{Plan: p, Counts: map[Outcome]int{}}
+	courses := p.Worst()
+	for n := range p.Courses {
+		courses = append(courses, p.byChance(n))
+	}
+	told := map[string]bool{}
+	for _, s := range courses {
+		r, err := Run(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		f.add(r)
+		failures := r.Failures()
+		if len(failures) == 0 {
+			f.Usual = r
+			continue
+		}
+		kind := string(failures[0].Outcome) + " " + string(failures[0].Reason)
+		if told[kind] {
+			continue // one story of a kind is enough
+		}
+		told[kind] = true
+		short, err := Shrink(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		f.Stories = append(f.Stories, short)
+	}
+	return f, nil
+}
+
+func (f *Findings) add(r *Record) {
+	f.Courses++
+	f.Days += r.Days()
+	for _, v := range r.Verdicts {
+		f.Counts[v.Outcome]++
+	}
+}

@@ -1,0 +1,91 @@
+package rehearsal
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// instant is how long before its last moment a key signs at last.
+const instant = time.Millisecond
+
+// fitting is a text that a pattern of a source or a type allows.
+func fitting(pattern string) string { return strings.Replace(pattern, "*", "made", 1) }
+
+// Worst are the courses of events that are the worst for each moment of the plan, one for each danger.
+func (p *Plan) Worst() (list []*Scenario) {
+	lives := p.lives()
+	for _, l := range lives {
+		list = append(list, p.firstUse(l)...)
+		list = append(list, p.lastUse(lives, l)...)
+		list = append(list, p.gap(lives, l)...)
+	}
+	for _, s := range list {
+		last := s.Sends[len(s.Sends)-1]
+		s.End = last.At.Add(last.Delay + time.Duration(s.Receives)*s.Visibility + time.Second)
+	}
+	return list
+}
+
+// firstUse: the bundle comes as late as it may, a cache serves the old one for as long as it may, and a
+// producer with a fast clock that cannot reach the host signs as early as its keyring says.
+func (p *Plan) firstUse(l life) (list []*Scenario) {
+	fast := p.Skew / 2
+	at := l.schedule.Active.Add(-fast)
+	if l.built.Equal(p.Publications[0].Built) { // consumers begin with it
+		return nil
+	}
+	if at.Before(l.built) {
+		at = l.built
+	}
+	s := p.scenario()
+	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: true}}
+	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built, at.Add(-time.Second)}}}
+	s.Sends = []Send{{At: at, Type: typeOf(l.types)}}
+	return append(list, s)
+}
+
+// lastUse: a producer with a slow clock signs with the key at the last moment, the event stays under way for
+// as long as it may, and the consumer's clock is fast. The process may not have the key that takes over.
+func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
+	slow := p.Skew / 2
+	course := func(end time.Time, knows []string) {
+		at := end.Add(-instant + slow)
+		if at.Before(p.Start) {
+			return
+		}
+		s := p.scenario()
+		for i := range s.Publications {
+			s.Publications[i].Late = 0 // a bundle that lacks the key comes as early as it may
+		}
+		s.Producers = []Producer{{Name: l.producer, Skew: -slow, CutOff: true, Knows: knows}}
+		s.Consumers = []Consumer{{Name: "billing", Skew: p.Skew - slow}}
+		s.Sends = []Send{{At: at, Type: typeOf(l.types), Delay: p.InFlight - p.Skew}}
+		list = append(list, s)
+	}
+	if end := l.end(); !end.IsZero() {
+		course(end, elders(lives, l))
+	}
+	for _, next := range lives {
+		if next.producer == l.producer && next.schedule.Active.After(l.schedule.Active) {
+			course(next.schedule.Active, nil)
+		}
+	}
+	return list
+}
+
+// gap: the producer has something to say when a key ends and the next one does not sign yet.
+func (p *Plan) gap(lives []life, l life) []*Scenario {
+	end := l.end()
+	follows := slices.ContainsFunc(lives, func(next life) bool {
+		return next.producer == l.producer && next.schedule.Active.After(end)
+	})
+	if end.IsZero() || end.Before(p.Start) || !follows {
+		return nil
+	}
+	s := p.scenario()
+	s.Producers = []Producer{{Name: l.producer}}
+	s.Consumers = []Consumer{{Name: "billing"}}
+	s.Sends = []Send{{At: end, Type: typeOf(l.types)}}
+	return []*Scenario{s}
+}
