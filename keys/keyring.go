@@ -250,6 +250,28 @@ func (k *Keyring) signerOf(postQuantum bool, now time.Time) *keyringKey {
 	return best
 }
 
+// Candidates are all signers, the newest first: those whose schedule lets them sign at now, and the others. A
+// producer that asks the trust bundle which key to sign with (producer.Options.Trust) chooses from them.
+func (k *Keyring) Candidates(now time.Time) (due, others []Signer) {
+	k.mu.RLock()
+	list := slices.Clone(k.keys)
+	k.mu.RUnlock()
+	slices.Reverse(list) // of several keys that became active at once, the one that was added last
+	slices.SortStableFunc(list, func(a, b *keyringKey) int {
+		return b.schedule.Active.Compare(a.schedule.Active)
+	})
+	for _, key := range list {
+		switch {
+		case key.signer == nil:
+		case key.schedule.SignsAt(now):
+			due = append(due, key.signer)
+		default:
+			others = append(others, key.signer)
+		}
+	}
+	return due, others
+}
+
 func (k *Keyring) noSigner(now time.Time) error {
 	var next *keyringKey
 	for _, key := range k.keys {

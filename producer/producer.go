@@ -29,9 +29,11 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Bus sends sealed events. Send returns one Result for each event, in their order; Publish sets their IDs.
@@ -74,13 +76,27 @@ type Options struct {
 	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its
 	// originalrecordedtime. false: an event that has a recordedtime is refused.
 	KeepRecordedTime bool
+
+	// Trust has the bundle by which consumers judge. Publish then signs with a key only when they know it, and
+	// does not send what they would refuse (*TrustError). nil = the keyring alone says which key signs.
+	Trust trust.Source
+	// RequireTrust true: without a live bundle an event is not sent (*TrustError, trust_unavailable). false: it
+	// is signed as without Trust, and its Result is Unchecked.
+	RequireTrust bool
+	// Account is the AWS account that puts the events on the bus, 12 digits; "" = the accounts of keys are not
+	// checked.
+	Account string
+	// Warn is told, once per bundle, that Publish signs otherwise than the keyring alone would, and once per
+	// outage of Trust that it does not check. It is safe for concurrent use; nil = slog.Default() logs it.
+	Warn func(Warning)
 }
 
 // Producer publishes events. It is safe for concurrent use.
 type Producer struct {
-	ring keys.SignerSource
-	bus  Bus
-	opts Options
+	ring  keys.SignerSource
+	bus   Bus
+	opts  Options
+	trust *trusted // nil = Options.Trust is not set
 }
 
 // inMemory is a keys.Signer that can say whether it signs without a call of another machine, as those of
@@ -110,7 +126,11 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	case o.Expires < 0:
 		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
 	}
-	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus))
+	if o.RequireTrust && o.Trust == nil {
+		return nil, errors.New("producer: RequireTrust without Trust: name where the trust bundle is")
+	}
+	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus),
+		nilcheck.Typed("Trust", o.Trust))
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
@@ -126,10 +146,19 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 			return nil, fmt.Errorf("producer: EncryptFields: %w", err)
 		}
 	}
+	if o.Account != "" {
+		if err := keydoc.CheckAccounts([]string{o.Account}); err != nil {
+			return nil, fmt.Errorf("producer: Account: %w", err)
+		}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Producer{ring: ring, bus: bus, opts: o}, nil
+	p := &Producer{ring: ring, bus: bus, opts: o}
+	if o.Trust != nil {
+		p.trust = newTrusted(&o)
+	}
+	return p, nil
 }
 
 // Result is the result of one event.
@@ -140,6 +169,9 @@ type Result struct {
 	// twice, or will have it twice when it is published again. Nothing needs to be done, since consumers
 	// handle an event once. A Bus that cannot tell leaves it false.
 	MaybeTwice bool
+	// Unchecked is why the event was signed although no live bundle says that consumers know the key; nil = one
+	// says so, or Options.Trust is not set. Publish sets it.
+	Unchecked error
 }
 
 // Publish seals the events and sends them. There is one Result for each event, in their order. The error is
@@ -169,15 +201,16 @@ func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result
 
 // publish seals and sends one batch.
 func (p *Producer) publish(ctx context.Context, events []event.Event, results []Result) {
-	signers, err := p.signers()
+	with, err := p.signing(ctx)
 	all := make([]*envelope.Sealed, len(events)) // nil = it was not sealed
-	across(len(events), sealers(signers), func(i int) {
+	across(len(events), sealers(with.signers), func(i int) {
 		r := &results[i]
 		if r.Err = firstOf(notSent(ctx), err); r.Err != nil {
 			return
 		}
 		r.Err = ErrNotSent // and stays so if a callback ends the goroutine
-		all[i], r.Err = p.seal(ctx, events[i], signers)
+		all[i], r.Err = p.seal(ctx, events[i], with)
+		r.Unchecked = with.unchecked
 	})
 	var sealed []*envelope.Sealed
 	var of []*Result // of each sealed event
@@ -272,9 +305,38 @@ func notSent(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
 }
 
-// signers asks the ring. It is called for each batch, because a key may have been retired meanwhile.
-func (p *Producer) signers() ([]keys.Signer, error) {
-	signers, err := p.ring.Signers(p.opts.Now())
+// signing is what signs the events of one batch.
+type signing struct {
+	signers   []keys.Signer // with a plan: all keys of which it chooses
+	plan      *plan         // nil = all signers sign
+	unchecked error         // why there is no plan although there is Options.Trust
+}
+
+// signing asks the trust and the ring. It is called for each batch, because a key may have been retired
+// meanwhile.
+func (p *Producer) signing(ctx context.Context) (with signing, err error) {
+	if p.trust != nil {
+		var b *trust.Bundle
+		if b, with.unchecked = p.trust.bundle(ctx, p.opts.Now()); with.unchecked == nil {
+			if with.plan, err = p.trust.planFor(b, p.ring, p.opts.Now()); err == nil {
+				with.signers = with.plan.signers()
+			}
+			return with, err
+		}
+		switch {
+		case ctx.Err() != nil: // nothing is sent
+		case p.opts.RequireTrust:
+			return with, noTrust(with.unchecked)
+		default:
+			p.trust.warnOnce(nil, uncheckedWarning(with.unchecked))
+		}
+	}
+	with.signers, err = signersOf(p.ring, p.opts.Now())
+	return with, err
+}
+
+func signersOf(ring keys.SignerSource, now time.Time) ([]keys.Signer, error) {
+	signers, err := ring.Signers(now)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("producer: %w", err)
@@ -284,18 +346,34 @@ func (p *Producer) signers() ([]keys.Signer, error) {
 	return signers, nil
 }
 
-// seal signs with all signers. The first one leads, and the others are co-signers.
-func (p *Producer) seal(ctx context.Context, ev event.Event,
-	signers []keys.Signer) (*envelope.Sealed, error) {
+// seal signs with all signers, or with those that the plan chooses for the event. The first one leads, and
+// the others are co-signers.
+func (p *Producer) seal(ctx context.Context, ev event.Event, with signing) (*envelope.Sealed, error) {
 	if err := p.checkScope(&ev); err != nil {
 		return nil, err
 	}
-	return envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
+	signers, clock := with.signers, p.opts.Now
+	if with.plan != nil {
+		now := clock()
+		var err error
+		if signers, err = with.plan.choice(&ev, now); err != nil {
+			return nil, err
+		}
+		clock = func() time.Time { return now } // the keys were judged at this time of sealing
+	}
+	sealed, err := envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
 		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
 		ExtensionTypes: p.opts.ExtensionTypes, Encrypt: p.opts.Encrypt, EncryptFields: p.opts.EncryptFields,
-		Now:              p.opts.Now,
+		Now:              clock,
 		KeepRecordedTime: p.opts.KeepRecordedTime,
 	})
+	if err == nil && with.plan != nil {
+		err = with.plan.checkSessions(sealed, signers)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sealed, nil
 }
 
 func (p *Producer) checkScope(ev *event.Event) error {

@@ -325,6 +325,10 @@ var nilArguments = map[string]refused{
 	"producer.New bus": {func() error {
 		return errOf(producer.New(keys.SignWith(someKey), nilBus, nil))
 	}, "the bus is a nil *producer.LocalBus"},
+	"producer.New opts.Trust": {func() error {
+		return errOf(producer.New(keys.SignWith(someKey), producer.NewLocalBus(nil),
+			&producer.Options{Trust: (*trust.Bundle)(nil)}))
+	}, "Trust is a nil *trust.Bundle"},
 	"producer/eventbridge.New client": {func() error {
 		return errOf(eventbridge.New((*struct{ eventbridge.Client })(nil), "central", nil))
 	}, "the client is a nil *"},

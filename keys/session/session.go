@@ -63,9 +63,9 @@ type redacted = redact.Printed
 // An attacker who reads the memory of the process can sign within the scope, with times of sealing within the
 // validity of the session key. Consumers accept such events within their replay windows, and for ever without
 // a window. To stop that, list the session keys (KeyIDs) in the bundle as revoked sessions, or revoke the
-// root key and so all of its sessions. The process does not learn of a revocation, and signs with the revoked
-// key until the session ends: restart it. Session keeps the root key that it was given, also when that is
-// retired: begin a new Session when the root key rotates.
+// root key and so all of its sessions. A producer with Options.Trust then refuses to sign. One without it
+// signs with the revoked key until the session ends: restart it. Session keeps the root key that it was
+// given, also when that is retired: begin a new Session when the root key rotates.
 type Session struct {
 	redacted
 
@@ -165,8 +165,8 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 		return nil, err
 	}
 	id := signer.Verifier().KeyID()
-	k := &Key{redacted: redact.Key("Key", id), signer: signer, scope: s.scope,
-		notBefore: begin.UTC().Truncate(time.Second)}
+	k := &Key{redacted: redact.Key("Key", id), signer: signer, root: s.root.Verifier(),
+		scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
 	k.notAfter = k.notBefore.Add(s.ttl)
 	body := k.payload()
 	pae := dsse.PAE(nil, keydoc.DelegationType, body)
@@ -196,6 +196,7 @@ type Key struct {
 	redacted
 
 	signer              *keys.LocalSigner
+	root                *keys.Verifier
 	scope               Scope
 	notBefore, notAfter time.Time
 	statement           []byte
@@ -215,6 +216,9 @@ func (k *Key) payload() []byte {
 
 // Verifier is the public half.
 func (k *Key) Verifier() *keys.Verifier { return k.signer.Verifier() }
+
+// Root is the public half of the root key, which the trust policy lists.
+func (k *Key) Root() *keys.Verifier { return k.root }
 
 // Producer is the producer of the root key.
 func (k *Key) Producer() string { return k.signer.Producer() }

@@ -253,6 +253,23 @@ func (k *Keyset) Signers(time.Time) ([]keys.Signer, error) {
 	return nil, fmt.Errorf("tinkkeys: the keyset of %s has no primary signing key: %w", k, keys.ErrNoSigner)
 }
 
+// Candidates are the primary key, and the other enabled signing keys, of which the last is the first. A
+// producer that asks the trust bundle which key to sign with (producer.Options.Trust) chooses from them.
+func (k *Keyset) Candidates(time.Time) (due, others []keys.Signer) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for i := len(k.entries) - 1; i >= 0; i-- {
+		switch e := &k.entries[i]; {
+		case e.Status != keyset.Enabled || e.signer == nil:
+		case e.Primary:
+			due = append(due, e.signer)
+		default:
+			others = append(others, e.signer)
+		}
+	}
+	return due, others
+}
+
 // Identities are all enabled identities, the primary one first.
 func (k *Keyset) Identities(time.Time) []keys.Identity {
 	k.mu.RLock()
