@@ -11,7 +11,6 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
 	"github.com/sealbus/sealbus/producer"
@@ -39,7 +38,16 @@ func (r *run) makeProducers() error {
 			return err
 		}
 		p := &process{Producer: o}
-		if p.seals, err = producer.New(ring, p, &producer.Options{Now: r.clock.ahead(o.Skew)}); err != nil {
+		now := r.clock.ahead(o.Skew)
+		var source trust.Source = noTrust{}
+		if !o.CutOff {
+			origin := &view{host: &r.host, clock: &r.clock, name: bundleFile, lag: o.Lag, bytes: &r.rec.Bytes, asked: &r.rec.Asked}
+			if source, err = trust.FetchFrom(r.ctx, origin, r.roots, &trust.Options{Now: now}); err != nil {
+				return err
+			}
+		}
+		p.seals, err = producer.New(ring, p, &producer.Options{Now: now, Trust: source, Warn: func(producer.Warning) {}})
+		if err != nil {
 			return err
 		}
 		p.source = r.sourceOf(o.Name)
@@ -47,6 +55,11 @@ func (r *run) makeProducers() error {
 	}
 	return nil
 }
+
+// noTrust is the source of a process that cannot reach the host.
+type noTrust struct{}
+
+func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
 // ringOf are the keys that the process has, in the order in which they were published, with their last
 // schedules.
@@ -208,15 +221,18 @@ func (r *run) deliver(m *message) {
 
 // unsealed is what an error of Publish means.
 func unsealed(err error) Outcome {
-	if errors.Is(err, keys.ErrNoSigner) {
-		return Unsealed
+	if _, ok := errors.AsType[*producer.TrustError](err); ok {
+		return HeldBack
 	}
-	return HeldBack
+	return Unsealed
 }
 
 // cause is the error as the story has it.
 func cause(err error) string {
 	if e, ok := errors.AsType[*envelope.Error](err); ok {
+		return e.Cause
+	}
+	if e, ok := errors.AsType[*producer.TrustError](err); ok {
 		return e.Cause
 	}
 	text := err.Error()

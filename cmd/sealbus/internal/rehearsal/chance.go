@@ -22,7 +22,7 @@ func (p *Plan) byChance(n int) *Scenario {
 	moments := p.moments(lives)
 	for _, name := range names(lives) {
 		for range p.Producers {
-			o := Producer{Name: name, Skew: c.skew(p.Skew), CutOff: c.IntN(3) == 0}
+			o := Producer{Name: name, Skew: c.skew(p.Skew), CutOff: c.IntN(3) == 0, Lag: c.upTo(p.Cache)}
 			if own := ofProducer(lives, name); c.IntN(5) == 0 {
 				o.Knows = elders(lives, own[c.IntN(len(own))])
 			}
@@ -40,7 +40,7 @@ func (p *Plan) byChance(n int) *Scenario {
 		s.Consumers = append(s.Consumers, o)
 	}
 	if c.IntN(3) == 0 {
-		s.Outages = append(s.Outages, Outage{c.near(moments, p), c.upTo(mostOutage)})
+		s.Outages = append(s.Outages, Outage{latest(c.near(moments, p), p.Start.Add(time.Second)), c.upTo(mostOutage)})
 	}
 	for by, o := range s.Producers {
 		for range 3 + c.IntN(6) {

@@ -28,20 +28,28 @@ func legal(t testing.TB, r *rand.Rand) *rehearsal.Plan {
 }
 
 func TestAccepted(t *testing.T) {
-	days := 0.0
-	for seed := range uint64(200) {
+	days, n, held := 0.0, 0, 0
+	kinds := map[string]int{}
+	for seed := range uint64(300) {
 		p := legal(t, rand.New(rand.NewPCG(seed, 1)))
 		f, err := rehearsal.Rehearse(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		days += f.Days
+		n += f.Courses
+		held += f.Counts[rehearsal.HeldBack]
 		for _, s := range f.Stories {
+			why := string(s.Failures()[0].Outcome + " " + rehearsal.Outcome(s.Failures()[0].Reason))
+			kinds[why]++
+			if kinds[why] > 2 {
+				continue
+			}
 			for _, m := range s.Story() {
 				t.Log(m.At.Format(time.DateTime), m.Text)
 			}
-			t.Fatalf("seed %d: hint %v cache %v flight %v skew %v %v", seed, f.Plan.Refresh, f.Plan.Cache, f.Plan.InFlight, f.Plan.Skew, s.Failures()[0])
+			t.Errorf("seed %d: hint %v cache %v flight %v skew %v %v", seed, f.Plan.Refresh, f.Plan.Cache, f.Plan.InFlight, f.Plan.Skew, s.Failures()[0])
 		}
 	}
-	t.Log(days)
+	t.Log(days, n, held, kinds)
 }

@@ -59,7 +59,8 @@ type Producer struct {
 	Skew time.Duration // its clock is ahead by that
 	// Knows are the keys of its keyring when its process began, if it does not look for new ones; nil = all.
 	Knows  []string
-	CutOff bool // it never reaches the host of the bundle, and goes by its keyring
+	CutOff bool          // it never reaches the host of the bundle, and goes by its keyring
+	Lag    time.Duration // the cache before it serves files that are so old
 }
 
 // Consumer is one process of a consumer.

@@ -75,6 +75,7 @@ func (s *Scenario) shorter(failed Verdict) (list []*Scenario) {
 		add(func(c *Scenario) { c.Producers[i].Skew = 0 })
 		add(func(c *Scenario) { c.Producers[i].Knows = nil })
 		add(func(c *Scenario) { c.Producers[i].CutOff = false })
+		add(func(c *Scenario) { c.Producers[i].Lag = 0 })
 	}
 	for i, o := range s.Consumers {
 		add(func(c *Scenario) { c.Consumers[i].Skew = 0 })
