@@ -45,9 +45,10 @@ const (
 )
 
 // KnownAfter is how long after a bundle was first vouched for every consumer has it: three refreshes, of
-// which two may fail, and what a cache adds. A refreshHint of 0 counts as DefaultRefresh.
+// which two may fail, what a cache adds, and TimestampSkew, because the clock that counts from then on is not
+// the clock that said when that was. A refreshHint of 0 counts as DefaultRefresh.
 func KnownAfter(refreshHint, cache time.Duration) time.Duration {
-	return 3*cmp.Or(refreshHint, DefaultRefresh) + cache
+	return 3*cmp.Or(refreshHint, DefaultRefresh) + cache + TimestampSkew
 }
 
 // The files beside a published bundle.

@@ -363,14 +363,14 @@ func TestKnownAt(t *testing.T) {
 	full := BundleOptions{Version: 1, Issued: day(0), Expires: day(7), RefreshHint: 5 * time.Minute,
 		Cache: time.Hour}
 	b := made(full)
-	if got, want := b.KnownAt(b.Key(old.KeyID())), day(-30).Add(75*time.Minute); !got.Equal(want) {
+	if got, want := b.KnownAt(b.Key(old.KeyID())), day(-30).Add(80*time.Minute); !got.Equal(want) {
 		t.Errorf("since: %s, want %s", got, want)
 	}
-	if got, want := b.KnownAt(b.Key(fresh.KeyID())), day(0).Add(75*time.Minute); !got.Equal(want) {
+	if got, want := b.KnownAt(b.Key(fresh.KeyID())), day(0).Add(80*time.Minute); !got.Equal(want) {
 		t.Errorf("issued: %s, want %s", got, want)
 	}
 	full.RefreshHint, full.Cache = 0, 0
-	if got, want := made(full).KnownAt(fresh), day(0).Add(3*defaultRefresh); !got.Equal(want) {
+	if got, want := made(full).KnownAt(fresh), day(0).Add(3*defaultRefresh + timestampSkew); !got.Equal(want) {
 		t.Errorf("default refresh: %s, want %s", got, want)
 	}
 	old.Since = time.Time{}
@@ -392,7 +392,7 @@ func TestKnownAtWithTimestamps(t *testing.T) {
 	ts := &Timestamp{Version: 1, RootsVersion: 1, BundleVersion: b.version, BundleSHA256: seenOf(b).digest,
 		BundleSince: day(2), Issued: day(3), Expires: day(4)}
 	h := &holding{bundle: b, seen: seenOf(b), timestamp: ts, until: day(4)}
-	known := 75 * time.Minute
+	known := 80 * time.Minute
 	h.look()
 	if got := h.view.KnownAt(fresh); !got.Equal(day(2).Add(known)) {
 		t.Errorf("named by the timestamp: %s", got)
