@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
 // mostOutage is how long a host may fail by chance: an event that comes ten times, a minute apart, outlasts
@@ -46,7 +48,7 @@ func (p *Plan) byChance(n int) *Scenario {
 		for range 3 + c.IntN(6) {
 			at := c.near(moments, p)
 			if key := signing(lives, o, at.Add(o.Skew)); key != nil {
-				s.Sends = append(s.Sends, Send{At: at, By: by, Type: typeOf(key.types), Delay: c.upTo(p.InFlight - p.Skew)})
+				s.Sends = append(s.Sends, Send{At: at, By: by, Type: c.typeOf(key, &o, at, p), Delay: c.upTo(p.InFlight - p.Skew)})
 			}
 		}
 	}
@@ -92,6 +94,18 @@ func (c chance) near(moments []time.Time, p *Plan) time.Time {
 		at = at.Add(c.skew(p.Cache + 2*time.Second))
 	}
 	return latest(at, p.Start)
+}
+
+// typeOf is a type that the key may sign. A process that does not ask its trust leaves new ones for later.
+func (c chance) typeOf(l *life, o *Producer, at time.Time, p *Plan) string {
+	if len(l.types) > 0 {
+		g := l.types[c.IntN(len(l.types))]
+		known := g.built.Add(keydoc.KnownAfter(p.Refresh, p.Cache) - p.Skew)
+		if !o.CutOff || !at.Before(known) {
+			return fitting(g.pattern)
+		}
+	}
+	return l.usual()
 }
 
 // moments are those at which something changes.

@@ -41,7 +41,7 @@ func (p *Plan) filledIn() (Plan, error) {
 	c.Refresh = cmp.Or(c.Refresh, defaultRefresh)
 	c.InFlight = cmp.Or(c.InFlight, 24*time.Hour)
 	c.Skew = max(0, cmp.Or(c.Skew, envelope.DefaultSkew))
-	c.Late = max(0, cmp.Or(c.Late, 3*c.Refresh-c.Skew/2))
+	c.Late = max(0, cmp.Or(c.Late, 3*c.Refresh))
 	c.Consumers, c.Producers = cmp.Or(c.Consumers, 3), cmp.Or(c.Producers, 2)
 	c.Courses = cmp.Or(c.Courses, 20)
 	switch {
@@ -74,7 +74,13 @@ type life struct {
 	id       string
 	schedule keys.Schedule
 	built    time.Time // when the first bundle was built that lists it
-	types    []string
+	types    []grant
+}
+
+// grant is a pattern of types, and when the first bundle was built that allows it.
+type grant struct {
+	pattern string
+	built   time.Time
 }
 
 // lives are the keys of the plan, in the order in which they are published.
@@ -87,11 +93,28 @@ func (p *Plan) lives() (list []life) {
 					list = append(list, life{producer: o.Name, id: k.ID, built: pub.Built})
 					i = len(list) - 1
 				}
-				list[i].schedule, list[i].types = k.Schedule, o.Types
+				list[i].schedule = k.Schedule
+				list[i].allow(o.Types, pub.Built)
 			}
 		}
 	}
 	return list
+}
+
+func (l *life) allow(types []string, built time.Time) {
+	for _, pattern := range types {
+		if !slices.ContainsFunc(l.types, func(g grant) bool { return g.pattern == pattern }) {
+			l.types = append(l.types, grant{pattern, built})
+		}
+	}
+}
+
+// usual is an event type that the key may sign since it is known.
+func (l *life) usual() string {
+	if len(l.types) == 0 {
+		return "com.example.event"
+	}
+	return fitting(l.types[0].pattern)
 }
 
 // end is when the key stops signing; zero = never.
@@ -111,12 +134,4 @@ func elders(list []life, of life) (ids []string) {
 		}
 	}
 	return ids
-}
-
-// typeOf is an event type that the patterns allow.
-func typeOf(patterns []string) string {
-	if len(patterns) == 0 {
-		return "com.example.event"
-	}
-	return fitting(patterns[0])
 }

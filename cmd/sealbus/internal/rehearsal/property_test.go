@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/rehearsal"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -17,7 +18,7 @@ func legal(t testing.TB, r *rand.Rand) *rehearsal.Plan {
 	cache := pick(r, 0, 0, time.Minute, 10*time.Minute, time.Hour)
 	flight := pick(r, 30*time.Minute, 6*time.Hour, 24*time.Hour)
 	extra := func() time.Duration { return pick(r, 0, 0, time.Second, time.Hour) }
-	active := noon.Add(3*hint + cache + extra())
+	active := noon.Add(keydoc.KnownAfter(hint, cache) + extra())
 	retired := active.Add(extra())
 	p := rotation(t, keys.Schedule{Retired: retired, Expired: retired.Add(flight + extra())},
 		keys.Schedule{Active: active})

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
 // instant is how long before its last moment a key signs at last.
@@ -19,6 +21,7 @@ func (p *Plan) Worst() (list []*Scenario) {
 		list = append(list, p.firstUse(l)...)
 		list = append(list, p.lastUse(lives, l)...)
 		list = append(list, p.gap(lives, l)...)
+		list = append(list, p.firstType(l)...)
 	}
 	for _, s := range list {
 		last := s.Sends[len(s.Sends)-1]
@@ -30,7 +33,7 @@ func (p *Plan) Worst() (list []*Scenario) {
 // firstUse: the bundle comes as late as it may, a cache serves the old one for as long as it may, and a
 // producer with a fast clock that cannot reach the host signs as early as its keyring says.
 func (p *Plan) firstUse(l life) (list []*Scenario) {
-	fast := p.Skew / 2
+	fast := p.Skew // of the clock that built the bundle
 	at := l.schedule.Active.Add(-fast)
 	if l.built.Equal(p.Publications[0].Built) { // consumers begin with it
 		return nil
@@ -41,7 +44,7 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 	s := p.scenario()
 	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: true}}
 	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built, at.Add(-time.Second)}}}
-	s.Sends = []Send{{At: at, Type: typeOf(l.types)}}
+	s.Sends = []Send{{At: at, Type: l.usual()}}
 	return append(list, s)
 }
 
@@ -60,7 +63,7 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 		}
 		s.Producers = []Producer{{Name: l.producer, Skew: -slow, CutOff: true, Knows: knows}}
 		s.Consumers = []Consumer{{Name: "billing", Skew: p.Skew - slow}}
-		s.Sends = []Send{{At: at, Type: typeOf(l.types), Delay: p.InFlight - p.Skew}}
+		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight - p.Skew}}
 		list = append(list, s)
 	}
 	if end := l.end(); !end.IsZero() {
@@ -86,6 +89,29 @@ func (p *Plan) gap(lives []life, l life) []*Scenario {
 	s := p.scenario()
 	s.Producers = []Producer{{Name: l.producer}}
 	s.Consumers = []Consumer{{Name: "billing"}}
-	s.Sends = []Send{{At: end, Type: typeOf(l.types)}}
+	s.Sends = []Send{{At: end, Type: l.usual()}}
 	return []*Scenario{s}
+}
+
+// firstType: a producer sends a new type as soon as it is told to. One process asks the host. Another cannot,
+// and is told by its operators, whose clock is fast.
+func (p *Plan) firstType(l life) (list []*Scenario) {
+	for _, g := range l.types {
+		if g.built.Equal(l.built) {
+			continue
+		}
+		known := g.built.Add(keydoc.KnownAfter(p.Refresh, p.Cache) - p.Skew)
+		s := p.scenario()
+		s.Producers = []Producer{{Name: l.producer, Skew: p.Skew}, {Name: l.producer, Skew: p.Skew, CutOff: true}}
+		s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{g.built, known.Add(-time.Second)}}}
+		for at := g.built; at.Before(known); at = at.Add(max(p.Refresh, known.Sub(g.built)/5)) {
+			s.Sends = append(s.Sends, Send{At: at, Type: fitting(g.pattern)})
+		}
+		if key := signing([]life{l}, s.Producers[1], known.Add(p.Skew)); key != nil {
+			s.Sends = append(s.Sends, Send{At: known, By: 0, Type: fitting(g.pattern)},
+				Send{At: known, By: 1, Type: fitting(g.pattern)})
+		}
+		list = append(list, s)
+	}
+	return list
 }
