@@ -109,13 +109,13 @@ func (r *run) send(i int) {
 	ev.SetType(s.Type)
 	_ = ev.SetData(event.ApplicationJSON, map[string]int{"n": i + 1}) // is valid JSON
 	if _, err := p.seals.Publish(r.ctx, ev); err != nil {
-		r.tell("%s cannot seal event %d: %v", p.Name, i+1, cause(err))
+		r.tell(OfEvents, "%s cannot seal event %d: %v", p.Name, i+1, cause(err))
 		r.rec.Verdicts = append(r.rec.Verdicts, Verdict{Send: i, Consumer: -1, Sealed: r.clock.now, At: r.clock.now,
 			Outcome: unsealed(err)})
 		return
 	}
 	key := p.sealed.KeyIDs()[0]
-	r.tell("%s seals event %d with key %s%s", p.Name, i+1, r.Cast.Label(key), offBy(p.Skew))
+	r.tell(OfEvents, "%s seals event %d with key %s%s", p.Name, i+1, r.Cast.Label(key), offBy(p.Skew))
 	body := p.sealed.JSON()
 	for n, c := range r.consumers {
 		m := &message{Verdict: Verdict{Send: i, Consumer: n, KeyID: key, Sealed: r.clock.now}, body: body, to: c}
@@ -181,12 +181,12 @@ func (c *reader) look() {
 	switch {
 	case err != nil:
 	case b.Version() != c.had:
-		c.run.tell("%s asks the host and gets bundle %d", c.Name, b.Version())
+		c.run.tell(OfConsumers, "%s asks the host and gets bundle %d", c.Name, b.Version())
 		c.had = b.Version()
 	case c.Lag > 0 && b.Version() < c.run.current.Version():
-		c.run.tell("%s asks, and a cache still serves bundle %d", c.Name, b.Version())
+		c.run.tell(OfConsumers, "%s asks, and a cache still serves bundle %d", c.Name, b.Version())
 	default:
-		c.run.tell("%s asks, and bundle %d is the newest", c.Name, b.Version())
+		c.run.tell(OfConsumers, "%s asks, and bundle %d is the newest", c.Name, b.Version())
 	}
 }
 
@@ -212,9 +212,9 @@ func (r *run) deliver(m *message) {
 	m.At = r.clock.now
 	m.Outcome = r.outcomeOf(c, m.KeyID, m.Reason)
 	if m.Outcome == Accepted {
-		r.tell("%s accepts event %d", c.Name, m.Send+1)
+		r.tell(OfEvents, "%s accepts event %d", c.Name, m.Send+1)
 	} else {
-		r.tell("%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew), cause(err))
+		r.tell(OfEvents, "%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew), cause(err))
 	}
 	r.rec.Verdicts = append(r.rec.Verdicts, m.Verdict)
 }

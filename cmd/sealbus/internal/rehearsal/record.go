@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Record is what came of a scenario.
@@ -14,13 +15,33 @@ type Record struct {
 	Verdicts []Verdict // one for each event and consumer, and one for each event that was not sealed
 
 	Asked, Bytes int // how often hosts were asked and answered, and bytes that they served
+
+	uploads []upload
+}
+
+// upload is a bundle that came to the host.
+type upload struct {
+	at     time.Time
+	bundle *trust.Bundle
 }
 
 // Moment is a sentence of the story.
 type Moment struct {
 	At   time.Time
+	Of   Subject
 	Text string
 }
+
+// Subject is what a moment is about.
+type Subject int
+
+// The subjects.
+const (
+	OfBundles   Subject = iota // publishers and the host
+	OfConsumers                // what they get
+	OfEvents
+	OfKeys // what their schedules say
+)
 
 // Outcome says what became of an event at one consumer.
 type Outcome string
@@ -42,6 +63,11 @@ const (
 	// Withheld: a mirror withholds the bundle from the consumer.
 	Withheld Outcome = "withheld"
 )
+
+// Outcomes are all outcomes.
+func Outcomes() []Outcome {
+	return []Outcome{Accepted, Rejected, UsedUp, Unsealed, HeldBack, Revoked, Withheld}
+}
 
 // Verdict is the end of one event at one consumer.
 type Verdict struct {

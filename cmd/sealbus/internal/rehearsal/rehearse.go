@@ -49,6 +49,14 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 	return f, nil
 }
 
+// Chart shows the first story and, without one, a usual course.
+func (f *Findings) Chart() *Chart {
+	if len(f.Stories) > 0 {
+		return f.Stories[0].Chart()
+	}
+	return f.Usual.Chart()
+}
+
 func (f *Findings) add(r *Record) {
 	f.Courses++
 	f.Days += r.Days()

@@ -124,7 +124,7 @@ func (r *run) plan() {
 		r.clock.at(at, func() { r.tolerate(r.renewBundle()) })
 	}
 	for _, o := range r.Outages {
-		r.clock.at(o.From, func() { r.tell("the host of the bundle stops answering for %s", o.For) })
+		r.clock.at(o.From, func() { r.tell(OfBundles, "the host of the bundle stops answering for %s", o.For) })
 	}
 	for i, s := range r.Sends {
 		r.clock.at(s.At, func() { r.send(i) })
@@ -136,14 +136,14 @@ func (r *run) plan() {
 	}
 }
 
-func (r *run) tell(format string, args ...any) {
-	r.rec.Moments = append(r.rec.Moments, Moment{r.clock.now, fmt.Sprintf(format, args...)})
+func (r *run) tell(of Subject, format string, args ...any) {
+	r.rec.Moments = append(r.rec.Moments, Moment{r.clock.now, of, fmt.Sprintf(format, args...)})
 }
 
 // tolerate tells of a publisher that failed. The rehearsal goes on, as consumers do.
 func (r *run) tolerate(err error) {
 	if err != nil {
-		r.tell("the publisher fails: %v", err)
+		r.tell(OfBundles, "the publisher fails: %v", err)
 	}
 }
 
@@ -164,7 +164,7 @@ func (r *run) draw(p Publication) (*draft, error) {
 		return nil, err
 	}
 	if r.rivals = d.follows; d.follows != nil {
-		r.tell("bundle %d is built%s", d.bundle.Version(), r.changes(d.follows, d.bundle))
+		r.tell(OfBundles, "bundle %d is built%s", d.bundle.Version(), r.changes(d.follows, d.bundle))
 	}
 	return d, nil
 }
@@ -176,12 +176,12 @@ func (r *run) publish(p Publication, d *draft) error {
 		return errors.New("there is no bundle to publish")
 	}
 	if d.follows != r.current {
-		r.tell("bundle %d is not uploaded: another publisher was first, and the host compares", d.bundle.Version())
+		r.tell(OfBundles, "bundle %d is not uploaded: another publisher was first, and the host compares", d.bundle.Version())
 		var err error
 		if d.bundle, d.signed, err = r.build(cmpOr(p.Merged, p.Policy), r.current); err != nil {
 			return err
 		}
-		r.tell("bundle %d is built anew, of both changes", d.bundle.Version())
+		r.tell(OfBundles, "bundle %d is built anew, of both changes", d.bundle.Version())
 	}
 	return r.upload(d.bundle, d.signed)
 }
@@ -223,8 +223,9 @@ func (r *run) build(p *policy.Policy, was *trust.Bundle) (*trust.Bundle, []byte,
 
 // upload puts a bundle on the host, and a timestamp that names it.
 func (r *run) upload(b *trust.Bundle, signed []byte) error {
+	r.rec.uploads = append(r.rec.uploads, upload{r.clock.now, b})
 	if r.current = b; b.Version() > 1 {
-		r.tell("bundle %d is on the host", b.Version())
+		r.tell(OfBundles, "bundle %d is on the host", b.Version())
 	}
 	r.host.put(r.clock.now, bundleFile, signed)
 	if !r.Timestamps {
@@ -273,7 +274,7 @@ func (r *run) renewBundle() error {
 
 // revoke revokes a key by a timestamp, and without timestamp keys by the next bundle.
 func (r *run) revoke(id string) error {
-	r.tell("key %s is revoked", r.Cast.Label(id))
+	r.tell(OfBundles, "key %s is revoked", r.Cast.Label(id))
 	why := trust.Revocation{At: r.clock.now, Reason: "rehearsal"}
 	if r.Timestamps {
 		return r.sign(map[string]trust.Revocation{id: why})
