@@ -20,7 +20,10 @@ import (
 )
 
 // hint is the refresh hint of the bundles: consumers know a grant after 3 of them.
-const hint = time.Minute
+const (
+	hint  = time.Minute
+	known = 3*hint + 5*time.Minute // after a bundle was vouched for, see trust.Bundle.KnownAt
+)
 
 // at is a moment of the virtual clock.
 func at(d time.Duration) time.Time { return start.Add(d) }
@@ -157,11 +160,11 @@ func TestTrustRefuses(t *testing.T) {
 		"type": {entry: func(k *trust.Key) { k.Types = nil }, want: envelope.ReasonTypeNotAllowed},
 		"account": {entry: func(k *trust.Key) { k.Accounts = []string{"111122223333"} }, account: "999988887777",
 			want: envelope.ReasonAccountMismatch},
-		"not known yet": {entry: func(k *trust.Key) { k.Since = at(time.Second - 3*hint) },
+		"not known yet": {entry: func(k *trust.Key) { k.Since = at(time.Second - known) },
 			want: envelope.ReasonUnknownKey},
 		"good": {account: "111122223333", entry: func(k *trust.Key) { k.Accounts = []string{"111122223333"} }},
 		"at each edge": {entry: func(k *trust.Key) {
-			k.Since = at(-3 * hint)
+			k.Since = at(-known)
 			k.Schedule = keys.Schedule{Published: at(0), Active: at(0), Retired: at(time.Second), Expired: at(time.Second)}
 		}},
 	} {
@@ -288,7 +291,7 @@ func TestTrustKeepsBothKinds(t *testing.T) {
 	if told := s.told(); !slices.Equal(told, want) {
 		t.Errorf("told %+v", told)
 	}
-	s.now = at(3 * hint) // no new bundle is needed
+	s.now = at(known) // no new bundle is needed
 	s.mustSign(p, ed, pq)
 	if p := s.open(keys.SignWith(ed, old, pq), producer.Options{}); p != nil { // all of them are to sign
 		s.mustSign(p, ed, old, pq)
@@ -326,7 +329,7 @@ func TestTrustRotation(t *testing.T) {
 	}
 	restarted := s.open(file, producer.Options{})
 	s.mustSign(restarted, old)
-	s.now = at(time.Minute + 3*hint)
+	s.now = at(time.Minute + known)
 	s.mustSign(p, fresh)
 	s.mustSign(restarted, fresh)
 	for _, sealed := range s.sent { // a consumer that missed two refreshes has it now

@@ -288,7 +288,7 @@ func Example() {
 	}
 	results, err := p.Publish(context.Background(), sized("o-1", 100))
 	fmt.Println(results, err)
-	// Output: [{o-1 <nil> false}] <nil>
+	// Output: [{o-1 <nil> false <nil>}] <nil>
 }
 
 // traceparent reaches the wire of the event, and the entry.
