@@ -36,19 +36,3 @@ func rotation(t testing.TB, a, b keys.Schedule) *rehearsal.Plan {
 		},
 	}
 }
-
-func TestTry(t *testing.T) {
-	p := rotation(t, keys.Schedule{Retired: noon.Add(time.Hour), Expired: noon.Add(20 * time.Hour)},
-		keys.Schedule{Active: noon.Add(time.Minute)})
-	p.Cache = 5 * time.Minute
-	found, err := rehearsal.Rehearse(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range found.Stories {
-		for _, m := range r.Story() {
-			t.Log(m.At.Format(time.TimeOnly), m.Text)
-		}
-		t.Log("---")
-	}
-}
