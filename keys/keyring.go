@@ -250,7 +250,7 @@ func (k *Keyring) signerOf(postQuantum bool, now time.Time) *keyringKey {
 	return best
 }
 
-// Candidates are all signers, the newest first: those whose schedule lets them sign at now, and the others. A
+// Candidates are all signers whose schedule lets them sign at now, the newest first. There are no others. A
 // producer that asks the trust bundle which key to sign with (producer.Options.Trust) chooses from them.
 func (k *Keyring) Candidates(now time.Time) (due, others []Signer) {
 	k.mu.RLock()
@@ -261,15 +261,11 @@ func (k *Keyring) Candidates(now time.Time) (due, others []Signer) {
 		return b.schedule.Active.Compare(a.schedule.Active)
 	})
 	for _, key := range list {
-		switch {
-		case key.signer == nil:
-		case key.schedule.SignsAt(now):
+		if key.signer != nil && key.schedule.SignsAt(now) {
 			due = append(due, key.signer)
-		default:
-			others = append(others, key.signer)
 		}
 	}
-	return due, others
+	return due, nil
 }
 
 func (k *Keyring) noSigner(now time.Time) error {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,17 @@ func TestKeyringSigners(t *testing.T) {
 		}
 		if err != nil || len(got) != 1 || got[0].Verifier().KeyID() != ids[c.want] {
 			t.Errorf("%s: %v, %v, want key %d", c.now, got, err, c.want)
+		}
+	}
+	for now, want := range map[time.Time][]int{day(0): {}, day(1): {0}, day(2): {2, 0}, day(3): {3, 1, 2, 0},
+		day(4): {1, 2}, day(5): {2}, day(5.5): {}} {
+		due, others := ring.Candidates(now)
+		got := []int{}
+		for _, s := range due {
+			got = append(got, slices.Index(ids, s.Verifier().KeyID()))
+		}
+		if !slices.Equal(got, want) || len(others) > 0 {
+			t.Errorf("%s: candidates %v, others %v", now, got, others)
 		}
 	}
 	if _, err := ring.Signers(day(0)); !strings.Contains(err.Error(), ids[0]) ||

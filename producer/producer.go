@@ -4,14 +4,27 @@
 // trying things out.
 //
 // Threats: an attacker on the way of the events (they are sealed before they leave the process); an error
-// that goes unnoticed (Publish returns one Result for each event, in order). Not
-// stopped: an attacker who holds the keys.
+// that goes unnoticed (Publish returns one Result for each event, in order). Not stopped: an attacker who
+// holds the keys.
 //
 //	ring, err := keys.OpenKeyring("orders.keyring", passphrase, nil)
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
 //	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
 //
-// Stable: New, Publish, Result, PublishError, Bus, WithTrace.
+// # Rotation
+//
+// With Options.Trust, Publish asks the trust bundle which key of the keyring consumers accept. For each
+// source and type, the newest key signs that the bundle lists, that is active and not revoked, and that all
+// consumers know by now (trust.Bundle.KnownAt). While they do not know the newest, an older one goes on that
+// is still due by its own schedule, with a Warning. A tainted key signs only if no other may. If no key may
+// sign, the event is not sent, and its error is a *TrustError: publish the event again when its advice was
+// followed.
+// A session (package session) ends with its root key.
+//
+// The bundle's host does not stop a producer: without a live bundle the keyring alone decides, and the Result
+// has the reason in Unchecked. RequireTrust makes that an error.
+//
+// Stable: New, Publish, Result, PublishError, TrustError, Bus, WithTrace.
 package producer
 
 import (
@@ -78,7 +91,8 @@ type Options struct {
 	KeepRecordedTime bool
 
 	// Trust has the bundle by which consumers judge. Publish then signs with a key only when they know it, and
-	// does not send what they would refuse (*TrustError). nil = the keyring alone says which key signs.
+	// does not send what they would refuse (*TrustError). It asks once a second at most, and waits for 2 s at
+	// most. nil = the keyring alone says which key signs.
 	Trust trust.Source
 	// RequireTrust true: without a live bundle an event is not sent (*TrustError, trust_unavailable). false: it
 	// is signed as without Trust, and its Result is Unchecked.

@@ -23,6 +23,8 @@ import (
 const (
 	// trustTimeout is how long one batch waits for Options.Trust. Then it is signed unchecked.
 	trustTimeout = 2 * time.Second
+	// trustPause is how long its answer is used, by Options.Now, so that small batches need not wait for it.
+	trustPause = time.Second
 	// maxChoices bounds the sources and types whose choice of keys is remembered.
 	maxChoices = 1024
 )
@@ -71,8 +73,8 @@ type Warning struct {
 	Text    string // one line
 }
 
-// candidates is a keys.SignerSource of which one key of each kind is to sign: one that is due at now, the
-// first of them if it can. The others sign if none that is due can.
+// candidates is a keys.SignerSource of which one key of each kind is to sign: one that is due at now, if
+// consumers accept it, and else one of the others. The newest is the first.
 type candidates interface {
 	Candidates(now time.Time) (due, others []keys.Signer)
 }
@@ -85,7 +87,9 @@ type trusted struct {
 
 	mu     sync.Mutex
 	asking *asking // the call of the source that is under way; nil = none
-	plan   *plan   // of the latest batch
+	latest *trust.Bundle
+	asked  time.Time // for latest
+	plan   *plan     // of the latest batch
 	warned map[Warning]bool
 	under  *trust.Bundle // when that was warned about
 }
@@ -114,7 +118,10 @@ type asking struct {
 func (t *trusted) bundle(ctx context.Context, now time.Time) (*trust.Bundle, error) {
 	b, isBundle := t.source.(*trust.Bundle)
 	if !isBundle {
-		a := t.ask(ctx)
+		b = t.recent(now)
+	}
+	if b == nil && !isBundle {
+		a := t.ask(ctx, now)
 		if !a.wait(ctx) {
 			return nil, fmt.Errorf("%w: its source did not answer within %s", trust.ErrUnavailable, trustTimeout)
 		}
@@ -136,7 +143,17 @@ func expired(b *trust.Bundle, now time.Time) error {
 	return nil
 }
 
-func (t *trusted) ask(ctx context.Context) *asking {
+// recent is the answer of less than trustPause ago; nil = there is none.
+func (t *trusted) recent(now time.Time) *trust.Bundle {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if age := now.Sub(t.asked); age < 0 || age >= trustPause {
+		return nil
+	}
+	return t.latest
+}
+
+func (t *trusted) ask(ctx context.Context, now time.Time) *asking {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.asking != nil {
@@ -154,7 +171,7 @@ func (t *trusted) ask(ctx context.Context) *asking {
 			}
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.asking = nil
+			t.asking, t.latest, t.asked = nil, a.bundle, now
 		}()
 		a.bundle, a.err = t.source.Bundle(ctx)
 	}()
@@ -187,8 +204,9 @@ func (a *asking) wait(ctx context.Context) bool {
 type plan struct {
 	of     *trusted
 	bundle *trust.Bundle
+	due    []keys.Signer // by the ring's own schedule
+	others []keys.Signer
 	kinds  []kind
-	keyIDs []string // of all keys, to tell whether the plan is still good
 
 	mu      sync.Mutex
 	choices map[scope]*choice
@@ -213,72 +231,70 @@ type choice struct {
 
 // planFor is the plan for the keys that the ring has at now: the one before if nothing changed.
 func (t *trusted) planFor(b *trust.Bundle, ring keys.SignerSource, now time.Time) (*plan, error) {
-	kinds, err := kindsOf(ring, now)
+	due, others, err := keysOf(ring, now)
 	if err != nil {
 		return nil, err
-	}
-	p := &plan{of: t, bundle: b, kinds: kinds, choices: map[scope]*choice{}}
-	for _, k := range kinds {
-		for i, s := range k.keys {
-			if i == k.due {
-				p.keyIDs = append(p.keyIDs, "") // the others follow
-			}
-			p.keyIDs = append(p.keyIDs, s.Verifier().KeyID())
-		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.begin(b)
-	if was := t.plan; was != nil && was.bundle == b && slices.Equal(was.keyIDs, p.keyIDs) {
+	if was := t.plan; was != nil && was.bundle == b && areSame(was.due, due) && areSame(was.others, others) {
 		return was, nil
 	}
-	t.plan = p
-	return p, nil
+	t.plan = &plan{of: t, bundle: b, due: due, others: others, choices: map[scope]*choice{}}
+	_, choosy := ring.(candidates)
+	t.plan.sort(choosy)
+	return t.plan, nil
 }
 
-// kindsOf finds of which keys one signs. A ring of candidates has one classical and one post-quantum key
-// sign, where one is due. Each signer of any other source signs.
-func kindsOf(ring keys.SignerSource, now time.Time) (kinds []kind, err error) {
+// keysOf are the keys of the ring; one at least is due.
+func keysOf(ring keys.SignerSource, now time.Time) (due, others []keys.Signer, err error) {
 	many, ok := ring.(candidates)
-	if !ok {
-		signers, err := signersOf(ring, now)
-		for _, s := range signers {
-			kinds = append(kinds, kind{[]keys.Signer{s}, 1})
-		}
-		return kinds, errors.Join(err, nilcheck.Each("producer: the signers", signers))
+	if ok {
+		due, others = many.Candidates(now)
 	}
-	due, others := many.Candidates(now)
-	if err := nilcheck.Each("producer: the signers", slices.Concat(due, others)); err != nil {
-		return nil, err
+	if len(due) == 0 {
+		if due, err = signersOf(ring, now); err != nil { // it says what to do
+			return nil, nil, err
+		}
+	}
+	return due, others, errors.Join(nilcheck.Each("producer: the signers", due),
+		nilcheck.Each("producer: the other signers", others))
+}
+
+func areSame(a, b []keys.Signer) bool {
+	return slices.EqualFunc(a, b, func(a, b keys.Signer) bool {
+		return a.Verifier().KeyID() == b.Verifier().KeyID()
+	})
+}
+
+// sort finds of which keys one signs. A ring of candidates has one classical and one post-quantum key sign,
+// where one is due. Each signer of any other source signs.
+func (p *plan) sort(choosy bool) {
+	if !choosy {
+		for _, s := range p.due {
+			p.kinds = append(p.kinds, kind{[]keys.Signer{s}, 1})
+		}
+		return
 	}
 	for _, postQuantum := range []bool{false, true} {
 		var k kind
-		for i, s := range slices.Concat(due, others) {
+		for i, s := range p.signers() {
 			if s.Verifier().Algorithm().PostQuantum() != postQuantum {
 				continue
 			}
-			if k.keys = append(k.keys, s); i < len(due) {
+			if k.keys = append(k.keys, s); i < len(p.due) {
 				k.due++
 			}
 		}
 		if k.due > 0 {
-			kinds = append(kinds, k)
+			p.kinds = append(p.kinds, k)
 		}
 	}
-	if len(kinds) == 0 {
-		_, err := signersOf(ring, now) // says what to do
-		return nil, cmp.Or(err, fmt.Errorf("producer: %w", keys.ErrNoSigner))
-	}
-	return kinds, nil
 }
 
 // signers are all keys of which the plan chooses.
-func (p *plan) signers() (list []keys.Signer) {
-	for _, k := range p.kinds {
-		list = append(list, k.keys...)
-	}
-	return list
-}
+func (p *plan) signers() []keys.Signer { return slices.Concat(p.due, p.others) }
 
 // choice is the keys that sign the event at now.
 func (p *plan) choice(ev *event.Event, now time.Time) ([]keys.Signer, error) {

@@ -13,17 +13,17 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
 
-// hint is the refresh hint of the bundles: consumers know a grant after 3 of them.
-const (
-	hint  = time.Minute
-	known = 3*hint + 5*time.Minute // after a bundle was vouched for, see trust.Bundle.KnownAt
-)
+// hint is the refresh hint of the bundles, and known is when all consumers know a grant.
+const hint = time.Minute
+
+var known = keydoc.KnownAfter(hint, 0)
 
 // at is a moment of the virtual clock.
 func at(d time.Duration) time.Time { return start.Add(d) }
@@ -43,6 +43,11 @@ func (s *shop) Bundle(ctx context.Context) (*trust.Bundle, error) { return s.sou
 func (s *shop) Send(_ context.Context, events []*envelope.Sealed) []producer.Result {
 	s.sent = append(s.sent, events...)
 	return make([]producer.Result, len(events))
+}
+
+// use is for another source, which is asked when its pause has passed.
+func (s *shop) use(source trust.Source) {
+	s.source, s.now = source, s.now.Add(time.Second)
 }
 
 func (s *shop) open(ring keys.SignerSource, opts producer.Options) *producer.Producer {
@@ -281,8 +286,8 @@ func TestTrustKeepsBothKinds(t *testing.T) {
 	s := &shop{t: t, now: start, source: issued(t, start, entry(ed, nil), entry(pq, nil))}
 	p := s.open(r, producer.Options{})
 	s.mustSign(p, ed, pq)
-	unknown := func(k *trust.Key) { k.Since = s.now }
-	s.source = issued(t, start, entry(ed, unknown), entry(old, nil), entry(pq, unknown))
+	unknown := func(k *trust.Key) { k.Since = start }
+	s.use(issued(t, start, entry(ed, unknown), entry(old, nil), entry(pq, unknown)))
 	s.mustSign(p, old)
 	want := []producer.Warning{
 		{Reason: envelope.ReasonUnknownKey, KeyID: ed.Verifier().KeyID(), Instead: old.Verifier().KeyID()},
@@ -322,7 +327,7 @@ func TestTrustRotation(t *testing.T) {
 	after := issued(t, s.now, entry(old, nil), entry(fresh, func(k *trust.Key) {
 		k.Since, k.Schedule.Active = s.now, start
 	}))
-	s.source = after
+	s.use(after)
 	s.mustSign(p, old)
 	if told := s.told(); len(told) != 1 {
 		t.Fatalf("a new bundle: told %+v", told)
@@ -375,9 +380,9 @@ func TestTrustDown(t *testing.T) {
 			if told := s.told(); len(told) != 1 || told[0].Reason != envelope.ReasonTrustUnavailable {
 				t.Errorf("told %+v", told)
 			}
-			s.source = good
+			s.use(good)
 			s.mustSign(p, key)
-			s.source = source
+			s.use(source)
 			if _, r := s.publish(p, placed("1")); r.Unchecked == nil || len(s.told()) != 1 {
 				t.Error("the second outage is not told")
 			}

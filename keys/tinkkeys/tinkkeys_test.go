@@ -130,6 +130,11 @@ func TestRotation(t *testing.T) {
 			if err != nil || len(signers) != 1 || signers[0].Verifier().KeyID() != want {
 				t.Errorf("%v signs: %v", signers, err)
 			}
+			due, others := r.Candidates(time.Now())
+			if len(due) != 1 || due[0].Verifier().KeyID() != want || len(others) > 1 ||
+				len(others) == 1 && others[0].Verifier().KeyID() == want {
+				t.Errorf("candidates %v, others %v", due, others)
+			}
 		}
 	}
 	signs(first)

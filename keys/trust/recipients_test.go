@@ -70,6 +70,22 @@ func TestBundleRecipients(t *testing.T) {
 	}
 }
 
+// Producers encrypt to a tainted key only if the consumer has no other.
+func TestTaintedRecipients(t *testing.T) {
+	good, bad := encryptionKey(t, "billing", keys.Schedule{}), encryptionKey(t, "billing", keys.Schedule{})
+	bad.Tainted = true
+	for name, list := range map[string][]*Key{"beside another": {bad, good}, "alone": {bad}} {
+		b, err := NewBundle(BundleOptions{}, list...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := list[len(list)-1].KeyID()
+		if got, err := b.Recipients("billing", day(0)); err != nil || len(got) != 1 || got[0].KeyID() != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
 func TestExpiredBundleHasNoRecipients(t *testing.T) {
 	key := encryptionKey(t, "billing", keys.Schedule{})
 	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7)}, key)

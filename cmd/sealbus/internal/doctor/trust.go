@@ -247,6 +247,9 @@ func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
 		d.problem(check, "give the key the same schedule in the policy as in the keyring",
 			"key %s signs now, but in the bundle it is %s: its events are refused as key_not_valid",
 			ui.ShortID(id), k.StateAt(d.env.Now()))
+	case k.Tainted:
+		d.warning(check, "make a key with `sealbus keys new`, and have it added to the policy",
+			"key %s, which signs now, is tainted", ui.ShortID(id))
 	default:
 		d.checkRecordedScope(check, ring, k)
 	}
@@ -261,6 +264,11 @@ func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *trust.K
 		d.warning(check, "add them to the producer in the policy, or leave them out of the keyring",
 			"the keyring records %s, which the bundle does not list for key %s", strings.Join(missing, ", "),
 			ui.ShortID(k.KeyID()))
+		return
+	}
+	if wait := d.trusted.bundle.KnownAt(k).Sub(d.env.Now()); wait > 0 {
+		d.ok(check, "the bundle accepts key %s now; all consumers know it in %s, and a producer with Trust waits",
+			ui.ShortID(k.KeyID()), ui.FormatDuration(wait))
 		return
 	}
 	d.ok(check, "the bundle accepts key %s now", ui.ShortID(k.KeyID()))

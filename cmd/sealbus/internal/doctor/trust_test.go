@@ -80,6 +80,7 @@ func TestDoctorKeyring(t *testing.T) {
 	found, _ := doctorTrust(b, ring...)
 	one(t, found, "keyring", doctor.StatusOK, "producer shop, key ")
 	one(t, found, "keyring and bundle", doctor.StatusOK, "accepts key")
+	one(t, found, "keyring and bundle", doctor.StatusOK, "all consumers know it in 8m")
 	opened, err := keys.OpenKeyring(b.Path("shop.keyring"), "",
 		&keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
@@ -110,6 +111,9 @@ func TestDoctorKeyring(t *testing.T) {
 	found, _ = doctorTrust(b, ring...)
 	one(t, found, "keyring and bundle", doctor.StatusWarning, clitest.OrderSource+
 		", which the bundle does not list")
+	b.Trust(entry(func(k *trust.Key) { k.Tainted = true }))
+	found, _ = doctorTrust(b, ring...)
+	one(t, found, "keyring and bundle", doctor.StatusWarning, "is tainted")
 	found, code := findings(b, "doctor", "--keyring", b.Path("none"), "--insecure-no-passphrase")
 	one(t, found, "keyring", doctor.StatusUnknown, "does not exist")
 	if code != ui.ExitUsage {

@@ -18,6 +18,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -41,6 +42,7 @@ type publishFlags struct {
 	endpointID string
 	region     string
 	retryFor   ui.DurationValue
+	needTrust  bool
 	file       string // "-" = standard input
 }
 
@@ -63,8 +65,12 @@ Exit status: 0 all events are on the bus. 1 some were refused for good. 2 a flag
 are not on the bus, and another try may help: publish the same file again, since consumers handle an event once,
 however often it is sent.
 
+With --trust and --roots, an event is signed only by a key that all consumers know by now; an event that they would
+refuse is not sent. If the bundle cannot be had, the keyring alone decides, with a warning, unless --require-trust is given.
+
 With --output json there is one line for each event, in their order.`,
 		Example: `sealbus publish --bus central --keyring orders.keyring < event.json
+sealbus publish --bus central --keyring orders.keyring --trust s3://trust/bundle.dsse --roots roots.json < event.json
 sealbus publish --bus central --keyring orders.keyring --output json events.jsonl > results.jsonl`,
 		Run: func(ctx context.Context, args []string) error {
 			f.file = strings.Join(args, "")
@@ -77,6 +83,9 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 	flags := cmd.Flags()
 	f.SignFlags.Register(cmd)
 	f.EncryptFlags.Register(cmd)
+	f.TrustAlone = true
+	flags.BoolVar(&f.needTrust, "require-trust", false,
+		"with --trust: send nothing if there is no live bundle to check the key with")
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false,
@@ -108,6 +117,9 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if err := awscli.CheckURL("endpoint", f.endpoint); err != nil {
 		return err
 	}
+	if f.needTrust && f.Trust == "" {
+		return ui.Usage("add --trust and --roots", "--require-trust names no bundle")
+	}
 	if f.retryFor == 0 {
 		f.retryFor = -1 // never, in the bus's words
 	}
@@ -136,7 +148,11 @@ func publish(ctx context.Context, env *ui.Env, f *publishFlags) error {
 		return err
 	}
 	notes := &sealNotes{}
-	p, err := newPublisher(ctx, env, f, source, encrypt, notes)
+	known, err := publisherTrust(ctx, env, f)
+	if err != nil {
+		return err
+	}
+	p, err := newPublisher(ctx, env, f, source, encrypt, known, notes)
 	if err != nil {
 		return err
 	}
@@ -173,8 +189,29 @@ func (b noting) Send(ctx context.Context, sealed []*envelope.Sealed) []producer.
 	return b.Bus.Send(ctx, sealed)
 }
 
+// publisherTrust is the bundle that tells which keys consumers know; nil = none was named. If it cannot be
+// had now, the producer is told so each time that it asks.
+func publisherTrust(ctx context.Context, env *ui.Env, f *publishFlags) (trust.Source, error) {
+	if f.Trust == "" {
+		return nil, nil
+	}
+	bundle, err := f.Bundle(ctx, env)
+	switch e, _ := errors.AsType[*ui.Error](err); {
+	case err == nil:
+		return bundle, nil
+	case e != nil && e.Code == ui.ExitUnavailable && !f.needTrust:
+		return noBundle{e.Err}, nil
+	}
+	return nil, err
+}
+
+// noBundle is a source that could not be had.
+type noBundle struct{ err error }
+
+func (n noBundle) Bundle(context.Context) (*trust.Bundle, error) { return nil, n.err }
+
 func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys.SignerSource,
-	encrypt *envelope.Encrypter, notes *sealNotes) (*producer.Producer, error) {
+	encrypt *envelope.Encrypter, known trust.Source, notes *sealNotes) (*producer.Producer, error) {
 	client, err := eventBridgeClient(ctx, f)
 	if err != nil {
 		return nil, err
@@ -193,6 +230,9 @@ func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys
 		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt,
 		EncryptFields: f.Fields, Now: env.Now,
 		KeepRecordedTime: f.keepTime,
+		Trust:            known,
+		RequireTrust:     f.needTrust,
+		Warn:             func(w producer.Warning) { env.Warnf("%s", w.Text) },
 	})
 	if err != nil {
 		return nil, ui.Unavailable("report this as a bug", "%w", err)
@@ -254,16 +294,20 @@ type publishTotal struct{ failed, twice, exit int }
 type publishedResult struct {
 	ID        string `json:"id"`
 	Published bool   `json:"published"`
-	Error     string `json:"error,omitempty"` // rejected: for good; unavailable: it may be published later
-	Code      string `json:"code,omitempty"`  // EventBridge's
+	Error     string `json:"error,omitempty"`  // rejected: for good; unavailable: it may be published later
+	Code      string `json:"code,omitempty"`   // EventBridge's
+	Reason    string `json:"reason,omitempty"` // of the consumers, which would refuse it
 	Message   string `json:"message,omitempty"`
 	Fix       string `json:"fix,omitempty"`
 	// MaybeTwice: the event may be on the bus twice, or will be when it is published again.
 	MaybeTwice bool `json:"may_be_on_bus_twice,omitempty"`
+	// Unchecked: no live bundle said whether consumers know the key.
+	Unchecked bool `json:"unchecked,omitempty"`
 }
 
 func tellPublished(env *ui.Env, r producer.Result, where string, total *publishTotal) error {
-	out := publishedResult{ID: r.ID, Published: r.Err == nil, MaybeTwice: r.MaybeTwice}
+	out := publishedResult{ID: r.ID, Published: r.Err == nil, MaybeTwice: r.MaybeTwice,
+		Unchecked: r.Unchecked != nil}
 	if r.Err == nil && r.MaybeTwice {
 		total.twice++
 	}
@@ -274,6 +318,9 @@ func tellPublished(env *ui.Env, r producer.Result, where string, total *publishT
 		out.Message = errtext.Plain(r.Err)
 		if e, ok := errors.AsType[*eventbridge.Error](r.Err); ok {
 			out.Code, out.Message = e.Code, e.Cause()
+		}
+		if e, ok := errors.AsType[*producer.TrustError](r.Err); ok {
+			out.Reason, out.Message = string(e.Reason), "consumers could not accept it: "+string(e.Reason)+": "+e.Cause
 		}
 	}
 	switch {
@@ -298,6 +345,9 @@ func publishExit(err error) int {
 	if errors.Is(err, eventbridge.ErrTooLarge) {
 		return ui.ExitRejected
 	}
+	if e, ok := errors.AsType[*producer.TrustError](err); ok && !e.Temporary() {
+		return ui.ExitUsage // it is not the event's fault
+	}
 	if errors.Is(err, eventbridge.ErrNoBus) {
 		return ui.ExitUsage
 	}
@@ -318,7 +368,10 @@ func publishExit(err error) int {
 func publishFix(err error, exit int) string {
 	e, ok := errors.AsType[*eventbridge.Error](err)
 	service, isService := errors.AsType[*keys.ServiceError](err)
+	refused, isRefused := errors.AsType[*producer.TrustError](err)
 	switch {
+	case isRefused:
+		return refused.Advice
 	case isService:
 		return awscli.ServiceFix(service)
 	case errors.Is(err, eventbridge.ErrNoBus):

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	cmd "github.com/sealbus/sealbus/cmd/sealbus/internal/events"
@@ -22,6 +23,7 @@ func TestPublishEncrypted(t *testing.T) {
 		"unknown")...); r.Code != ui.ExitUsage {
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)
 	}
+	b.Now = b.Now.Add(time.Hour) // consumers know the key of a new bundle
 	b.Must(clitest.Order("o-1")+"\n"+clitest.Order("o-2"),
 		b.Publish(bus, b.WithTrust("--encrypt-to", "billing", "--field", "/item", "--layout",
 			"embedded")...)...)
@@ -41,6 +43,27 @@ func TestPublishEncrypted(t *testing.T) {
 			t.Errorf("%s", out)
 		}
 	}
+}
+
+// An event is sent only if consumers know the key by now. The bundle's host does not stop the producer.
+func TestPublishTrust(t *testing.T) {
+	b, bus := clitest.NewShop(t, nil)
+	b.SecretOrg()
+	publish := func(exit int, stdout, stderr string, more ...string) {
+		t.Helper()
+		r := b.Run(clitest.Order("o-1"), b.Publish(bus, b.WithTrust(more...)...)...)
+		if r.Code != exit || !strings.Contains(r.Stdout, stdout) || !strings.Contains(r.Stderr, stderr) {
+			t.Errorf("exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
+		}
+	}
+	publish(ui.ExitUnavailable, `"reason":"unknown_key"`, "", "--output", "json")
+	publish(ui.ExitUnavailable, "published 0 of 1", "publish the event again")
+	b.Now = b.Now.Add(time.Hour)
+	publish(0, "published 1 of 1", "")
+	b.Now = b.Now.Add(30 * 24 * time.Hour) // the bundle has expired
+	publish(ui.ExitUnavailable, "", "expired", "--require-trust")
+	publish(0, "published 1 of 1", "the keyring alone says which key signs")
+	publish(0, `"unchecked":true`, "", "--output", "json")
 }
 
 // TestPublish: what is published can be opened by who gets it, in both layouts, from every form of input.

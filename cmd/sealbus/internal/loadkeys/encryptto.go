@@ -26,6 +26,18 @@ type EncryptFlags struct {
 	loadtrust.TrustFlags
 	to     []string
 	Fields []string
+	// TrustAlone is true for a command that also has another use for the trust bundle.
+	TrustAlone bool
+
+	bundle *trust.Bundle // once opened
+}
+
+// Bundle opens the trust bundle once.
+func (f *EncryptFlags) Bundle(ctx context.Context, env *ui.Env) (_ *trust.Bundle, err error) {
+	if f.bundle == nil {
+		f.bundle, err = loadtrust.Open(ctx, env, &f.TrustFlags)
+	}
+	return f.bundle, err
 }
 
 func (f *EncryptFlags) Register(cmd *cobra.Command) {
@@ -42,7 +54,7 @@ func (f *EncryptFlags) Check() error {
 	case len(f.Fields) > 0 && len(f.to) == 0:
 		return ui.Usage("add --encrypt-to RECIPIENT: who may read them",
 			"--field needs a recipient: it names the data to encrypt, and not the reader")
-	case (f.Trust != "" || f.Roots != "") && len(f.to) == 0:
+	case (f.Trust != "" || f.Roots != "") && len(f.to) == 0 && !f.TrustAlone:
 		return ui.Usage("add --encrypt-to NAME, or drop them",
 			"--trust and --roots are to look up whom to encrypt to")
 	case (f.Trust == "") != (f.Roots == ""):
@@ -121,7 +133,7 @@ func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags,
 	case to.Trust != nil:
 		return to.Trust.Bundle(ctx)
 	}
-	bundle, err := loadtrust.Open(ctx, env, &f.TrustFlags)
+	bundle, err := f.Bundle(ctx, env)
 	if err != nil {
 		return nil, err
 	}

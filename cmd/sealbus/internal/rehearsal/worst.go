@@ -43,7 +43,7 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 	}
 	s := p.scenario()
 	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: true}}
-	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built, at.Add(-time.Second)}}}
+	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built}}}
 	s.Sends = []Send{{At: at, Type: l.usual()}}
 	return append(list, s)
 }
@@ -103,7 +103,7 @@ func (p *Plan) firstType(l life) (list []*Scenario) {
 		known := g.built.Add(keydoc.KnownAfter(p.Refresh, p.Cache) - p.Skew)
 		s := p.scenario()
 		s.Producers = []Producer{{Name: l.producer, Skew: p.Skew}, {Name: l.producer, Skew: p.Skew, CutOff: true}}
-		s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{g.built, known.Add(-time.Second)}}}
+		s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{g.built}}}
 		for at := g.built; at.Before(known); at = at.Add(max(p.Refresh, known.Sub(g.built)/5)) {
 			s.Sends = append(s.Sends, Send{At: at, Type: fitting(g.pattern)})
 		}

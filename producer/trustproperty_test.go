@@ -1,0 +1,130 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/producer"
+)
+
+// Consumers accept what Publish signs under a random bundle: those that have the same bundle, and those that
+// have the one before and still may.
+func TestTrustProperty(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(12, 3))
+	pool := []*keys.LocalSigner{signer(t, keys.Ed25519), signer(t, keys.ES256), signer(t, keys.Ed25519),
+		signer(t, keys.MLDSA65), signer(t, keys.MLDSA65)}
+	signed, refused, older := 0, 0, 0
+	n := cases.Of(5_000)
+	for range n {
+		w := randomWorld(t, rnd, pool)
+		s := &shop{t: t, now: at(time.Duration(rnd.IntN(int(2*known/time.Second))) * time.Second), source: w.bundle}
+		p := s.open(w.ring, producer.Options{Account: w.account})
+		_, r := s.publish(p, placed("1"))
+		if r.Err != nil {
+			if _, ok := errors.AsType[*producer.TrustError](r.Err); !ok {
+				t.Fatal(r.Err)
+			}
+			refused++
+			continue
+		}
+		signed++
+		w.mustOpen(t, s, w.bundle)
+		if s.now.Before(w.bundle.Issued().Add(known)) {
+			older++
+			w.mustOpen(t, s, w.before)
+		}
+	}
+	if signed < n/10 || refused < n/10 || older < n/50 {
+		t.Errorf("%d signed, %d of them just after a bundle, %d refused: the cases say little", signed, older, refused)
+	}
+}
+
+// world is a ring with two bundles, of which the later one was issued at start.
+type world struct {
+	ring           twoLists
+	before, bundle *trust.Bundle
+	account        string
+}
+
+func (w *world) mustOpen(t *testing.T, s *shop, b *trust.Bundle) {
+	t.Helper()
+	o, err := envelope.NewOpener(b, s.policy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Open(context.Background(), envelope.Received{Body: s.sent[0].JSON(), Account: w.account},
+		envelope.Step{}); err != nil {
+		t.Fatalf("at %v: %v\nkeys %v of %+v", s.now, err, s.sent[0].KeyIDs(), b.SigningKeys())
+	}
+}
+
+func randomWorld(t *testing.T, rnd *rand.Rand, pool []*keys.LocalSigner) *world {
+	w := &world{}
+	var before, after []*trust.Key
+	if rnd.IntN(2) == 0 {
+		w.account = "111122223333"
+	}
+	for i, s := range pool {
+		switch {
+		case i > 0 && rnd.IntN(4) == 0:
+		case i == 0 || rnd.IntN(2) == 0:
+			w.ring.due = append(w.ring.due, s)
+		default:
+			w.ring.others = append(w.ring.others, s)
+		}
+		old := randomGrant(rnd, s, w.account)
+		old.Since = at(-24 * time.Hour)
+		if rnd.IntN(3) > 0 {
+			before = append(before, old)
+		} else {
+			old = nil
+		}
+		k := randomGrant(rnd, s, w.account)
+		if old != nil && rnd.IntN(3) > 0 { // the same grant
+			same := *old
+			k = &same
+		}
+		if k.Tainted = rnd.IntN(4) == 0; rnd.IntN(8) == 0 {
+			k.Revoked = &trust.Revocation{At: start, Reason: "stolen"}
+		}
+		if rnd.IntN(5) > 0 {
+			after = append(after, k)
+		}
+	}
+	w.before, w.bundle = issued(t, at(-23*time.Hour), before...), issued(t, start, after...)
+	return w
+}
+
+// randomGrant is a grant that is known with its bundle.
+func randomGrant(rnd *rand.Rand, s *keys.LocalSigner, account string) *trust.Key {
+	return entry(s, func(k *trust.Key) {
+		k.Since = time.Time{}
+		one := func(good []string, others ...[]string) []string {
+			if rnd.IntN(4) > 0 {
+				return good
+			}
+			return others[rnd.IntN(len(others))]
+		}
+		k.Sources = one(k.Sources, []string{"https://orders.example/eu"}, []string{"https://orders.example/us"}, nil)
+		k.Types = one(k.Types, []string{"*"}, []string{"com.example.order.placed"}, []string{"org.*"}, nil)
+		k.Accounts = one(nil, []string{"111122223333"}, []string{"444455556666"}, []string{})
+		if account == "" { // the producer does not know it, so it cannot check it
+			k.Accounts = nil
+		}
+		moment := start.Add(-time.Duration(rnd.IntN(600)) * time.Second)
+		for _, m := range []*time.Time{&k.Schedule.Published, &k.Schedule.Active, &k.Schedule.Retired,
+			&k.Schedule.Expired} {
+			moment = moment.Add(time.Duration(1+rnd.IntN(600)) * time.Second)
+			if rnd.IntN(2) == 0 {
+				*m = moment
+			}
+		}
+	})
+}
