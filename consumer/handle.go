@@ -38,6 +38,11 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	}
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
+	d.since = d.began
+	if first := msg.FirstReceived; !first.IsZero() && first.Before(d.began) {
+		d.since = first
+	}
+	d.msg.FirstReceived = time.Time{} // it is no part of a quarantine record
 	err := d.run(ctx)
 	if d.parked { // the adapter handles the message again later, or has it reported
 		return d.result, &inhand.Parked{Err: err, Report: func() {
@@ -59,6 +64,7 @@ type delivery struct {
 
 	clock                          time.Time // the latest reading: it never runs backwards within a delivery
 	began, taken, called, returned time.Time // zero = the delivery did not get so far
+	since                          time.Time // a check of the trust bundle since then is recent enough
 
 	reopened string // the quarantine from which msg was reopened; "" = none
 
@@ -145,7 +151,7 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 		received.EventBridge = true
 	}
 	step := envelope.Step{
-		Now:           d.now,
+		Now: d.now, Since: d.since,
 		KeepEncrypted: d.policy.Decrypter != nil, // the event is claimed before it is decrypted
 	}
 	if d.covers = nil; d.subject.ReplayName != "" || d.reopened != "" { // nothing else is under a permission

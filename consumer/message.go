@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/wrapper"
@@ -66,6 +67,12 @@ type Message struct {
 	// belongs to; "" = none. Set it only where no one but the service can write it: a Permission is given to
 	// this name.
 	ReplayName string
+	// FirstReceived is when the transport handed the message out for the first time, as a service says and not
+	// the sender; zero = now, or unknown. A newer trust bundle may accept an event that the one at hand
+	// refuses. So an event is refused for good only by a bundle that was checked since then. A message that is
+	// delivered again is judged by the check that its first delivery asked for. In the future = now. Records of
+	// a quarantine do not keep it.
+	FirstReceived time.Time
 }
 
 // reopen puts the message that a quarantine record holds in the place of the record. The name of the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -167,13 +170,13 @@ func TestReportClockSetBack(t *testing.T) {
 type refresher struct {
 	source1
 	newer *trust.Bundle
-	asked []string
+	asked []time.Time
 }
 
 var _ trust.Refresher = (*refresher)(nil)
 
-func (r *refresher) Refresh(_ context.Context, keyID string) (*trust.Bundle, error) {
-	r.asked = append(r.asked, keyID)
+func (r *refresher) Refresh(_ context.Context, since time.Time) (*trust.Bundle, error) {
+	r.asked = append(r.asked, since)
 	return r.newer, nil
 }
 
@@ -194,6 +197,34 @@ func TestReportOfNewerBundle(t *testing.T) {
 	w.check(result, err, consumer.Handled, "")
 	if r := n.last(t); !r.BundleExpires.Equal(start.Add(48*time.Hour)) || len(source.asked) != 1 {
 		t.Errorf("bundle until %v, looked for %v", r.BundleExpires, source.asked)
+	}
+}
+
+// The first delivery of a message counts as its beginning, unless that lies in the future.
+func TestFirstReceived(t *testing.T) {
+	for name, c := range map[string]struct{ first, want time.Duration }{
+		"of this moment": {0, 0}, "received before": {-time.Minute, -time.Minute}, "in the future": {time.Minute, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := watched(t)
+			source := &refresher{source1: w.trust, newer: w.trust.bundle}
+			sealed := w.sealAs(keystest.Signer(t, keys.Ed25519, "orders", "stranger"), placed("1"),
+				envelope.SealOptions{}).JSON()
+			c1, err := consumer.New("test", source, w.store, &w.policy, &w.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			msg := body(sealed)
+			msg.FirstReceived = start.Add(c.first)
+			result, err := c1.Handle(t.Context(), msg, w.handle)
+			w.check(result, err, consumer.Quarantined, envelope.ReasonUnknownKey)
+			if !slices.Equal(source.asked, []time.Time{start.Add(c.want)}) {
+				t.Errorf("wants a check since %s", source.asked)
+			}
+			if rec := w.bin.records[0]; !rec.Message.FirstReceived.IsZero() {
+				t.Errorf("the record has %s", rec.Message.FirstReceived)
+			}
+		})
 	}
 }
 

@@ -433,7 +433,7 @@ func TestReopenedFromIsNoField(t *testing.T) {
 		return names
 	}
 	if got := fields(consumer.Message{}); !slices.Equal(got,
-		[]string{"Body", "Format", "Account", "ReplayName"}) {
+		[]string{"Body", "Format", "Account", "ReplayName", "FirstReceived"}) {
 		t.Errorf("a message has %q", got)
 	}
 	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "Account"}) {

@@ -41,6 +41,11 @@ type Step struct {
 	// If the event is older, why is added to the cause; "" = nothing is added. Admit changes no other check.
 	Admit func(signedAt time.Time) (maxAge time.Duration, why string)
 
+	// Since is when this delivery began, or when the transport handed the message out first. A newer trust
+	// bundle may accept what the one at hand refuses. So a bundle refuses the event for good only if it was
+	// checked at Since or later. zero = when the bundle was at hand; in the future = now.
+	Since time.Time
+
 	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for
 	// Opened.Decrypt.
 	KeepEncrypted bool
@@ -212,63 +217,74 @@ func (o *opening) readMaterial() *Error {
 	return nil
 }
 
-// authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
-// decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
-// unknown.
+// authenticate verifies signatures, digests and what the keys may do. If a newer bundle may accept what the
+// one at hand refuses, it looks for one: only a bundle that was checked since the delivery began may refuse.
 func (o *opening) authenticate(ctx context.Context) *Error {
 	bundle, err := o.trust.Bundle(ctx)
 	if err != nil {
 		return reject(ReasonTrustUnavailable, "%w", err)
 	}
-	verdict, missing := o.verifyUnder(bundle)
+	verdict, mayChange := o.verifyUnder(bundle)
 	live, ok := o.trust.(trust.Refresher)
-	if verdict == nil || missing == nil || !ok {
+	if verdict == nil || !mayChange || !ok {
 		return verdict
 	}
-	fresh, err := live.Refresh(ctx, *missing)
-	if err != nil {
-		return reject(ReasonTrustUnavailable, "%w", err)
+	since := o.step.Since
+	if since.IsZero() {
+		since = o.now
 	}
-	if fresh == bundle {
-		return verdict // a forger's event costs its verifications once
+	fresh, notChecked := live.Refresh(ctx, since)
+	if notChecked != nil { // a check that was under way before may have found a bundle that accepts the event
+		if fresh, err = o.trust.Bundle(ctx); err != nil {
+			fresh = bundle
+		}
 	}
-	verdict, _ = o.verifyUnder(fresh)
+	if fresh != bundle { // a forger's event costs its verifications once
+		verdict, mayChange = o.verifyUnder(fresh)
+	}
+	if verdict != nil && mayChange && notChecked != nil {
+		verdict = reject(ReasonTrustUnavailable,
+			"%s (%s) under a bundle that was not checked since the event came: %w",
+			verdict.Reason, verdict.Cause, notChecked)
+		verdict.Advice = "nothing, if it is judged when it is delivered again; " +
+			"otherwise see why the bundle cannot be fetched"
+	}
 	return verdict
 }
 
-// verifyUnder verifies the event with the keys of one bundle. missing is not nil if a newer bundle may change
-// the verdict: it is the key ID to look for, "" if the signature names none.
-func (o *opening) verifyUnder(bundle *trust.Bundle) (verdict *Error, missing *string) {
+// verifyUnder verifies the event with the keys of one bundle. mayChange is true if a newer bundle may change
+// the verdict.
+func (o *opening) verifyUnder(bundle *trust.Bundle) (verdict *Error, mayChange bool) {
 	o.now = o.step.Now()
 	if bundle == nil {
-		return reject(ReasonTrustUnavailable, "%w", trust.ErrUnavailable), nil
+		return reject(ReasonTrustUnavailable, "%w", trust.ErrUnavailable), false
 	}
 	o.bundle, o.bundleExpires = bundle, bundle.Expires()
 	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s",
-			end.UTC().Format(time.RFC3339)), nil
+			end.UTC().Format(time.RFC3339)), false
 	}
 	s := signatures{bundle: bundle, noTables: o.policy.NoKeyTables, valid: o.validRoom[:0],
 		tries: maxNamelessTries}
 	s.collect(o)
 	if len(s.valid) == 0 {
-		return s.failed, s.missing
+		return s.failed, s.mayChange
 	}
 	if err := o.checkDigests(); err != nil {
-		return err, nil // no key changes that
+		return err, false // no key changes that
 	}
 	o.counted = s.valid[:0]
 	for _, v := range s.valid {
-		if why := o.refuse(v); why != nil {
-			s.note(why)
+		if why, mayChange := o.refuse(v); why != nil {
+			s.note(why, mayChange)
 		} else {
 			o.counted = append(o.counted, v)
 		}
 	}
 	if len(o.counted) == 0 {
-		return s.failed, s.missing
+		return s.failed, s.mayChange
 	}
-	return o.nameProducer(), s.missing
+	return o.nameProducer(), s.mayChange
 }
 
 // nameProducer says who sealed the event: the producer that the payload names (the keys are its), or for an

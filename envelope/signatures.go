@@ -23,9 +23,8 @@ type signatures struct {
 
 	// failed is the verdict on the failing signature that passed the most checks. It speaks for all of them.
 	failed *Error
-	// missing is not nil if a newer bundle may have the key of a failing signature: its key ID, or "" if the
-	// signature names none.
-	missing *string
+	// mayChange is true if a newer bundle may let a failing signature count.
+	mayChange bool
 
 	// For the signatures that name no key, all together.
 	tries      int                  // verifications that are left
@@ -71,17 +70,12 @@ func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte
 	case len(list) > before:
 		return list
 	case len(named) == 0:
-		s.note(reject(ReasonUnknownKey, "key ID %.80q is not in the trust bundle", keyID))
+		s.note(reject(ReasonUnknownKey, "key ID %.80q is not in the trust bundle", keyID), keyID != "")
 	case named[0].KeyID() == keyID:
-		s.note(reject(ReasonBadSignature, "the signature of key ID %.80q does not verify", keyID))
-		return list
+		s.note(reject(ReasonBadSignature, "the signature of key ID %.80q does not verify", keyID), false)
 	default: // other implementations keep an alias while the key behind it rotates
 		s.note(reject(ReasonBadSignature, "the signature does not verify under the keys of the alias %.80q",
-			keyID))
-	}
-	if s.missing == nil && keyID != "" {
-		missing := keyID
-		s.missing = &missing
+			keyID), keyID != "")
 	}
 	return list
 }
@@ -127,10 +121,7 @@ func (s *signatures) verifyNameless(sig, pae []byte, e *wire.Event) {
 	failed := reject(ReasonUnknownKey, "the signature names no key, and %s", cause)
 	failed.Advice = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) as " +
 		"keyid, and see that the policy allows this key the event's source and type"
-	s.note(failed)
-	if mayBeNew && s.missing == nil {
-		s.missing = new(string)
-	}
+	s.note(failed, mayBeNew)
 }
 
 // verifyDelegated verifies the signature of a session key: first the statement by which a long-term key
@@ -138,7 +129,7 @@ func (s *signatures) verifyNameless(sig, pae []byte, e *wire.Event) {
 func (s *signatures) verifyDelegated(sig *dsse.Signature, pae []byte) {
 	d, err := findDelegation(sig.Delegation)
 	if err != nil {
-		s.note(reject(ReasonBadSignature, "the delegation of key ID %.80q: %v", sig.KeyID, err))
+		s.note(reject(ReasonBadSignature, "the delegation of key ID %.80q: %v", sig.KeyID, err), false)
 		return
 	}
 	list := s.verifyNamed(s.valid, d.keyID, d.pae, d.sig, d.by)
@@ -148,14 +139,14 @@ func (s *signatures) verifyDelegated(sig *dsse.Signature, pae []byte) {
 	}
 	if d.session == nil { // only now is the statement known to be genuine
 		if err := d.read(by); err != nil {
-			s.note(reject(ReasonBadSignature, "the delegation of key ID %.80q: %v", sig.KeyID, err))
+			s.note(reject(ReasonBadSignature, "the delegation of key ID %.80q: %v", sig.KeyID, err), false)
 			return
 		}
 		delegations.keep(sig.Delegation, by[0].key.Producer, d)
 	}
 	if sig.KeyID != d.session.KeyID() || sig.Sig == nil || !d.session.Verify(pae, sig.Sig) {
 		s.note(reject(ReasonBadSignature, "the signature of the session key %.80q does not verify",
-			sig.KeyID))
+			sig.KeyID), false)
 		return
 	}
 	for i := range by {
@@ -165,7 +156,9 @@ func (s *signatures) verifyDelegated(sig *dsse.Signature, pae []byte) {
 }
 
 // note keeps the verdict on a failing signature, if this one passed more checks than those before it.
-func (s *signatures) note(failed *Error) {
+// mayChange says whether a newer bundle may let it count.
+func (s *signatures) note(failed *Error, mayChange bool) {
+	s.mayChange = s.mayChange || mayChange
 	progress := [...]Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
 		ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
 	if s.failed == nil ||
@@ -176,8 +169,8 @@ func (s *signatures) note(failed *Error) {
 
 // refuse says why a valid signature does not count, or nil if it does: its own key alone must allow the
 // source, the type, the account and the time, and must not be revoked. A session key must also be within the
-// statement that vouches for it.
-func (o *opening) refuse(v valid) *Error {
+// statement that vouches for it. mayChange is true if a newer bundle may say otherwise of the key.
+func (o *opening) refuse(v valid) (why *Error, mayChange bool) {
 	k, id, d, profile, unsafe := v.key, v.key.KeyID(), v.session, o.payload.Profile, &o.policy.Unsafe
 	sealed := o.sealed // schedules are judged at this time; an event that signs none is judged as of now
 	if sealed.IsZero() {
@@ -188,39 +181,39 @@ func (o *opening) refuse(v valid) *Error {
 	isRevoked := func(k *trust.Key) bool { return k.KeyID() == v.verifier.KeyID() && k.Revoked != nil }
 	switch {
 	case d != nil && (profile == nil || !slices.Contains(profile.Delegations, d.binding)):
-		return reject(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
+		return reject(ReasonBadSignature, "the signed payload does not bind the delegation by key %s",
+			id), false
 	case k.Revoked != nil && !claimsEarlier:
 		return reject(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer,
-			k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
+			k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason), true // root holders may overrule it
 	case d != nil && (o.bundle.SessionRevoked(v.verifier.KeyID()) || // as a session key, or in its own right
 		slices.ContainsFunc(o.bundle.Lookup(v.verifier.KeyID()), isRevoked)):
-		return reject(ReasonRevokedKey, "session key %s is revoked", v.verifier.KeyID())
+		return reject(ReasonRevokedKey, "session key %s is revoked", v.verifier.KeyID()), true
 	case !k.Schedule.AcceptedAt(o.now, sealed, o.policy.Skew):
 		return reject(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer,
-			k.StateAt(o.now), sealed.UTC().Format(time.RFC3339))
+			k.StateAt(o.now), sealed.UTC().Format(time.RFC3339)), true
 	case d != nil && (o.sealed.IsZero() || o.sealed.Before(d.NotBefore.Add(-o.policy.Skew)) ||
 		!o.sealed.Before(d.NotAfter)):
 		return reject(ReasonKeyNotValid, "the session key was valid from %s to %s",
-			d.NotBefore.Format(time.RFC3339), d.NotAfter.Format(time.RFC3339))
+			d.NotBefore.Format(time.RFC3339), d.NotAfter.Format(time.RFC3339)), false
 	case profile != nil && profile.Producer != k.Producer:
 		return reject(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
-			k.Producer, profile.Producer)
-	case !keys.MatchSource(k.Sources, o.in.Source) || d != nil && !keys.MatchSource(d.Sources, o.in.Source):
+			k.Producer, profile.Producer), true
+	case d != nil && !keys.MatchSource(d.Sources, o.in.Source), !keys.MatchSource(k.Sources, o.in.Source):
+		unfit := unfitSource(o.in.Source)
 		return reject(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id,
-			k.Producer,
-			o.in.Source, unfitSource(o.in.Source))
-	case !keys.MatchType(k.Types, o.in.Type) || d != nil && !keys.MatchType(d.Types, o.in.Type):
+			k.Producer, o.in.Source, unfit), unfit == "" && (d == nil || keys.MatchSource(d.Sources, o.in.Source))
+	case d != nil && !keys.MatchType(d.Types, o.in.Type), !keys.MatchType(k.Types, o.in.Type):
 		return reject(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer,
-			o.in.Type)
+			o.in.Type), d == nil || keys.MatchType(d.Types, o.in.Type)
 	case unsafe.IgnoreAccount || k.AllowsAccount(o.account):
-		return nil
+		return nil, false
 	case o.account == "":
 		return reject(ReasonAccountMismatch,
-			"key %s of %q is bound to AWS accounts, and no account is stated", id,
-			k.Producer)
+			"key %s of %q is bound to AWS accounts, and no account is stated", id, k.Producer), true
 	}
 	return reject(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer,
-		o.account)
+		o.account), true
 }
 
 // delegation is a DSSE envelope around the statement by which a long-term key vouches for a session key.

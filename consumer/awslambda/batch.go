@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wrapper"
@@ -107,8 +109,8 @@ func readRecord(r *jsontext.Decoder, m *record, texts []byte) []byte {
 	return texts
 }
 
-// readAttributes finds the message group. A standard queue may have groups, too (fair queues), but they order
-// nothing. Only a FIFO queue gives sequence numbers.
+// readAttributes finds the message group, and when SQS handed the message out first. A standard queue may
+// have groups, too (fair queues), but they order nothing. Only a FIFO queue gives sequence numbers.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 func readAttributes(r *jsontext.Decoder, m *record) {
 	for obj := r.Object(); r.Member(&obj); {
@@ -118,8 +120,24 @@ func readAttributes(r *jsontext.Decoder, m *record) {
 		case "SequenceNumber":
 			m.ordered = true
 			r.ReadSpan()
+		case "ApproximateFirstReceiveTimestamp":
+			m.first = r.ReadSpan()
 		default:
 			r.ReadSpan()
 		}
 	}
+}
+
+// firstReceived is when SQS handed the message out for the first time. It says so as a string of milliseconds
+// since 1970. Anything else is no such time: then the delivery is judged as one of now.
+func (m *record) firstReceived() time.Time {
+	text, err := strconv.Unquote(string(m.first))
+	if err != nil {
+		return time.Time{}
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms <= 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }

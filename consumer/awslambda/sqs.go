@@ -88,6 +88,7 @@ type record struct {
 	body    []byte // its text
 	quoted  []byte // as it stands in the payload
 	isText  bool   // quoted is a string of strict JSON
+	first   []byte // as it stands in the payload: when it was received first; nil = it is not there
 	done    bool   // to be deleted
 	err     error  // why not; nil = it was not begun
 	place
@@ -135,6 +136,7 @@ func (b *batch) handle(r *record) error {
 		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
 	}
 	msg, _ := b.message(r.body)
+	msg.FirstReceived = r.firstReceived()
 	return b.deliver(r, msg)
 }
 

@@ -25,6 +25,7 @@ func TestSource(t *testing.T, open func(t testing.TB, first []byte, roots *trust
 		"follows":              (*sourceTest).follows,
 		"refuses":              (*sourceTest).refuses,
 		"refresh":              (*sourceTest).refreshes,
+		"refresh since":        (*sourceTest).refreshesSince,
 		"outage":               (*sourceTest).outage,
 		"expiry":               (*sourceTest).expiry,
 		"clock set back":       (*sourceTest).clockSetBack,
@@ -115,7 +116,7 @@ func (s *sourceTest) wantNone() {
 // wantUnknowable wants Refresh to return no bundle that shows whether a key is unknown.
 func (s *sourceTest) wantUnknowable() {
 	s.Helper()
-	b, err := s.Refresh(s.Context(), "unknown")
+	b, err := s.Refresh(s.Context(), s.now())
 	if err == nil && s.now().Before(b.Expires()) || err != nil && !errors.Is(err, trust.ErrUnavailable) {
 		s.Fatalf("Refresh: version %d, error %v", versionOf(b), err)
 	}
@@ -158,7 +159,7 @@ func (s *sourceTest) refuses() {
 		s.publish(bad)
 		s.advance(2 * sourceHint) // attempts may become rarer while they fail
 		s.want(5)
-		if b, err := s.Refresh(s.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
+		if b, err := s.Refresh(s.Context(), s.now()); !errors.Is(err, trust.ErrUnavailable) {
 			s.Errorf("%s: Refresh has version %d, error %v", name, versionOf(b), err)
 		}
 	}
@@ -195,25 +196,51 @@ func (s *sourceTest) rootsFile() []byte {
 	return signed
 }
 
-// refreshes: the source looks for an unknown key at once, but not more often than MinInterval.
+// refreshes: the source looks for a newer bundle at once, but not more often than MinInterval. A bundle that
+// it has not looked for since then is not conclusive.
 func (s *sourceTest) refreshes() {
-	refresh := func(want int64) {
-		s.Helper()
-		b, err := s.Refresh(s.Context(), "unknown")
-		if err != nil || b.Version() != want {
-			s.Fatalf("Refresh: version %d, error %v, want version %d", versionOf(b), err, want)
-		}
-	}
 	s.publish(s.signed(2, sourceLife))
-	refresh(1) // looked at this very moment, when it was opened
+	s.wantSince(s.now(), 1) // looked at this very moment, when it was opened
 	s.advance(sourceLeast)
-	refresh(2)
+	s.wantSince(s.now(), 2)
 	s.publish(s.signed(3, sourceLife))
 	s.advance(sourceLeast - 1)
-	refresh(2)
+	if b, err := s.Refresh(s.Context(), s.now()); err == nil && b.Version() != 3 ||
+		err != nil && !errors.Is(err, trust.ErrUnavailable) {
+		s.Fatalf("Refresh too early: version %d, error %v", versionOf(b), err)
+	}
 	s.advance(1)
-	refresh(3)
+	s.wantSince(s.now(), 3)
 	s.want(3)
+}
+
+// refreshesSince: a check that was made since then is enough, and is not made again. A moment in the future
+// counts as now.
+func (s *sourceTest) refreshesSince() {
+	s.advance(sourceLeast)
+	delivered := s.now()
+	s.advance(sourceLeast)
+	s.wantSince(delivered, 1)
+	s.publish(s.signed(2, sourceLife))
+	s.advance(sourceLeast)
+	s.wantSince(delivered, 1) // as it was checked since then
+	s.wantSince(s.now().Add(-sourceLeast), 1)
+	s.wantSince(s.now().Add(-sourceLeast+1), 2)
+	s.advance(sourceLeast)
+	s.publish(s.signed(3, sourceLife))
+	s.wantSince(s.now().Add(time.Hour), 3)
+	s.publish(nil)
+	s.advance(sourceLeast)
+	s.wantUnknowable()
+}
+
+// wantSince wants Refresh to give this version.
+func (s *sourceTest) wantSince(since time.Time, version int64) {
+	s.Helper()
+	b, err := s.Refresh(s.Context(), since)
+	if err != nil || b.Version() != version {
+		s.Fatalf("Refresh: version %d, error %v, want version %d", versionOf(b), err, version)
+	}
 }
 
 func (s *sourceTest) outage() {
@@ -255,6 +282,13 @@ func (s *sourceTest) clockSetBack() {
 	s.set(sourceStart.Add(-2 * time.Hour))
 	s.want(6)
 	s.wantUnknowable()
+	s.publish(s.signed(7, sourceLife))
+	s.advance(2 * sourceHint)
+	s.want(7)
+	// The check lies in the future now, and was made before the delivery began.
+	s.publish(s.signed(8, sourceLife))
+	s.set(sourceStart.Add(-3 * time.Hour))
+	s.wantSince(s.now(), 8)
 }
 
 // refusedByTheClock: a bundle that was refused while the clock was wrong is accepted when the clock is right,
@@ -274,7 +308,7 @@ func (s *sourceTest) frozen() {
 	s.want(2)
 	s.publish(s.signed(3, sourceLife))
 	s.advance(9 * time.Hour)
-	if b, err := s.Refresh(s.Context(), "unknown"); err != nil || b.Version() != 3 {
+	if b, err := s.Refresh(s.Context(), s.now()); err != nil || b.Version() != 3 {
 		s.Errorf("Refresh after a freeze: version %d, error %v", versionOf(b), err)
 	}
 }
@@ -302,7 +336,7 @@ func (s *sourceTest) neverGoesBack(rounds int) {
 			return
 		}
 		last = b.Version()
-		_, _ = s.Refresh(s.Context(), "unknown") // may be asked too often
+		_, _ = s.Refresh(s.Context(), s.now()) // may be asked too often
 		s.advance(sourceLeast)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/flight"
+	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/jitter"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
@@ -197,20 +198,29 @@ func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
 	return s.usable(s.state.Load())
 }
 
-// Refresh asks the origin, but at most once in MinInterval and less often while it fails. The error is
-// ErrUnavailable unless the last attempt gave a good answer and is not older than the refresh hint.
-func (s *RemoteSource) Refresh(ctx context.Context, _ string) (*Bundle, error) {
-	if err := s.await(ctx, s.mayAsk, false); err != nil {
+// Refresh asks the origin unless it was asked since then, but at most once in MinInterval and less often
+// while it fails. The error is ErrUnavailable if the last good answer is older than since.
+func (s *RemoteSource) Refresh(ctx context.Context, since time.Time) (*Bundle, error) {
+	if now := s.now(); since.After(now) {
+		since = now
+	}
+	isDue := func(state *remoteState, now time.Time) bool {
+		return !isCheckedSince(state.checked, since, now) && s.mayAsk(state, now)
+	}
+	if err := s.await(ctx, isDue, false); err != nil {
 		return nil, s.unavailable(err)
 	}
 	state := s.state.Load()
-	if state.err != nil {
-		return nil, s.unavailable(state.err)
-	}
-	if age := s.now().Sub(state.checked); age < 0 || age > s.hint(state) {
-		return nil, s.unavailable(fmt.Errorf("the origin was asked %s ago, and not since", age))
+	if now := s.now(); !isCheckedSince(state.checked, since, now) {
+		return nil, s.unavailable(errors.Join(state.err, notCheckedSince(state.tried, now)))
 	}
 	return s.usable(state)
+}
+
+// notCheckedSince is why a bundle refuses no event for good.
+func notCheckedSince(tried, now time.Time) error {
+	return fmt.Errorf("it was last asked %s ago, before the event came, and is not asked again so soon: "+
+		"deliver the event again", howlong.Text(now.Sub(tried)))
 }
 
 // LastError is the failure of the last fetch, or of writing the state file; nil = neither failed.

@@ -435,7 +435,7 @@ func TestFetchOfASlowBodyEnds(t *testing.T) {
 	})
 	o.advance(5 * time.Minute)
 	o.want(s, 1, context.DeadlineExceeded)
-	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
+	if _, err := s.Refresh(t.Context(), o.now()); !errors.Is(err, trust.ErrUnavailable) {
 		t.Errorf("Refresh: %v", err)
 	}
 }
@@ -605,7 +605,7 @@ func TestFetchIsShared(t *testing.T) {
 		wg.Go(func() {
 			get := s.Bundle
 			if i%2 == 0 {
-				get = func(ctx context.Context) (*trust.Bundle, error) { return s.Refresh(ctx, fmt.Sprint("forged", i)) }
+				get = func(ctx context.Context) (*trust.Bundle, error) { return s.Refresh(ctx, o.now()) }
 			}
 			if b, err := get(t.Context()); err != nil || b.Version() != 2 {
 				t.Errorf("%v, %v", b, err)
@@ -640,7 +640,7 @@ func TestFetchLeavesTimeToTheCaller(t *testing.T) {
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("Bundle returned after %s", took)
 		}
-		if _, err := s.Refresh(ctx, "k"); !errors.Is(err, trust.ErrUnavailable) {
+		if _, err := s.Refresh(ctx, o.now()); !errors.Is(err, trust.ErrUnavailable) {
 			t.Errorf("Refresh without an answer: %v", err)
 		}
 	})
@@ -694,10 +694,10 @@ func TestForgedKeyIDsAreLimited(t *testing.T) {
 	s := o.fetch(srv, nil)
 	for round := range int64(5) {
 		var wg sync.WaitGroup
-		for i := range 64 {
+		for range 64 {
 			wg.Go(func() {
-				for j := range 20 {
-					if _, err := s.Refresh(t.Context(), fmt.Sprint("forged", round, i, j)); err != nil {
+				for range 20 {
+					if _, err := s.Refresh(t.Context(), o.now()); err != nil {
 						t.Error(err)
 					}
 				}
@@ -710,7 +710,7 @@ func TestForgedKeyIDsAreLimited(t *testing.T) {
 		o.advance(trust.DefaultMinInterval)
 	}
 	srv.Publish(o.bundle(2))
-	if b, err := s.Refresh(t.Context(), "new"); err != nil || b.Version() != 2 {
+	if b, err := s.Refresh(t.Context(), o.now()); err != nil || b.Version() != 2 {
 		t.Errorf("a new key is not found: %v, %v", b, err)
 	}
 }
@@ -729,7 +729,7 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 		if o.now().Sub(start) < trust.DefaultMinInterval {
 			continue // the answer from the start counts
 		}
-		if b, err := s.Refresh(t.Context(), "forged"); !errors.Is(err, trust.ErrUnavailable) {
+		if b, err := s.Refresh(t.Context(), o.now()); !errors.Is(err, trust.ErrUnavailable) {
 			t.Fatalf("after %s: %v, %v", o.now().Sub(start), b, err)
 		}
 	}
@@ -738,7 +738,7 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 	}
 	srv.Publish(o.bundle(2))
 	o.advance(75 * time.Second) // the longest pause
-	if b, err := s.Refresh(t.Context(), "new"); err != nil || b.Version() != 2 {
+	if b, err := s.Refresh(t.Context(), o.now()); err != nil || b.Version() != 2 {
 		t.Errorf("after the outage: %v, %v", b, err)
 	}
 }
@@ -923,7 +923,7 @@ func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
 		o.check(err)
 		o.advance(5 * time.Minute)
 		o.want1(s)
-		if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
+		if _, err := s.Refresh(t.Context(), o.now()); !errors.Is(err, trust.ErrUnavailable) {
 			t.Error(err)
 		}
 		began := time.Now()

@@ -59,7 +59,7 @@ func restartAt(t *testing.T, killed int) {
 		for old := range kept { // each older offer is refused, by the running one and by a new one
 			d.files = cloneMap(kept[old])
 			d.clock.set(d.clock.now().Add(time.Minute))
-			got, err := s.Refresh(t.Context(), "")
+			got, err := s.Refresh(t.Context(), d.clock.now())
 			if err == nil {
 				d.want(fmt.Sprint("step ", i, " offered ", old), got, err, version, revoked...)
 			}
@@ -235,7 +235,7 @@ func TestWatchTimestamp(t *testing.T) {
 	d.clock.set(day(2))
 	_, err = s.Bundle(t.Context())
 	wantWhy(t, "too late", err, WhyExpired)
-	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+	if _, err := s.Refresh(t.Context(), d.clock.now()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("too late: %v", err)
 	}
 	write(bundleFile(two), d.signBundle(two))

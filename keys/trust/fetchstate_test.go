@@ -115,7 +115,7 @@ func TestStateFileSurvivesAnOutage(t *testing.T) {
 	if !errors.Is(source.LastError(), errDown) || !source.Checked().IsZero() {
 		t.Errorf("last error %v, checked %s", source.LastError(), source.Checked())
 	}
-	if _, err := source.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+	if _, err := source.Refresh(t.Context(), s.clock.now()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an unknown key is judged by a bundle that nobody checked: %v", err)
 	}
 	s.clock.set(day(7)) // expired
@@ -213,7 +213,7 @@ func TestStateFileThatFailsLater(t *testing.T) {
 		!errors.Is(source.LastError(), fs.ErrNotExist) {
 		t.Fatalf("%v, %v; last error %v", b, err, source.LastError())
 	}
-	if _, err := source.Refresh(t.Context(), "k"); err != nil {
+	if _, err := source.Refresh(t.Context(), s.clock.now()); err != nil {
 		t.Errorf("the origin was asked, and yet: %v", err)
 	}
 	if err := os.Rename(dir+".away", dir); err != nil {

@@ -174,7 +174,7 @@ func TestMixture(t *testing.T) {
 	if !errors.Is(s.LastError(), errDown) || !got.Expires().Equal(day(2)) || got.Timestamp() != nil {
 		t.Errorf("%v, expires %s", s.LastError(), got.Expires())
 	}
-	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+	if _, err := s.Refresh(t.Context(), d.clock.now()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an unknown key is judged: %v", err)
 	}
 	restarted := d.mustStart() // also after a restart

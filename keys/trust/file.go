@@ -3,6 +3,7 @@ package trust
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,7 @@ import (
 const (
 	// defaultRefresh is how often a source looks when neither its reader nor the bundle says.
 	defaultRefresh = keydoc.DefaultRefresh
-	// minRefresh bounds how often unknown key IDs cause a look at the file: anyone can invent such IDs.
+	// minRefresh is the least time between two looks while the file is at fault, or has expired.
 	minRefresh = time.Second
 	// lockPatience is how long a look at the file waits for another process that writes the state file. Writing
 	// it takes little time, because the file is small.
@@ -49,6 +50,7 @@ type fileState struct {
 	seen    seen
 	info    os.FileInfo // of the file that was read last, good or not
 	settled bool        // info shows every later change of the file
+	read    [32]byte    // SHA-256 of the file that was good last
 	checked time.Time   // when the file was looked at last
 	err     error       // what was wrong then
 
@@ -109,7 +111,7 @@ func WatchFile(path string, roots *Roots, opts *Options) (*FileSource, error) {
 // hint. The caller checks the expiry of the bundle. LastError has the fault of the file. The error is
 // ErrUnavailable if the roots name timestamp keys, and there is no live timestamp for any bundle.
 func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
-	return f.usable(f.lookAfter(f.interval))
+	return f.usable(f.lookIf(func(s *fileState, now time.Time) bool { return due(s, now, f.interval(s)) }))
 }
 
 // usable is the bundle of the state. With timestamps, the caller's clock alone cannot tell that it has
@@ -122,12 +124,21 @@ func (f *FileSource) usable(s *fileState) (*Bundle, error) {
 	return s.bundle, nil
 }
 
-// Refresh looks at the file, but at most once a second. If the file cannot be read or is refused, the error
-// is ErrUnavailable, because then it is not known whether the key is unknown.
-func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
-	state := f.lookAfter(func(*fileState) time.Duration { return minRefresh })
+// Refresh looks at the file, unless it looked since then. A look at a file that did not change costs little,
+// so their number has no limit while the file is good. While it is at fault, Refresh looks once a second, and
+// the error is ErrUnavailable.
+func (f *FileSource) Refresh(_ context.Context, since time.Time) (*Bundle, error) {
+	if now := f.now(); since.After(now) {
+		since = now
+	}
+	state := f.lookIf(func(s *fileState, now time.Time) bool {
+		return !isCheckedSince(s.checked, since, now) && (s.err == nil || due(s, now, minRefresh))
+	})
 	if state.err != nil {
 		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable, state.err)
+	}
+	if now := f.now(); !isCheckedSince(state.checked, since, now) {
+		return nil, fmt.Errorf("trust: %s: %w: the clock was set back", f.path, ErrUnavailable)
 	}
 	return f.usable(state)
 }
@@ -151,16 +162,16 @@ func (f *FileSource) interval(s *fileState) time.Duration {
 	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
 }
 
-// lookAfter looks at the file if the last look is at least the interval ago.
-func (f *FileSource) lookAfter(interval func(*fileState) time.Duration) *fileState {
+// lookIf looks at the file if that is due.
+func (f *FileSource) lookIf(isDue func(s *fileState, now time.Time) bool) *fileState {
 	state := f.state.Load()
-	if !due(state, f.now(), interval(state)) {
+	if !isDue(state, f.now()) {
 		return state
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	state = f.state.Load() // another caller may have looked meanwhile
-	if now := f.now(); due(state, now, interval(state)) {
+	if now := f.now(); isDue(state, now) {
 		state = f.look(state, now)
 		f.state.Store(state)
 	}
@@ -201,7 +212,13 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	}
 	next.info = info
 	next.settled = now.Sub(info.ModTime()) >= mtimeGrain
-	next.err = f.adopt(&next, signed, now)
+	sum := sha256.Sum256(signed)
+	if next.err == nil && sum == next.read {
+		return &next // verifying it costs much more than reading it
+	}
+	if next.err = f.adopt(&next, signed, now); next.err == nil {
+		next.read = sum
+	}
 	if isExpired(next.err) {
 		next.info = nil // so that the same file is read again, in case the clock was wrong and is corrected
 	}

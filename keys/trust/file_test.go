@@ -184,7 +184,7 @@ func TestFileVanishes(t *testing.T) {
 		!errors.Is(w.LastError(), os.ErrNotExist) {
 		t.Errorf("%v, last error %v", err, w.LastError())
 	}
-	if _, err := w.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) ||
+	if _, err := w.Refresh(t.Context(), w.clock.now()); !errors.Is(err, ErrUnavailable) ||
 		!errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Refresh: %v", err)
 	}
@@ -195,30 +195,66 @@ func TestFileVanishes(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if _, err := w.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+	if _, err := w.Refresh(t.Context(), w.clock.now()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Refresh of a refused file: %v", err)
 	}
 }
 
-func TestFileRefreshIsRateLimited(t *testing.T) {
+// Refresh looks at the file at once, as often as it is asked; once a second while the file is at fault.
+func TestFileRefreshLooksAtOnce(t *testing.T) {
 	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Hour})
-	refresh := func(want int64) {
+	refresh := func(since time.Time, want int64) {
 		t.Helper()
-		b, err := w.Refresh(t.Context(), "unknown")
-		if err != nil || b.Version() != want {
+		b, err := w.Refresh(t.Context(), since)
+		if want == 0 && !errors.Is(err, ErrUnavailable) || want != 0 && (err != nil || b.Version() != want) {
 			t.Errorf("version %v (%v), want %d", b, err, want)
 		}
 	}
+	opened := w.clock.now()
 	w.put(w.sign(versioned(t, 2)))
-	refresh(1) // looked at this very moment, when it was opened
-	w.clock.advance(time.Second)
-	refresh(2)
-	w.put(w.sign(versioned(t, 3)))
-	w.clock.advance(time.Second - 1)
-	refresh(2)
+	refresh(opened, 1) // looked at this very moment, when it was opened
 	w.clock.advance(1)
-	refresh(3)
-	w.want(3, "")
+	refresh(opened, 1)
+	refresh(w.clock.now(), 2)
+	for n := int64(3); n < 9; n++ {
+		w.put(w.sign(versioned(t, n)))
+		w.clock.advance(1)
+		refresh(w.clock.now(), n)
+	}
+	w.put([]byte("half"))
+	w.clock.advance(1)
+	refresh(w.clock.now(), 0)
+	w.put(w.sign(versioned(t, 9)))
+	w.clock.advance(minRefresh - 1)
+	refresh(w.clock.now(), 0)
+	w.clock.advance(1)
+	refresh(w.clock.now(), 9)
+	w.want(9, "")
+}
+
+// A file that was just written may change again and keep its time. Such a file is read at each look, and is
+// verified only when its content is new.
+func TestFileThatMayStillChangeIsReadAtEachLook(t *testing.T) {
+	w := newWatched(t, versioned(t, 1), Options{})
+	w.mtime = w.clock.now()
+	w.put(w.sign(versioned(t, 2)))
+	w.clock.advance(1)
+	var b *Bundle
+	for range 100 {
+		next, err := w.Refresh(t.Context(), w.clock.now())
+		if err != nil || next.Version() != 2 || b != nil && next != b {
+			t.Fatalf("version %v, error %v", next, err)
+		}
+		b = next
+		w.clock.advance(1)
+	}
+	w.put(w.sign(versioned(t, 3)))
+	if err := os.Chtimes(w.path, w.mtime, w.mtime); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := w.Refresh(t.Context(), w.clock.now()); err != nil || b.Version() != 3 {
+		t.Errorf("version %v, error %v", b, err)
+	}
 }
 
 // A clock that goes back neither brings an old bundle back nor stops the watching.
@@ -307,7 +343,7 @@ func TestFileIsSafeForConcurrentUse(t *testing.T) {
 					t.Errorf("version %d after %d (%v)", b.Version(), last, err)
 				}
 				last = b.Version()
-				_, _ = w.Refresh(t.Context(), "k")
+				_, _ = w.Refresh(t.Context(), w.clock.now())
 				w.clock.advance(time.Second)
 			}
 		})
@@ -371,7 +407,7 @@ func TestWatchFileStateStopsRollback(t *testing.T) {
 	if err != nil || !errors.Is(s.LastError(), os.ErrNotExist) {
 		t.Fatalf("no bundle: %v", err)
 	}
-	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+	if _, err := s.Refresh(t.Context(), w.clock.now()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an unknown key is judged by a bundle that is in no file: %v", err)
 	}
 	w.put(w.sign(versioned(t, 8)))

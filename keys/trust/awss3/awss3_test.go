@@ -142,7 +142,7 @@ func TestAsksWithETag(t *testing.T) {
 		t.Fatal(err)
 	}
 	later.Store(int64(10 * time.Minute))
-	if _, err := source.Refresh(t.Context(), "k"); err != nil || source.LastError() != nil {
+	if _, err := source.Refresh(t.Context(), now()); err != nil || source.LastError() != nil {
 		t.Errorf("304: %v, %v", err, source.LastError())
 	}
 	if s.asked.Load() == "" || s.requests.Load() != 2 || now().Sub(source.Checked()) > 5*time.Minute {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/input"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -74,10 +75,10 @@ func (h *heard) done() bool {
 		h.Verdict == ui.VerdictQuarantined
 }
 
-// take takes one delivery through the consumer.
-func (l *listener) take(ctx context.Context, body []byte) *heard {
+// take takes one delivery through the consumer. first is when a queue handed it out first; zero = now.
+func (l *listener) take(ctx context.Context, body []byte, first time.Time) *heard {
 	h := &heard{}
-	msg := consumer.Message{Body: body, Account: l.account}
+	msg := consumer.Message{Body: body, Account: l.account, FirstReceived: first}
 	switch s := input.ShapeOf(body); {
 	case s.EventBridge():
 		msg.Format = consumer.EventBridge

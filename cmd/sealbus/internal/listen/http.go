@@ -115,7 +115,7 @@ func (l *listener) post(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
-	h := l.take(ctx, body)
+	h := l.take(ctx, body, time.Time{})
 	if err := l.tell(h); err != nil {
 		l.end() // the verdicts cannot be written any more
 	}

@@ -3,6 +3,7 @@ package listen
 import (
 	"cmp"
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +21,8 @@ const (
 	mostReceived = 10               // messages: the most that SQS hands out
 	maxPause     = 30 * time.Second // between attempts, when the queue or the receiver does not answer
 	maxSeen      = 100_000          // messages remembered, so that each is told once
+
+	firstReceived = types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp
 )
 
 // queueClient is what listen uses of *sqs.Client.
@@ -68,7 +71,8 @@ func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
 func (p *poller) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		out, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &p.url,
-			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll})
+			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{firstReceived}})
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -122,7 +126,11 @@ func (p *poller) message(ctx context.Context, m *types.Message) error {
 		p.delete(finish, m)
 		return nil
 	}
-	h := p.take(finish, []byte(aws.ToString(m.Body)))
+	var first time.Time
+	if ms, err := strconv.ParseInt(m.Attributes[string(firstReceived)], 10, 64); err == nil && ms > 0 {
+		first = time.UnixMilli(ms)
+	}
+	h := p.take(finish, []byte(aws.ToString(m.Body)), first)
 	h.MessageID = id
 	if h.done() {
 		p.delete(finish, m)
