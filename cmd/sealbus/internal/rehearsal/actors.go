@@ -195,14 +195,17 @@ type message struct {
 	Verdict
 	body  []byte
 	to    *reader
+	first time.Time // when it came first, by the clock of the queue
 	tries int
 }
 
 // deliver opens the message, and puts it back if it could not be judged.
 func (r *run) deliver(m *message) {
 	c := m.to
-	m.tries++
-	_, err := c.opener.Open(r.ctx, envelope.Received{Body: m.body}, envelope.Step{})
+	if m.tries++; m.tries == 1 {
+		m.first = r.clock.now
+	}
+	_, err := c.opener.Open(r.ctx, envelope.Received{Body: m.body}, envelope.Step{Since: m.first})
 	c.look()
 	m.Reason = envelope.ReasonOf(err)
 	if m.Reason.Class() == envelope.Transient && m.tries < r.Receives {

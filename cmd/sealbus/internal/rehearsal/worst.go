@@ -45,6 +45,9 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: true}}
 	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built}}}
 	s.Sends = []Send{{At: at, Type: l.usual()}}
+	list = append(list, s)
+	s = s.clone() // its clock is as fast, and it asked a while ago
+	s.Consumers[0].Skew, s.Consumers[0].Polls = fast, []time.Time{at.Add(-45 * time.Second)}
 	return append(list, s)
 }
 
