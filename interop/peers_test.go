@@ -2,7 +2,10 @@ package interop_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +140,37 @@ func TestJoseReadsOurKeys(t *testing.T) {
 	}
 }
 
+// TestJoseVerifiesWithOurKeys: jose verifies with the JWK Set of a bundle, and finds no key that it leaves
+// out.
+func TestJoseVerifiesWithOurKeys(t *testing.T) {
+	needPackages(t)
+	good := []keys.Signer{newSigner(t, keys.Ed25519), newSigner(t, keys.ES256)}
+	left := newSigner(t, keys.Ed25519)
+	bundle := bundleOf(t, good[0], good[1], left)
+	in := map[string]any{"jwks": json.RawMessage(bundle.JWKS(func(k *trust.Key) bool {
+		return k.KeyID() != left.Verifier().KeyID()
+	}))}
+	var tokens []string
+	enc := base64.RawURLEncoding.EncodeToString
+	for _, s := range []keys.Signer{good[0], good[1], left} {
+		head := fmt.Sprintf(`{"alg":%q,"kid":%q}`, s.Verifier().Algorithm(), s.Verifier().KeyID()) // RFC 9864
+		input := enc([]byte(head)) + "." + enc([]byte("hello"))
+		sig, err := s.Sign(t.Context(), []byte(input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, input+"."+enc(sig))
+	}
+	in["tokens"] = tokens
+	doc, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(string(node(t, doc, "peers/verifyjwks.mjs"))); got != `["hello","hello",null]` {
+		t.Errorf("jose says %s", got)
+	}
+}
+
 func newSigner(t *testing.T, alg keys.Algorithm) *keys.LocalSigner {
 	t.Helper()
 	signer, err := keys.GenerateSigner(alg, "orders")
@@ -146,7 +180,7 @@ func newSigner(t *testing.T, alg keys.Algorithm) *keys.LocalSigner {
 	return signer
 }
 
-func bundleOf(t *testing.T, signers ...*keys.LocalSigner) *trust.Bundle {
+func bundleOf(t *testing.T, signers ...keys.Signer) *trust.Bundle {
 	t.Helper()
 	var all []*trust.Key
 	for _, signer := range signers {

@@ -46,6 +46,13 @@ type Listening struct {
 
 func (b *Bench) Listen(more ...string) *Listening {
 	b.T.Helper()
+	return b.Start(append([]string{"listen", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"),
+		"--allow-source", OrderSource}, more...)...)
+}
+
+// Start starts a command that goes on until End.
+func (b *Bench) Start(args ...string) *Listening {
+	b.T.Helper()
 	l := &Listening{Bench: b, ended: make(chan int, 1)}
 	ctx, cancel := context.WithCancel(b.T.Context())
 	l.stop = cancel
@@ -53,8 +60,6 @@ func (b *Bench) Listen(more ...string) *Listening {
 		Now: func() time.Time { return b.Now }, Getenv: func(string) string { return "" },
 		Terminal: func(io.Writer) bool { return b.Terminal },
 	}
-	args := append([]string{"listen", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"),
-		"--allow-source", OrderSource}, more...)
 	go func() { l.ended <- cli.Run(ctx, args, strings.NewReader(""), &l.Stdout, &l.Stderr, env) }()
 	b.T.Cleanup(func() { l.End() })
 	return l
@@ -64,6 +69,13 @@ func (b *Bench) Listen(more ...string) *Listening {
 func (b *Bench) Serve(more ...string) *Listening {
 	b.T.Helper()
 	l := b.Listen(append([]string{"--http", "127.0.0.1:0"}, more...)...)
+	l.Address()
+	return l
+}
+
+// Address waits until the command listens, and is its URL.
+func (l *Listening) Address() string {
+	l.T.Helper()
 	address := regexp.MustCompile(`listening on (http://\S+/)`)
 	l.Until("it listens", func() bool {
 		if m := address.FindStringSubmatch(l.Stderr.String()); m != nil {
@@ -71,7 +83,7 @@ func (b *Bench) Serve(more ...string) *Listening {
 		}
 		return l.url != ""
 	})
-	return l
+	return l.url
 }
 
 // Until waits for what is sure to come.

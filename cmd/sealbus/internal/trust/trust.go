@@ -25,7 +25,8 @@ func Command(env *ui.Env) *cobra.Command {
 			"  hourly     trust timestamp, where the roots name timestamp keys\n"+
 			"  at worst   trust revoke, then build; trust timestamp --revoke at once",
 		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
-		showCommand(env), verifyCommand(env), revokeCommand(env), simulateCommand(env))
+		showCommand(env), verifyCommand(env), serveCommand(env), revokeCommand(env),
+		simulateCommand(env))
 }
 
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).
