@@ -93,12 +93,14 @@ type Options struct {
 // Consumer handles deliveries. It is safe for concurrent use.
 type Consumer struct {
 	name           string
+	trust          trust.Source
 	opener         *envelope.Opener
 	policy         envelope.Policy // of opener, with its defaults
 	store          replay.Store
 	opts           Options
 	quarantineKeys QuarantineKeys
 	latest         atomic.Int64 // the latest time that was ever read, Unix nanoseconds
+	lacking        lackingKeys
 }
 
 // New makes a consumer. Its name separates its claims from those of other consumers of the same store. Give
@@ -113,7 +115,7 @@ type Consumer struct {
 func New(
 	name string, trust trust.Source, store replay.Store, policy *envelope.Policy, opts *Options,
 ) (*Consumer, error) {
-	c := &Consumer{name: name, store: store}
+	c := &Consumer{name: name, trust: trust, store: store}
 	if opts != nil {
 		c.opts = opts.clone()
 	}

@@ -185,6 +185,9 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	}
 	ev, r := &opened.Event, &d.result
 	r.Producer, r.SignedAt = opened.Producer, opened.SignedAt
+	if r.TaintedKeyID = ""; len(opened.TaintedKeyIDs) > 0 {
+		r.TaintedKeyID = opened.TaintedKeyIDs[0]
+	}
 	r.Source, r.Type, r.ID = ev.Source(), ev.Type(), ev.ID()
 	if p != nil {
 		r.Permission = p.ID

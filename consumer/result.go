@@ -36,6 +36,9 @@ type Result struct {
 	Producer, Source, Type, ID string
 	IdempotencyKey             string // Delivery.IdempotencyKey
 	Permission                 string // Delivery.Permission
+	// TaintedKeyID is a key that signed it and that the trust bundle marks as tainted, the lowest of several:
+	// the producer should sign with another key before this one is revoked. "" = none is tainted.
+	TaintedKeyID string
 	// SignedAt is the signed moment of sealing; zero = none was signed, or the event was not verified.
 	SignedAt time.Time
 
@@ -169,7 +172,7 @@ func (d *delivery) report(ctx context.Context, err error) {
 	if !r.SignedAt.IsZero() {
 		r.Age = max(0, handled.Sub(r.SignedAt))
 	}
-	failed := protect(func() error { d.log(ctx, r); return nil })
+	failed := protect(func() error { d.log(ctx, r); d.warnOfLackingKeys(ctx); return nil })
 	if o := d.opts.Observer; o != nil {
 		failed = errors.Join(failed, protect(func() error { o.Delivered(ctx, *r); return nil }))
 	}
@@ -188,6 +191,8 @@ func (c *Consumer) log(ctx context.Context, r *Result) {
 	refused, isRefused := r.Err.(*QuarantineError)
 	level, headline := slog.LevelWarn, string(r.Outcome)
 	switch { // a rejected event that is delivered again must not look like an outage
+	case r.Outcome == Handled && r.TaintedKeyID != "":
+		headline = "handled, but a key that signed it is tainted: have the producer sign with another key"
 	case r.Outcome == Handled:
 		level = slog.LevelDebug
 	case r.Outcome == Duplicate:
@@ -214,6 +219,7 @@ func (c *Consumer) log(ctx context.Context, r *Result) {
 	add("source", r.Source)
 	add("type", r.Type)
 	add("id", r.ID)
+	add("tainted_key", r.TaintedKeyID)
 	add("permission", r.Permission)
 	if v := r.Verdict; v != nil {
 		add("cause", v.Cause)

@@ -103,6 +103,12 @@ func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 	return d, nil
 }
 
+// Opens reports whether it has the private key of that ID at now: that of an entry of the trust bundle.
+func (d *Decrypter) Opens(keyID string, now time.Time) bool {
+	return d.with.Identities != nil && slices.ContainsFunc(d.with.Identities.Identities(now),
+		func(i keys.Identity) bool { return i.Recipient().KeyID() == keyID })
+}
+
 // Forget drops all content keys. Each is zeroed as soon as its last user is done. A later event has its key
 // decrypted again.
 func (d *Decrypter) Forget() {

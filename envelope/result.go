@@ -22,6 +22,7 @@ type Opened struct {
 	Event            event.Event       // what was signed, and only that
 	Producer         string            // who sealed it
 	KeyIDs           []string          // the producer's keys whose signatures counted, sorted
+	TaintedKeyIDs    []string          // those of KeyIDs that the trust bundle marks as tainted; nil = none
 	SignedAt         time.Time         // the signed moment of sealing; zero = none was signed
 	ExpiresAt        time.Time         // the signed expirytime; zero = none
 	SignedAttributes []string          // names of the attributes that were verified: core, then extensions
@@ -73,6 +74,11 @@ func (o *opening) result() (*Opened, *Error) {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
+	for _, id := range ids {
+		if o.bundle.Key(id).Tainted {
+			r.TaintedKeyIDs = append(r.TaintedKeyIDs, id)
+		}
+	}
 	names := r.content.CoreNames(ids)
 	for i := range o.exts {
 		names = append(names, o.exts[i].Name)

@@ -1,8 +1,14 @@
 package trust_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +17,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
@@ -82,6 +89,119 @@ func TestNoCallerSeesHalfABundle(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// press publishes the next bundle and timestamp whenever it is asked for the timestamp.
+type press struct {
+	*org
+	roots   *trust.Roots
+	key     *trust.RootKey
+	a, b    *keys.LocalSigner
+	mu      sync.Mutex
+	last    *trust.Timestamp
+	bundles map[string][]byte
+}
+
+func (p *press) String() string { return "press" }
+func (p *press) Fetch(context.Context, string) (*trust.Fetched, error) {
+	return nil, errors.New("not asked for")
+}
+func (p *press) Beside(name string) trust.Origin { return beside{p, name} }
+
+type beside struct {
+	*press
+	name string
+}
+
+func (f beside) Fetch(context.Context, string) (*trust.Fetched, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	signed := f.bundles[f.name]
+	if f.name == keydoc.TimestampFile {
+		signed = f.next()
+	}
+	return &trust.Fetched{Body: io.NopCloser(bytes.NewReader(signed))}, nil
+}
+
+// next signs bundle and timestamp of the next version. Each third timestamp revokes the key that its bundle
+// allows. The bundle decided on all earlier ones. Its expiry tells it from all others.
+func (p *press) next() []byte {
+	v := int64(1)
+	if p.last != nil {
+		v = p.last.Version + 1
+	}
+	b, err := trust.NewBundle(trust.BundleOptions{Version: v, Issued: start, Expires: pressExpiry(v),
+		RefreshHint: time.Second, Timestamps: v - 1}, mayFor(v, p.a, p.b)...)
+	p.check(err)
+	signed, err := trust.SignBundle(context.Background(), b, p.root)
+	p.check(err)
+	opts := trust.TimestampOptions{Now: start, Lifetime: 7 * 24 * time.Hour}
+	if v%3 == 0 {
+		opts.Revoke = map[string]trust.Revocation{p.allowed(v).Verifier().KeyID(): {At: start, Reason: "a test"}}
+	}
+	p.last, err = trust.NewTimestamp(p.roots, b, p.last, opts)
+	p.check(err)
+	p.bundles[fmt.Sprintf("%s%x", keydoc.BundlesDir, p.last.BundleSHA256)] = signed
+	doc, err := trust.SignTimestamp(context.Background(), p.last, p.key)
+	p.check(err)
+	return doc
+}
+
+// allowed is the key that bundle v allows for urn:shop.
+func (p *press) allowed(v int64) *keys.LocalSigner {
+	if v%2 == 1 {
+		return p.b
+	}
+	return p.a
+}
+
+func pressExpiry(v int64) time.Time { return start.Add(24*time.Hour + time.Duration(v)*time.Second) }
+
+// 64 goroutines open events while bundle and timestamp change a thousand times in a second of the clock. Each
+// verdict is that of exactly one published pair, which the expiry of its bundle names.
+func TestNoCallerSeesHalfATimestamp(t *testing.T) {
+	const openers = 64
+	changes := int64(cases.Of(1000))
+	o := newOrg(t)
+	p := &press{org: o, key: keystest.Root(t, "timestamps"), bundles: map[string][]byte{},
+		a: keystest.Signer(t, keys.Ed25519, "shop", "a"), b: keystest.Signer(t, keys.Ed25519, "shop", "b")}
+	var err error
+	p.roots, err = o.roots.WithTimestampKeys(p.key.Verifier())
+	o.check(err)
+	sealed := o.seal("urn:shop", p.a, p.b)
+	s, err := trust.FetchFrom(t.Context(), p, p.roots,
+		&trust.Options{Now: o.now, MinInterval: time.Millisecond, RefreshHint: time.Millisecond})
+	o.check(err)
+	var wg sync.WaitGroup
+	for range openers {
+		wg.Go(func() {
+			for last := int64(0); last < changes; o.advance(time.Millisecond) {
+				opened, err := envelope.Open(t.Context(), sealed, s,
+					&envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+				v, ok := p.explain(opened, err)
+				if !ok || v < last {
+					t.Errorf("after %d: opened as %+v: %v", last, opened, err)
+					return
+				}
+				last = v
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// explain is the version of the pair by which an event was judged, and whether it gives this verdict. Where
+// the allowed key is revoked, the other one got further. Its refusal is not for good under a bundle that was
+// not checked since.
+func (p *press) explain(opened *envelope.Opened, err error) (version int64, ok bool) {
+	if err == nil {
+		v := int64(opened.BundleExpires.Sub(pressExpiry(0)) / time.Second)
+		return v, v%3 != 0 && len(opened.KeyIDs) == 1 && opened.KeyIDs[0] == p.allowed(v).Verifier().KeyID()
+	}
+	verdict, _ := errors.AsType[*envelope.Error](err)
+	v := int64(verdict.BundleExpires.Sub(pressExpiry(0)) / time.Second)
+	return v, v%3 == 0 && (verdict.Reason == envelope.ReasonSourceNotAllowed ||
+		verdict.Reason == envelope.ReasonTrustUnavailable && strings.HasPrefix(verdict.Cause, "source_not_allowed"))
 }
 
 // An origin that is down for half an hour loses no event, and one that stays down loses none to a rejection.

@@ -41,6 +41,7 @@ var units = strings.Fields(`Seconds Microseconds Milliseconds Bytes Kilobytes Me
 var table = map[string]string{
 	"Deliveries":        "Count Consumer+Outcome | Consumer+Outcome+Reason | Consumer+Producer",
 	"Rejections":        "Count Consumer | Consumer+Reason",
+	"TaintedKeys":       "Count Consumer | Consumer+Producer",
 	"ReplayHits":        "Count Consumer",
 	"Latency":           "Milliseconds Consumer",
 	"HandlerLatency":    "Milliseconds Consumer",

@@ -22,6 +22,7 @@
 //	ClaimHeld          Seconds       p99, Maximum       Consumer
 //	EventAge           Seconds       p50, p99, Maximum  Consumer
 //	BundleSecondsLeft  Seconds       Minimum            Consumer
+//	TaintedKeys        Count         Sum                Consumer | Consumer+Producer
 //	SamplesDropped     Count         Sum                Consumer
 //
 // Deliveries counts each delivery once. Rejections counts those that can never pass, whether or not the
@@ -34,7 +35,8 @@
 //
 // BundleSecondsLeft is how long the trust bundle may still be used. It is written with each delivery that
 // the bundle judged. Without a bundle there is none, and deliveries are retried with the Reason
-// trust_unavailable: alarm on both. SamplesDropped counts deliveries whose measured values were not kept
+// trust_unavailable: alarm on both. TaintedKeys counts deliveries of events that a tainted key signed: when it
+// is 0 for as long as events may wait in a queue, the key can be revoked. SamplesDropped counts deliveries whose measured values were not kept
 // while the writer failed; the deliveries themselves are counted. It is absent if there are none.
 //
 // Outcome is one of the consumer's Outcome constants. Reason is one of envelope.Reasons, or "none" when

@@ -22,6 +22,7 @@ type group struct {
 	deliveries int
 	rejections int
 	replayHits int
+	tainted    int // deliveries
 	dropped    int // deliveries whose values were not kept
 
 	latency, handler, held, age []time.Duration // at most maxValues
@@ -54,6 +55,9 @@ func (g *group) add(r *consumer.Result) {
 	}
 	if r.Outcome == consumer.Duplicate {
 		g.replayHits++
+	}
+	if r.TaintedKeyID != "" {
+		g.tainted++
 	}
 	if end := r.BundleExpires; !end.IsZero() {
 		if left := end.Sub(r.At); !g.bundle || left < g.left {
@@ -102,6 +106,7 @@ type line struct {
 	EventAge                           []float64 `json:",omitempty"`
 	BundleSecondsLeft                  *int64    `json:",omitempty"`
 	SamplesDropped                     int       `json:",omitempty"`
+	TaintedKeys                        int       `json:",omitempty"`
 }
 
 // directive says by which dimension sets metrics are counted.
@@ -118,8 +123,8 @@ func (g *group) line(namespace string) ([]byte, error) {
 	l := line{
 		Consumer: g.consumer, Outcome: g.outcome, Reason: g.reason, Producer: g.producer,
 		Deliveries: g.deliveries, Rejections: g.rejections, ReplayHits: g.replayHits,
-		SamplesDropped: g.dropped,
-		Latency:        in(time.Millisecond, g.latency), HandlerLatency: in(time.Millisecond, g.handler),
+		SamplesDropped: g.dropped, TaintedKeys: g.tainted,
+		Latency: in(time.Millisecond, g.latency), HandlerLatency: in(time.Millisecond, g.handler),
 		ClaimHeld: in(time.Second, g.held), EventAge: in(time.Second, g.age),
 	}
 	byOutcome := directive{namespace, [][]string{{"Consumer", "Outcome"}, {"Consumer", "Outcome", "Reason"}},
@@ -137,6 +142,10 @@ func (g *group) line(namespace string) ([]byte, error) {
 	if g.rejections > 0 {
 		l.AWS.CloudWatchMetrics = append(l.AWS.CloudWatchMetrics, directive{
 			namespace, [][]string{{"Consumer"}, {"Consumer", "Reason"}}, []metric{{"Rejections", "Count"}}})
+	}
+	if g.tainted > 0 { // only of verified events, which have a producer
+		l.AWS.CloudWatchMetrics = append(l.AWS.CloudWatchMetrics, directive{
+			namespace, [][]string{{"Consumer"}, {"Consumer", "Producer"}}, []metric{{"TaintedKeys", "Count"}}})
 	}
 	add(g.rejections == 0, "Rejections", "Count")
 	add(true, "ReplayHits", "Count")

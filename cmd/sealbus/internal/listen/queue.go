@@ -70,6 +70,9 @@ func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
 
 func (p *poller) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
+		if !p.awaitTrust(ctx) {
+			return nil
+		}
 		out, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &p.url,
 			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll,
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{firstReceived}})
@@ -88,6 +91,29 @@ func (p *poller) poll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitTrust waits until events can be judged. Until then nothing is received, because each look counts towards
+// maxReceiveCount. It returns false when ctx has ended.
+func (p *poller) awaitTrust(ctx context.Context) bool {
+	told := false
+	for {
+		err := p.consumer.Ready(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err == nil && told:
+			p.env.Sayf("trust is available again: reading goes on")
+			p.pause = 0
+			return true
+		case err == nil:
+			return true
+		case !told:
+			p.env.Warnf("trust is unavailable, so the queue is not read until it is back: %v", err)
+			told = true
+		}
+		p.wait(ctx)
+	}
 }
 
 // most is how many messages to ask for. A forwarded event may take a long time. Meanwhile
