@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -61,32 +60,15 @@ type noTrust struct{}
 
 func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
-// ringOf are the keys that the process has, in the order in which they were published, with their last
-// schedules.
-func (r *run) ringOf(o *Producer) (list []policy.Key) {
-	for _, p := range r.Publications {
-		for _, k := range keysOf(cmpOr(p.Merged, p.Policy), o.Name) {
-			i := slices.IndexFunc(list, func(was policy.Key) bool { return was.ID == k.ID })
-			switch {
-			case o.Knows != nil && !slices.Contains(o.Knows, k.ID):
-			case i < 0:
-				list = append(list, k)
-			default:
-				list[i] = k
-			}
-		}
+// ringOf are the keys that the process has, in the order in which they were published, with the schedules of
+// the last publication that it knows.
+func (r *run) ringOf(o *Producer) []policy.Key {
+	plan := Plan{Publications: r.Publications[:max(1, len(r.Publications)-o.Behind)]}
+	var list []policy.Key
+	for _, l := range ofProducer(plan.lives(), o.Name) {
+		list = append(list, policy.Key{ID: l.id, Schedule: l.schedule})
 	}
 	return list
-}
-
-// keysOf are the keys of a producer.
-func keysOf(p *policy.Policy, name string) []policy.Key {
-	for _, o := range p.Producers {
-		if o.Name == name {
-			return o.Keys
-		}
-	}
-	return nil
 }
 
 // sourceOf is a source that the producer may use.
@@ -109,7 +91,7 @@ func (r *run) send(i int) {
 	ev.SetType(s.Type)
 	_ = ev.SetData(event.ApplicationJSON, map[string]int{"n": i + 1}) // is valid JSON
 	if _, err := p.seals.Publish(r.ctx, ev); err != nil {
-		r.tell(OfEvents, "%s cannot seal event %d: %v", p.Name, i+1, cause(err))
+		r.tell(OfEvents, "%s cannot seal event %d: %s", p.Name, i+1, r.Cast.relabel(cause(err)))
 		r.rec.Verdicts = append(r.rec.Verdicts, Verdict{Send: i, Consumer: -1, Sealed: r.clock.now, At: r.clock.now,
 			Outcome: unsealed(err)})
 		return
@@ -141,11 +123,13 @@ type reader struct {
 	opener *envelope.Opener
 	had    int64     // version of the bundle that it had when the story last spoke of it
 	asked  time.Time // likewise
+	index  int
+	heard  bool // of a revocation
 }
 
 func (r *run) makeConsumers() error {
-	for _, o := range r.Consumers {
-		c := &reader{Consumer: o, run: r}
+	for i, o := range r.Consumers {
+		c := &reader{Consumer: o, run: r, index: i}
 		origin := &view{host: &r.host, clock: &r.clock, name: bundleFile, lag: o.Lag, withheld: o.Withheld,
 			bytes: &r.rec.Bytes, asked: &r.rec.Asked}
 		now := r.clock.ahead(o.Skew)
@@ -167,7 +151,11 @@ func (r *run) makeConsumers() error {
 
 // poll has the consumer look at its bundle, as other traffic does.
 func (c *reader) poll() {
-	_, _ = c.source.Bundle(c.run.ctx) // an outage is told where it matters
+	if c.heard { // then only its events matter, which look as well
+		return
+	}
+	b, err := c.source.Bundle(c.run.ctx) // an outage is told where it matters
+	c.listen(b, err)
 	c.look()
 }
 
@@ -217,7 +205,7 @@ func (r *run) deliver(m *message) {
 	if m.Outcome == Accepted {
 		r.tell(OfEvents, "%s accepts event %d", c.Name, m.Send+1)
 	} else {
-		r.tell(OfEvents, "%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew), cause(err))
+		r.tell(OfEvents, "%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew), r.Cast.relabel(cause(err)))
 	}
 	r.rec.Verdicts = append(r.rec.Verdicts, m.Verdict)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -63,6 +64,14 @@ func (c *Cast) Key(producer, label string) (id string, err error) {
 
 // Label is what the story calls the key.
 func (c *Cast) Label(id string) string { return c.labels[id] }
+
+// relabel is the text with labels in place of key IDs.
+func (c *Cast) relabel(text string) string {
+	for id, label := range c.labels {
+		text = strings.ReplaceAll(text, id, label)
+	}
+	return text
+}
 
 // Replace is the policy with keys of the cast in place of its own, and without encryption keys. The stories
 // call them by the labels that label gives to the IDs of the policy.

@@ -25,8 +25,8 @@ func (p *Plan) byChance(n int) *Scenario {
 	for _, name := range names(lives) {
 		for range p.Producers {
 			o := Producer{Name: name, Skew: c.skew(p.Skew), CutOff: c.IntN(3) == 0, Lag: c.upTo(p.Cache)}
-			if own := ofProducer(lives, name); c.IntN(5) == 0 {
-				o.Knows = elders(lives, own[c.IntN(len(own))])
+			if !o.CutOff && c.IntN(3) == 0 { // then it hears of the changes from the bundle
+				o.Behind = c.IntN(len(p.Publications))
 			}
 			s.Producers = append(s.Producers, o)
 		}
@@ -47,8 +47,8 @@ func (p *Plan) byChance(n int) *Scenario {
 	for by, o := range s.Producers {
 		for range 3 + c.IntN(6) {
 			at := c.near(moments, p)
-			if key := signing(lives, o, at.Add(o.Skew)); key != nil {
-				s.Sends = append(s.Sends, Send{At: at, By: by, Type: c.typeOf(key, &o, at, p), Delay: c.upTo(p.InFlight - p.Skew)})
+			if key := p.signing(o, at.Add(o.Skew)); key != nil {
+				s.Sends = append(s.Sends, Send{At: at, By: by, Type: c.typeOf(key, &o, at, p), Delay: c.upTo(p.InFlight)})
 			}
 		}
 	}
@@ -151,12 +151,16 @@ func ofProducer(lives []life, name string) (list []life) {
 	return list
 }
 
-// signing is a key that the process may sign with at now, by its clock; nil = it has none.
-func signing(lives []life, o Producer, now time.Time) *life {
-	for i, l := range lives {
-		if l.producer == o.Name && (o.Knows == nil || slices.Contains(o.Knows, l.id)) && l.schedule.SignsAt(now) {
-			return &lives[i]
+// signing is the key that the process may sign with at now, by its clock; nil = it has none. One that cannot
+// ask its trust is told by its operators when it may begin to sign at all.
+func (p *Plan) signing(o Producer, now time.Time) *life {
+	known := Plan{Publications: p.Publications[:max(1, len(p.Publications)-o.Behind)]}
+	var found *life
+	for _, l := range ofProducer(known.lives(), o.Name) {
+		early := o.CutOff && l.first && now.Before(l.built.Add(keydoc.KnownAfter(p.Refresh, p.Cache)))
+		if l.schedule.SignsAt(now) && (!early || l.built.Equal(p.Start)) {
+			found = &l
 		}
 	}
-	return nil
+	return found
 }

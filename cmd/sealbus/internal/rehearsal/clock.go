@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// timeline runs what is due, in the order of time. What is due at the same time runs in the order in which it
-// was added.
+// timeline runs what is due, in the order of time, and at one time in the order in which it was added.
 type timeline struct {
 	now time.Time
 	due dues

@@ -17,9 +17,9 @@ type Plan struct {
 
 	Refresh    time.Duration // the bundle's refresh hint; 0 = 1 minute
 	Cache      time.Duration // how old a file may be that a cache serves; 0 = no cache
-	InFlight   time.Duration // from sealing an event to its last delivery, as consumers' clocks see it; 0 = 1 day
+	InFlight   time.Duration // from sealing an event to its last delivery; 0 = 1 day
 	Skew       time.Duration // how far two clocks may differ; 0 = envelope.DefaultSkew, negative = not at all
-	Late       time.Duration // from building a bundle until it is on the host; 0 = what the rules leave, negative = none
+	Late       time.Duration // from building a bundle until it is on the host; 0 = 3 x Refresh, negative = none
 	Timestamps bool          // the roots name a timestamp key
 
 	Publications []Publication // without Late
@@ -47,8 +47,6 @@ func (p *Plan) filledIn() (Plan, error) {
 	switch {
 	case len(c.Publications) == 0 || c.Cast == nil:
 		return c, errors.New("rehearsal: a plan needs a cast and a bundle that is published")
-	case c.InFlight < c.Skew:
-		return c, errors.New("rehearsal: events cannot be in flight for less than clocks differ")
 	}
 	return c, nil
 }
@@ -57,7 +55,7 @@ func (p *Plan) filledIn() (Plan, error) {
 func (p *Plan) scenario() *Scenario {
 	s := &Scenario{
 		Start: p.Start, Cast: p.Cast, Refresh: p.Refresh, Cache: p.Cache, Timestamps: p.Timestamps,
-		MaxAge:     max(envelope.DefaultMaxAge, p.InFlight+p.Skew),
+		MaxAge:     max(envelope.DefaultMaxAge, p.InFlight+2*p.Skew),
 		Visibility: time.Minute, Receives: 10,
 		Publications: slices.Clone(p.Publications), Revocations: slices.Clone(p.Revocations),
 		Outages: slices.Clone(p.Outages),
@@ -71,6 +69,7 @@ func (p *Plan) scenario() *Scenario {
 // life is a key of a producer, as the newest publication that lists it has it.
 type life struct {
 	producer string
+	first    bool // no other key of its producer is published before
 	id       string
 	schedule keys.Schedule
 	built    time.Time // when the first bundle was built that lists it
@@ -90,7 +89,8 @@ func (p *Plan) lives() (list []life) {
 			for _, k := range o.Keys {
 				i := slices.IndexFunc(list, func(l life) bool { return l.id == k.ID })
 				if i < 0 {
-					list = append(list, life{producer: o.Name, id: k.ID, built: pub.Built})
+					list = append(list, life{producer: o.Name, id: k.ID, built: pub.Built,
+						first: len(ofProducer(list, o.Name)) == 0})
 					i = len(list) - 1
 				}
 				list[i].schedule = k.Schedule
@@ -124,14 +124,4 @@ func (l *life) end() time.Time {
 		return s.Expired
 	}
 	return s.Retired
-}
-
-// elders are the keys of the same producer that do not take over from this one.
-func elders(list []life, of life) (ids []string) {
-	for _, l := range list {
-		if l.producer == of.producer && !l.schedule.Active.After(of.schedule.Active) {
-			ids = append(ids, l.id)
-		}
-	}
-	return ids
 }

@@ -204,7 +204,8 @@ func (p *Plan) rotateStep(at time.Time, name string, words []string, v Values) e
 	}
 	var given keys.Schedule
 	for i := 0; i < len(words); i += 2 {
-		to := map[string]*time.Time{"active": &given.Active, "retired": &given.Retired, "expired": &given.Expired}[words[i]]
+		to := map[string]*time.Time{"active": &given.Active, "retired": &given.Retired,
+			"expired": &given.Expired}[words[i]]
 		if to == nil {
 			return fmt.Errorf("%q is none of active, retired and expired", words[i])
 		}

@@ -44,7 +44,7 @@ func legal(r *rand.Rand) *dates {
 	more := func() time.Duration { return pick(r, 0, 0, time.Second, time.Hour) }
 	d.active = noon.Add(keydoc.KnownAfter(d.hint, d.cache) + more())
 	d.retired = d.active.Add(more())
-	d.expired = d.retired.Add(d.flight + more())
+	d.expired = d.retired.Add(d.flight + keydoc.TimestampSkew + more())
 	return d
 }
 
@@ -94,12 +94,12 @@ func TestRefusedSchedulesHaveAStory(t *testing.T) {
 		case 0: // active too early
 			d.active = noon.Add(max(time.Second, keydoc.KnownAfter(d.hint, d.cache)-too))
 			d.retired = d.active.Add(time.Hour)
-			d.expired = d.retired.Add(d.flight)
+			d.expired = d.retired.Add(d.flight + keydoc.TimestampSkew)
 		case 1: // expired too early
-			d.expired = d.retired.Add(max(0, d.flight-too))
+			d.expired = d.retired.Add(max(0, d.flight+keydoc.TimestampSkew-too))
 		case 2: // a gap
 			d.retired = d.active.Add(-max(time.Second, min(too, 3*time.Minute)))
-			d.expired = d.retired.Add(d.flight)
+			d.expired = d.retired.Add(d.flight + keydoc.TimestampSkew)
 		}
 		p := d.plan(t, r)
 		f, err := rehearsal.Rehearse(t.Context(), p)

@@ -17,6 +17,7 @@ type Record struct {
 	Asked, Bytes int // how often hosts were asked and answered, and bytes that they served
 
 	uploads []upload
+	heard   []heard
 }
 
 // upload is a bundle that came to the host.

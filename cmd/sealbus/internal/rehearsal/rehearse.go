@@ -10,6 +10,8 @@ type Findings struct {
 	Courses int       // that were played
 	Days    float64   // of virtual time
 	Counts  map[Outcome]int
+
+	Emergencies []*Emergency // one for each revocation of the plan
 }
 
 // Rehearse plays the worst courses of the plan, and some by chance.
@@ -32,7 +34,9 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 		f.add(r)
 		failures := r.Failures()
 		if len(failures) == 0 {
-			f.Usual = r
+			if f.Usual == nil || r.Count(Accepted) > f.Usual.Count(Accepted) {
+				f.Usual = r
+			}
 			continue
 		}
 		kind := string(failures[0].Outcome) + " " + string(failures[0].Reason)
@@ -45,6 +49,13 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 			return nil, err
 		}
 		f.Stories = append(f.Stories, short)
+	}
+	for _, v := range p.Revocations {
+		e, err := p.emergency(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		f.Emergencies = append(f.Emergencies, e)
 	}
 	return f, nil
 }

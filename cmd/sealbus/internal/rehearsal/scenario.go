@@ -57,8 +57,9 @@ type Outage struct {
 type Producer struct {
 	Name string
 	Skew time.Duration // its clock is ahead by that
-	// Knows are the keys of its keyring when its process began, if it does not look for new ones; nil = all.
-	Knows  []string
+	// Behind is how many publications its keyring is behind, if it does not look for changes; 0 = it is up to
+	// date.
+	Behind int
 	CutOff bool          // it never reaches the host of the bundle, and goes by its keyring
 	Lag    time.Duration // the cache before it serves files that are so old
 }

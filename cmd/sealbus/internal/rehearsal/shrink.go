@@ -64,7 +64,12 @@ func (s *Scenario) shorter(failed Verdict) (list []*Scenario) {
 	add(func(c *Scenario) { c.Outages = nil })
 	add(func(c *Scenario) { c.Revocations = nil })
 	for i := len(s.Publications) - 1; i > 0; i-- {
-		add(func(c *Scenario) { c.Publications = slices.Delete(c.Publications, i, i+1) })
+		add(func(c *Scenario) {
+			c.Publications = slices.Delete(c.Publications, i, i+1)
+			for j := range c.Producers {
+				c.Producers[j].Behind = min(c.Producers[j].Behind, len(c.Publications)-1)
+			}
+		})
 	}
 	add(func(c *Scenario) { c.Timestamps = false })
 	for i := range s.Publications {
@@ -73,7 +78,7 @@ func (s *Scenario) shorter(failed Verdict) (list []*Scenario) {
 	}
 	for i := range s.Producers {
 		add(func(c *Scenario) { c.Producers[i].Skew = 0 })
-		add(func(c *Scenario) { c.Producers[i].Knows = nil })
+		add(func(c *Scenario) { c.Producers[i].Behind = 0 })
 		add(func(c *Scenario) { c.Producers[i].CutOff = false })
 		add(func(c *Scenario) { c.Producers[i].Lag = 0 })
 	}

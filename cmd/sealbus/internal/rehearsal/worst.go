@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/keys"
 )
 
 // instant is how long before its last moment a key signs at last.
@@ -21,6 +22,7 @@ func (p *Plan) Worst() (list []*Scenario) {
 		list = append(list, p.firstUse(l)...)
 		list = append(list, p.lastUse(lives, l)...)
 		list = append(list, p.gap(lives, l)...)
+		list = append(list, p.stale(l)...)
 		list = append(list, p.firstType(l)...)
 	}
 	for _, s := range list {
@@ -42,7 +44,7 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 		at = l.built
 	}
 	s := p.scenario()
-	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: true}}
+	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: !l.first}}
 	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built}}}
 	s.Sends = []Send{{At: at, Type: l.usual()}}
 	list = append(list, s)
@@ -52,10 +54,11 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 }
 
 // lastUse: a producer with a slow clock signs with the key at the last moment, the event stays under way for
-// as long as it may, and the consumer's clock is fast. The process may not have the key that takes over.
+// as long as it may, and the consumer's clock is fast. The process may not have heard of a key that takes
+// over, but for the bundle.
 func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 	slow := p.Skew / 2
-	course := func(end time.Time, knows []string) {
+	course := func(end time.Time, o Producer) {
 		at := end.Add(-instant + slow)
 		if at.Before(p.Start) {
 			return
@@ -64,20 +67,59 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 		for i := range s.Publications {
 			s.Publications[i].Late = 0 // a bundle that lacks the key comes as early as it may
 		}
-		s.Producers = []Producer{{Name: l.producer, Skew: -slow, CutOff: true, Knows: knows}}
+		o.Name, o.Skew = l.producer, -slow
+		s.Producers = []Producer{o}
 		s.Consumers = []Consumer{{Name: "billing", Skew: p.Skew - slow}}
-		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight - p.Skew}}
+		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
 		list = append(list, s)
 	}
 	if end := l.end(); !end.IsZero() {
-		course(end, elders(lives, l))
+		course(end, Producer{CutOff: true})
+		for behind := 1; behind < len(p.Publications); behind++ {
+			course(end, Producer{Behind: behind})
+		}
 	}
 	for _, next := range lives {
 		if next.producer == l.producer && next.schedule.Active.After(l.schedule.Active) {
-			course(next.schedule.Active, nil)
+			course(next.schedule.Active, Producer{CutOff: true})
 		}
 	}
 	return list
+}
+
+// stale: the schedule of a key changes, and a process whose keyring is behind signs on by the old one until
+// its bundle, which a cache holds back, says otherwise.
+func (p *Plan) stale(l life) (list []*Scenario) {
+	for i := 1; i < len(p.Publications); i++ {
+		now := p.Publications[i].Built
+		was, is := scheduleIn(p.Publications[i-1], l.id), scheduleIn(p.Publications[i], l.id)
+		if was == nil || is == nil || *was == *is {
+			continue
+		}
+		for _, at := range []time.Time{was.Active, is.Retired, is.Expired, now.Add(p.Late + p.Cache)} {
+			at = at.Add(-p.Skew / 2)
+			if at.Before(now) || !was.SignsAt(at.Add(p.Skew/2)) {
+				continue
+			}
+			s := p.scenario()
+			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew / 2, Behind: len(p.Publications) - i, Lag: p.Cache}}
+			s.Consumers = []Consumer{{Name: "billing", Skew: -p.Skew / 2}}
+			s.Sends = []Send{{At: at, Type: l.usual()}, {At: at.Add(instant), Type: l.usual()}}
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func scheduleIn(p Publication, id string) *keys.Schedule {
+	for _, o := range cmpOr(p.Merged, p.Policy).Producers {
+		for _, k := range o.Keys {
+			if k.ID == id {
+				return &k.Schedule
+			}
+		}
+	}
+	return nil
 }
 
 // gap: the producer has something to say when a key ends and the next one does not sign yet.
@@ -110,7 +152,7 @@ func (p *Plan) firstType(l life) (list []*Scenario) {
 		for at := g.built; at.Before(known); at = at.Add(max(p.Refresh, known.Sub(g.built)/5)) {
 			s.Sends = append(s.Sends, Send{At: at, Type: fitting(g.pattern)})
 		}
-		if key := signing([]life{l}, s.Producers[1], known.Add(p.Skew)); key != nil {
+		if key := p.signing(s.Producers[1], known.Add(p.Skew)); key != nil {
 			s.Sends = append(s.Sends, Send{At: known, By: 0, Type: fitting(g.pattern)},
 				Send{At: known, By: 1, Type: fitting(g.pattern)})
 		}

@@ -131,6 +131,16 @@ type rehearsed struct {
 	Events  map[rehearsal.Outcome]int `json:"events"`
 	Stories []storyTold               `json:"stories"`
 	Limits  map[string]string         `json:"limits"`
+
+	Revocations []revocationTimed `json:"revocations,omitempty"`
+}
+
+// revocationTimed is how long a revocation takes, in seconds.
+type revocationTimed struct {
+	Key      string  `json:"key"`
+	Most     float64 `json:"most_seconds"` // until 99 of 100 consumers refuse the key
+	Last     float64 `json:"last_seconds"`
+	Withheld float64 `json:"withheld_seconds,omitempty"` // behind a mirror that withholds it
 }
 
 // storyTold is the shortest course of events that ends in a failure.
@@ -151,6 +161,10 @@ func describeFindings(f *rehearsal.Findings) *rehearsed {
 		Limits: map[string]string{"refresh": ui.FormatDuration(p.Refresh), "cache": ui.FormatDuration(p.Cache),
 			"in-flight": ui.FormatDuration(p.InFlight), "skew": ui.FormatDuration(p.Skew),
 			"late": ui.FormatDuration(p.Late)}}
+	for _, e := range f.Emergencies {
+		r.Revocations = append(r.Revocations, revocationTimed{e.Label, e.Most.Seconds(), e.Last.Seconds(),
+			e.Withheld.Seconds()})
+	}
 	for _, record := range f.Stories {
 		r.Verdict = "unsafe"
 		failed := record.Failures()[0]
@@ -186,6 +200,14 @@ func (r *rehearsed) print(p *ui.Printer, f *rehearsal.Findings) {
 		}
 	}
 	p.Hangingf(4, "events at consumers: %s", strings.Join(counts, ", "))
+	for _, e := range f.Emergencies {
+		behind := ""
+		if e.Withheld > 0 {
+			behind = ", and those behind the mirror after " + ui.FormatDuration(e.Withheld)
+		}
+		p.Hangingf(4, "revoked key %s: 99 of 100 consumers refuse it after %s, the last after %s%s", ui.Clean(e.Label),
+			ui.FormatDuration(e.Most), ui.FormatDuration(e.Last), behind)
+	}
 	if len(f.Stories) == 0 {
 		printChart(p, f.Chart())
 		return
