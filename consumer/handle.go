@@ -39,8 +39,10 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	d.since = d.began
-	if first := msg.FirstReceived; !first.IsZero() && first.Before(d.began) {
-		d.since = first
+	if first := msg.FirstReceived; !first.IsZero() { // our clock may be ahead, so that checks seem later
+		if first = first.Add(c.policy.Skew); first.Before(d.began) {
+			d.since = first
+		}
 	}
 	d.msg.FirstReceived = time.Time{} // it is no part of a quarantine record
 	err := d.run(ctx)

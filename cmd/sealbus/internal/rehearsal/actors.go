@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -118,13 +121,13 @@ func offBy(skew time.Duration) string {
 // reader is one process of a consumer.
 type reader struct {
 	Consumer
-	run    *run
-	source *trust.RemoteSource
-	opener *envelope.Opener
-	had    int64     // version of the bundle that it had when the story last spoke of it
-	asked  time.Time // likewise
-	index  int
-	heard  bool // of a revocation
+	run     *run
+	source  *trust.RemoteSource
+	handles *consumer.Consumer
+	had     int64     // version of the bundle that it had when the story last spoke of it
+	asked   time.Time // likewise
+	index   int
+	heard   bool // of a revocation
 }
 
 func (r *run) makeConsumers() error {
@@ -137,9 +140,10 @@ func (r *run) makeConsumers() error {
 		if c.source, err = trust.FetchFrom(r.ctx, origin, r.roots, &trust.Options{Now: now}); err != nil {
 			return err
 		}
-		c.opener, err = envelope.NewOpener(c.source, &envelope.Policy{
-			MaxAge: r.MaxAge, Now: now, Unsafe: envelope.Unsafe{AnySource: true}, // the bundle alone decides
-		})
+		c.handles, err = consumer.New("rehearsal", c.source, replay.NewMemory(&replay.MemoryOptions{Now: now}),
+			&envelope.Policy{
+				MaxAge: r.MaxAge, Now: now, Unsafe: envelope.Unsafe{AnySource: true}, // the bundle alone decides
+			}, &consumer.Options{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return err
 		}
@@ -193,7 +197,7 @@ func (r *run) deliver(m *message) {
 	if m.tries++; m.tries == 1 {
 		m.first = r.clock.now
 	}
-	_, err := c.opener.Open(r.ctx, envelope.Received{Body: m.body}, envelope.Step{Since: m.first})
+	_, err := c.handles.Handle(r.ctx, consumer.Message{Body: m.body, FirstReceived: m.first}, handled)
 	c.look()
 	m.Reason = envelope.ReasonOf(err)
 	if m.Reason.Class() == envelope.Transient && m.tries < r.Receives {
@@ -209,6 +213,9 @@ func (r *run) deliver(m *message) {
 	}
 	r.rec.Verdicts = append(r.rec.Verdicts, m.Verdict)
 }
+
+// handled is the handler of all consumers.
+func handled(context.Context, consumer.Delivery[[]byte]) error { return nil }
 
 // unsealed is what an error of Publish means.
 func unsealed(err error) Outcome {

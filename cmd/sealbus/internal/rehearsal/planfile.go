@@ -227,7 +227,7 @@ func (p *Plan) rotateStep(at time.Time, name string, words []string, v Values) e
 	}
 	ends := &o.Keys[old].Schedule
 	ends.Retired = cmp.Or(given.Retired, fresh.Active.Add(time.Hour))
-	ends.Expired = cmp.Or(given.Expired, ends.Retired.Add(usual.InFlight))
+	ends.Expired = cmp.Or(given.Expired, ends.Retired.Add(usual.InFlight+keydoc.TimestampSkew))
 	id, err := p.Cast.Key(name, fmt.Sprintf("%s %d", name, len(o.Keys)+1))
 	if err != nil {
 		return err

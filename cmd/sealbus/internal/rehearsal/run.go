@@ -110,7 +110,7 @@ func (r *run) plan() {
 			d, err = r.draw(p)
 			r.tolerate(err)
 		})
-		r.clock.at(p.Built.Add(p.Late), func() { r.tolerate(r.publish(p, d)) })
+		r.clock.at(p.Built.Add(p.Late), func() { r.tolerate(r.publish(d)) })
 	}
 	for _, v := range r.Revocations {
 		r.clock.at(v.At, func() { r.tolerate(r.revoke(v.KeyID)) })
@@ -171,14 +171,14 @@ func (r *run) draw(p Publication) (*draft, error) {
 
 // publish puts the bundle on the host, if the one that it follows is still there: S3 compares (If-Match), and
 // so does trust build.
-func (r *run) publish(p Publication, d *draft) error {
+func (r *run) publish(d *draft) error {
 	if d == nil {
 		return errors.New("there is no bundle to publish")
 	}
 	if d.follows != r.current {
 		r.tell(OfBundles, "bundle %d is not uploaded: another publisher was first, and the host compares", d.bundle.Version())
 		var err error
-		if d.bundle, d.signed, err = r.build(cmpOr(p.Merged, p.Policy), r.current); err != nil {
+		if d.bundle, d.signed, err = r.build(r.reviewed(), r.current); err != nil {
 			return err
 		}
 		r.tell(OfBundles, "bundle %d is built anew, of both changes", d.bundle.Version())
@@ -258,14 +258,18 @@ func (r *run) renewTimestamp() error {
 	return r.sign(nil)
 }
 
-// renewBundle builds the newest policy once more, before its bundle expires.
-func (r *run) renewBundle() error {
+// reviewed is the newest policy, with all changes that anyone made.
+func (r *run) reviewed() *policy.Policy {
 	i := len(r.Publications) - 1
-	for i > 0 && r.Publications[i].Built.Add(r.Publications[i].Late).After(r.clock.now) {
+	for i > 0 && r.Publications[i].Built.After(r.clock.now) {
 		i--
 	}
-	p := r.Publications[i]
-	b, signed, err := r.build(cmpOr(p.Merged, p.Policy), r.current)
+	return cmpOr(r.Publications[i].Merged, r.Publications[i].Policy)
+}
+
+// renewBundle builds the newest policy once more, before its bundle expires.
+func (r *run) renewBundle() error {
+	b, signed, err := r.build(r.reviewed(), r.current)
 	if err != nil {
 		return err
 	}

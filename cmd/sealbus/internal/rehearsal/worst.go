@@ -76,7 +76,9 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 	if end := l.end(); !end.IsZero() {
 		course(end, Producer{CutOff: true})
 		for behind := 1; behind < len(p.Publications); behind++ {
-			course(end, Producer{Behind: behind})
+			if scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id) != nil { // it has the key
+				course(end, Producer{Behind: behind})
+			}
 		}
 	}
 	for _, next := range lives {
