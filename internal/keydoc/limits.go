@@ -21,7 +21,7 @@ const (
 
 	MaxPatterns = 1_000 // of a list of sources or types: each is looked at for each event
 	MaxAccounts = 1_000 // of one key
-	maxReason   = 1_024 // bytes of a revocation's reason
+	MaxReason   = 1_024 // bytes of a revocation's reason
 )
 
 // The limits of a timestamp, and of a bundle that counts only together with one.
@@ -92,8 +92,8 @@ func CheckRevocation(at time.Time, reason string) error {
 	switch {
 	case at.IsZero() || at.Year() < 1 || at.Year() > 9999:
 		return errors.New("a revocation without a time")
-	case len(reason) > maxReason || !Printable(reason):
-		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", maxReason)
+	case len(reason) > MaxReason || !Printable(reason):
+		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", MaxReason)
 	}
 	return nil
 }

@@ -370,7 +370,7 @@ func TestKnownAt(t *testing.T) {
 		t.Errorf("issued: %s, want %s", got, want)
 	}
 	full.RefreshHint, full.Cache = 0, 0
-	if got, want := made(full).KnownAt(fresh), day(0).Add(3*defaultRefresh + timestampSkew); !got.Equal(want) {
+	if got, want := made(full).KnownAt(fresh), day(0).Add(3*defaultRefresh+timestampSkew); !got.Equal(want) {
 		t.Errorf("default refresh: %s, want %s", got, want)
 	}
 	old.Since = time.Time{}

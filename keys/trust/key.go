@@ -33,8 +33,8 @@ type Key struct {
 	// Tainted asks to go off the key before it is revoked: signers and writers prefer another key of the same
 	// owner and warn, and consumers accept it and count.
 	Tainted bool
-	// Since is when a bundle was first vouched for that had exactly this grant: the key with its owner,
-	// schedule, sources, types and accounts. Whole seconds; zero = with this bundle. See Bundle.KnownAt.
+	// Since is when a bundle was first vouched for that had this grant, or one that covers it: the key with its
+	// owner, schedule, sources, types and accounts. Whole seconds; zero = with this bundle. See Bundle.KnownAt.
 	Since time.Time
 
 	// Only signing keys have these.

@@ -121,6 +121,33 @@ func Revoke(doc []byte, keyID, reason string, at time.Time) (edited []byte, chan
 	return e.finish(doc, root)
 }
 
+// Taint marks a key as tainted: signers and writers prefer another one. The reason is for the reviewers; "" =
+// none. If the key is tainted already, it returns the file unchanged and no changes.
+func Taint(doc []byte, keyID, reason string) (edited []byte, changes []string, err error) {
+	_, root, err := parseBoth(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	key := findKey(root, keyID)
+	switch {
+	case key == nil:
+		return nil, nil, &fileError{err: fmt.Errorf("key %s is not listed: nothing to taint", keyID)}
+	case get(key, "tainted") != nil:
+		return doc, nil, nil
+	}
+	e := editor{}
+	if reason == "" {
+		set(key, "tainted", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "true"})
+		e.note("key %s: tainted", keyID)
+		return e.finish(doc, root)
+	}
+	tainted := mapping()
+	set(tainted, "reason", text(reason))
+	set(key, "tainted", tainted)
+	e.note("key %s: tainted: %s", keyID, reason)
+	return e.finish(doc, root)
+}
+
 func parseBoth(doc []byte) (*Policy, *yaml.Node, error) {
 	p, err := Parse(doc)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -264,6 +265,12 @@ func (p *parser) file(root *yaml.Node) {
 		switch key.Value {
 		case "version":
 			version = value.Value
+		case "refresh_hint":
+			p.policy.RefreshHint = p.duration(value, keydoc.MaxRefreshHint)
+		case "cache":
+			p.policy.Cache = p.duration(value, keydoc.MaxCache)
+		case "in_flight":
+			p.policy.InFlight = p.duration(value, maxInFlight)
 		case "producers":
 			p.fields(value, "producers", p.producer)
 		case "consumers":
@@ -385,6 +392,8 @@ func (p *parser) keyField(k *Key, name string, value *yaml.Node) bool {
 		k.Schedule.Expired = p.time(value)
 	case "revoked":
 		k.Revoked = p.revocation(value)
+	case "tainted":
+		k.Tainted, k.TaintReason = true, p.taint(value)
 	default:
 		return false
 	}
@@ -406,6 +415,42 @@ func (p *parser) revocation(n *yaml.Node) *trust.Revocation {
 	})
 	p.check(n, keydoc.CheckRevocation(r.At, r.Reason))
 	return r
+}
+
+// taint is the reason of a taint: tainted is true, or {reason: TEXT}.
+func (p *parser) taint(n *yaml.Node) (reason string) {
+	switch {
+	case n.Kind == yaml.MappingNode && len(n.Content) > 0:
+		p.fields(n, "tainted", func(key, value *yaml.Node) bool {
+			reason = p.scalar(value, "!!str")
+			return key.Value == "reason"
+		})
+		p.check(n, checkTaint(reason))
+	case n.Kind != yaml.ScalarNode || n.Value != "true" || n.Tag != "!!bool":
+		p.fail(n, "tainted is neither true nor {reason: TEXT}: a key that is not tainted lacks it")
+	}
+	return reason
+}
+
+// checkTaint refuses what is no reason of a revocation either.
+func checkTaint(reason string) error {
+	if reason == "" || len(reason) > keydoc.MaxReason || !keydoc.Printable(reason) {
+		return fmt.Errorf("the reason of a taint is not 1 to %d printable bytes", keydoc.MaxReason)
+	}
+	return nil
+}
+
+// maxInFlight bounds the time for which an event may be in flight. SQS keeps one for 14 days in each queue.
+const maxInFlight = 400 * 24 * time.Hour
+
+func (p *parser) duration(n *yaml.Node, most time.Duration) time.Duration {
+	text := p.scalar(n, "!!str")
+	d, err := howlong.Parse(text)
+	if err != nil || d < time.Second || d > most || d%time.Second != 0 {
+		p.fail(n, "%q is not a duration like 5m, 36h or 14d, in whole seconds up to %s", text,
+			howlong.Short(most))
+	}
+	return d
 }
 
 func (p *parser) time(n *yaml.Node) time.Time {

@@ -1,6 +1,9 @@
 // Package policy reads and edits the reviewed policy file that a trust bundle is built from.
 //
 //	version: 1
+//	refresh_hint: 5m                        # optional: how often consumers look for a newer bundle
+//	cache: 1h                               # optional: how long a cache may serve an old bundle to them
+//	in_flight: 30d                          # optional: how old an event may be that is still to be handled
 //	producers:
 //	  orders:
 //	    sources: ["https://orders.example/*"]
@@ -9,6 +12,7 @@
 //	    keys:
 //	      uS1F0O3Vc2lFS0sYJYrZb9s0bW1S3aXrLl9wJ3nJ0nU:
 //	        active: 2026-01-01T00:00:00Z    # published, active, retired, expired: RFC 3339, UTC
+//	        tainted: true                   # prefer another key; or {reason: moves to KMS}
 //	        revoked: {at: 2026-02-01T00:00:00Z, reason: laptop stolen}
 //	consumers:
 //	  billing:
@@ -34,6 +38,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -48,6 +53,12 @@ import (
 
 // Policy is a parsed and checked policy file.
 type Policy struct {
+	RefreshHint time.Duration // see trust.BundleOptions; 0 = the file does not say
+	Cache       time.Duration // see trust.BundleOptions; 0 = the file does not say
+	// InFlight is how long after it was sealed an event may still be handled: the time in the queue and in the
+	// dead-letter queue, until the redrive and the reopening. 0 = the file does not say.
+	InFlight time.Duration
+
 	Producers []Producer // in the order of the file
 	Consumers []Consumer // in the order of the file
 }
@@ -72,6 +83,9 @@ type Key struct {
 	ID       string
 	Schedule keys.Schedule
 	Revoked  *trust.Revocation // nil = not revoked
+	Tainted  bool              // see trust.Key
+	// TaintReason is for the reviewers; the bundle does not have it. "" = none is given.
+	TaintReason string
 
 	line int // of the key ID in the file
 }
@@ -106,7 +120,7 @@ type BuildOptions struct {
 	// MaxLifetime is the longest time from Now to Expires; 0 = trust.MaxBundleLifetime, or 400 days with
 	// TimestampKeys.
 	MaxLifetime     time.Duration
-	RefreshHint     time.Duration     // see trust.BundleOptions
+	RefreshHint     time.Duration     // see trust.BundleOptions; 0 or the same as the policy's, if that has one
 	RevokedSessions []string          // thumbprints, in addition to those of Previous
 	Recipients      []*keys.Recipient // the consumers' public keys: exactly those that the policy lists
 
@@ -117,10 +131,16 @@ type BuildOptions struct {
 	// revokes, or Overrule must name the key. nil = none.
 	Timestamp *trust.Timestamp
 	Overrule  []string // IDs that Timestamp revokes and that are to count again
+
+	// Widen are the producers and consumers that may get more than they have in Previous, "all" = each of them.
+	Widen []string
+	// UnsafeSchedules are the IDs of keys of which events may be lost: see CheckSchedules.
+	UnsafeSchedules []string
 }
 
 // Build makes the bundle of the policy and the submitted public keys, which must be exactly the keys that the
-// policy lists. The error names every key that does not fit.
+// policy lists. It refuses schedules that lose events, see CheckSchedules, and a *WideningError that
+// opts.Widen does not name. The error names every key that does not fit.
 func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundle, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
@@ -134,10 +154,29 @@ func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundl
 		encryption[r.KeyID()] = r
 	}
 	if err := errors.Join(p.checkProducers(submitted), p.checkConsumers(encryption),
-		p.checkTakenOver(&opts)); err != nil {
+		p.checkTakenOver(&opts), p.checkRefreshHint(&opts)); err != nil {
 		return nil, err
 	}
-	return trust.NewBundle(p.head(opts), p.bundleKeys(submitted, encryption)...)
+	var faults []error
+	for _, f := range p.CheckSchedules(public, opts) {
+		faults = append(faults, f)
+	}
+	if err := errors.Join(append(faults, p.checkWidening(&opts))...); err != nil {
+		return nil, err
+	}
+	list := p.bundleKeys(submitted, encryption)
+	for _, k := range list {
+		k.Since = opts.since(k)
+	}
+	return trust.NewBundle(p.head(opts), list...)
+}
+
+func (p *Policy) checkRefreshHint(o *BuildOptions) error {
+	if p.RefreshHint > 0 && o.RefreshHint > 0 && p.RefreshHint != o.RefreshHint {
+		return &fileError{err: fmt.Errorf("refresh_hint is %s here, and %s is asked for", howlong.Short(p.RefreshHint),
+			howlong.Short(o.RefreshHint))}
+	}
+	return nil
 }
 
 func (o *BuildOptions) check() error {
@@ -447,7 +486,8 @@ func joinSorted(errs []error) error {
 
 func (p *Policy) head(o BuildOptions) trust.BundleOptions {
 	head := trust.BundleOptions{
-		Version: 1, Issued: o.Now, Expires: o.Expires, RefreshHint: o.RefreshHint,
+		Version: 1, Issued: o.Now, Expires: o.Expires,
+		RefreshHint: cmp.Or(p.RefreshHint, o.RefreshHint), Cache: p.Cache,
 		RevokedSessions: slices.Clone(o.RevokedSessions),
 	}
 	if o.Previous != nil {
@@ -473,7 +513,7 @@ func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier,
 			list = append(list, &trust.Key{
 				Verifier: submitted[k.ID], Producer: producer.Name,
 				Sources: producer.Sources, Types: producer.Types, Accounts: producer.Accounts,
-				Schedule: k.Schedule, Revoked: k.Revoked,
+				Schedule: k.Schedule, Revoked: k.Revoked, Tainted: k.Tainted,
 			})
 		}
 	}
@@ -481,7 +521,7 @@ func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier,
 		for _, k := range consumer.Keys {
 			list = append(list, &trust.Key{
 				Recipient: encryption[k.ID], Consumer: consumer.Name, Schedule: k.Schedule,
-				Revoked: k.Revoked,
+				Revoked: k.Revoked, Tainted: k.Tainted,
 			})
 		}
 	}

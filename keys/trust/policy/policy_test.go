@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,8 +23,16 @@ var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func after(days int) time.Time { return now.AddDate(0, 0, days) }
 
 func verifier(t testing.TB, label string) *keys.Verifier {
-	return keystest.Signer(t, keys.Ed25519, "orders", label).Verifier()
+	if v, ok := made.Load(label); ok {
+		return v.(*keys.Verifier)
+	}
+	v := keystest.Signer(t, keys.Ed25519, "orders", label).Verifier()
+	made.Store(label, v)
+	return v
 }
+
+// made are the keys of verifier by their labels: to make one takes long.
+var made sync.Map
 
 const x25519 = `{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}`
 
@@ -407,9 +416,10 @@ func TestAddKeyKeepsTheRest(t *testing.T) {
 // describe is the policy without line numbers.
 func describe(p *Policy) string {
 	var out strings.Builder
+	fmt.Fprint(&out, p.RefreshHint, p.Cache, p.InFlight)
 	one := func(list []Key) {
 		for _, k := range list {
-			fmt.Fprintf(&out, " %s %v", k.ID, k.Schedule)
+			fmt.Fprintf(&out, " %s %v %t %q", k.ID, k.Schedule, k.Tainted, k.TaintReason)
 			if k.Revoked != nil {
 				fmt.Fprintf(&out, " %v", *k.Revoked)
 			}
@@ -525,6 +535,55 @@ func TestSetScope(t *testing.T) {
 	}
 }
 
+func TestTaint(t *testing.T) {
+	for _, label := range []string{"a", "c"} { // one with fields, one without
+		for _, reason := range []string{"", "moves: to \"KMS\" # here"} {
+			id := verifier(t, label).KeyID()
+			doc, changes, err := Taint([]byte(full(t)), id, reason)
+			if err != nil || len(changes) != 1 || !strings.Contains(changes[0], "key "+id+": tainted") {
+				t.Fatalf("%q, %v", changes, err)
+			}
+			p := mustParse(t, string(doc))
+			for _, k := range p.allKeys() {
+				if k.Tainted != (k.ID == id) || k.ID == id && k.TaintReason != reason {
+					t.Errorf("%q: %+v", reason, k)
+				}
+			}
+			b, err := p.Build(submitted(t, "a", "b", "c"), options(t))
+			if err != nil || !b.Key(id).Tainted || b.Key(verifier(t, "b").KeyID()).Tainted {
+				t.Errorf("%v", err)
+			}
+			again, changes, err := Taint(doc, id, "other")
+			if err != nil || changes != nil || !bytes.Equal(again, doc) {
+				t.Errorf("tainted again: %q, %v", changes, err)
+			}
+		}
+	}
+	a := verifier(t, "a").KeyID()
+	for name, c := range map[string][3]string{
+		"not listed": {full(t), verifier(t, "d").KeyID(), ""}, "bad file": {"{", a, ""},
+		"two lines": {full(t), a, "x\ny"}, "too long": {full(t), a, strings.Repeat("x", keydoc.MaxReason+1)},
+	} {
+		if doc, changes, err := Taint([]byte(c[0]), c[1], c[2]); err == nil || doc != nil || changes != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// The policy says how often consumers look, and a flag of the builder may only say the same.
+func TestPolicyHasTheTimes(t *testing.T) {
+	p := mustParse(t, "version: 1\nrefresh_hint: 5m\ncache: 1h30m\nin_flight: 14d\n")
+	if p.RefreshHint != 5*time.Minute || p.Cache != 90*time.Minute || p.InFlight != 14*24*time.Hour {
+		t.Errorf("%+v", p)
+	}
+	for hint, ok := range map[time.Duration]bool{0: true, 5 * time.Minute: true, time.Minute: false} {
+		b, err := p.Build(nil, BuildOptions{Now: now, Expires: after(7), RefreshHint: hint})
+		if (err == nil) != ok || ok && (b.RefreshHint() != 5*time.Minute || b.Cache() != 90*time.Minute) {
+			t.Errorf("%s: %v", hint, err)
+		}
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	for _, label := range []string{"a", "c"} {
 		id := verifier(t, label).KeyID()
@@ -570,6 +629,8 @@ func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(full(f)))
 	f.Add([]byte("version: 1\n"))
 	f.Add([]byte("version: 1\nproducers: {orders: {keys: }}\nconsumers: ~\n"))
+	f.Add([]byte("version: 1\nrefresh_hint: 5m\ncache: 1d1s\nin_flight: 14d\nproducers: {orders: {keys: {" +
+		verifier(f, "a").KeyID() + ": {tainted: true}, " + verifier(f, "b").KeyID() + ": {tainted: {reason: x}}}}}\n"))
 	f.Add([]byte("{version: 1, producers: {a: {sources: [x], types: ['*']}}}"))
 	id := verifier(f, "fuzz").KeyID()
 	f.Fuzz(func(t *testing.T, doc []byte) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,10 +27,11 @@ type buildFlags struct {
 	policy, previous, out, roots   string
 	timestamp                      string
 	keys, root, revokeSessions     []string
-	overrule                       []string
+	overrule, widen, unsafe        []string
 	expires, refreshHint, lifetime ui.DurationValue
 
 	expiresGiven bool
+	live         bool             // the schedules are held to when consumers know of them
 	pinned       *trust.Roots     // of roots; nil = none
 	takeOver     *trust.Timestamp // of timestamp; nil = none
 }
@@ -50,7 +52,9 @@ func buildCommand(env *ui.Env) *cobra.Command {
 			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
 			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.\n\n" +
 			"Where --roots names timestamp keys, a bundle lives for 90 days, and for at most 400. --timestamp is the newest\n" +
-			"timestamp: each key that it revokes must be revoked in the policy as well, or be named by --overrule.",
+			"timestamp: each key that it revokes must be revoked in the policy as well, or be named by --overrule.\n\n" +
+			"Refused are a policy that allows more than --previous, unless --widen names the producer or consumer, and a schedule\n" +
+			"by which events would be lost; the error says from when on it is not refused (docs/trust.md).",
 		Example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root \\\n  --previous trust.dsse --expires 7d --out trust.dsse",
 		Now:     true,
 		Run:     func(ctx context.Context, _ []string) error { return trustBuild(ctx, env, &f) },
@@ -68,6 +72,10 @@ func buildCommand(env *ui.Env) *cobra.Command {
 		"the newest timestamp `FILE`, whose revocations the bundle takes over")
 	flags.StringArrayVar(&f.overrule, "overrule", nil,
 		"let the key of this `KEYID` count again although --timestamp revokes it")
+	flags.StringArrayVar(&f.widen, "widen", nil,
+		"the producer or consumer of this `NAME` may get more than in --previous; all = each of them")
+	flags.StringArrayVar(&f.unsafe, "insecure-schedule", nil,
+		"events of the key of this `KEYID` may be lost by its schedule")
 	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
 	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
 	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
@@ -92,6 +100,7 @@ func trustBuild(ctx context.Context, env *ui.Env, f *buildFlags) error {
 	if err != nil {
 		return err
 	}
+	f.live = f.hasTimestampKeys() || p.RefreshHint > 0 || p.Cache > 0
 	public, err := readPublicKeys(env, f.keys)
 	if err != nil {
 		return err
@@ -246,6 +255,14 @@ func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.Pub
 		MaxLifetime: time.Duration(f.lifetime), RefreshHint: time.Duration(f.refreshHint),
 		RevokedSessions: f.revokeSessions,
 		TimestampKeys:   f.hasTimestampKeys(), Timestamp: f.takeOver, Overrule: f.overrule,
+		Widen: f.widen,
+	}
+	for _, given := range f.unsafe {
+		id, err := loadkeys.MatchID(knownIDs(p, previous), given, f.policy)
+		if err != nil {
+			return nil, err
+		}
+		opts.UnsafeSchedules = append(opts.UnsafeSchedules, id)
 	}
 	var signing []*keys.Verifier
 	for _, k := range public {
@@ -262,9 +279,36 @@ func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.Pub
 	b, err := p.Build(signing, opts)
 	if err != nil {
 		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err),
-			Fix: "make the policy file and the submitted public keys agree"}
+			Fix: fixBuild(err)}
 	}
 	return b, nil
+}
+
+// fixBuild is what to do when the policy and the keys give no bundle.
+func fixBuild(err error) string {
+	var wider *policy.WideningError
+	var fault *policy.Fault
+	switch {
+	case errors.As(err, &fault):
+		return "correct the moment in the policy file and have the change reviewed; " +
+			"--insecure-schedule KEYID builds all the same, and loses events"
+	case errors.As(err, &wider):
+		return "if that is meant, add --widen " + strings.Join(wider.Names(), " --widen ")
+	}
+	return "make the policy file and the submitted public keys agree"
+}
+
+// knownIDs are the keys of the policy and of the previous bundle, which may be nil.
+func knownIDs(p *policy.Policy, previous *trust.Bundle) []string {
+	ids := listedIDs(p)
+	if previous != nil {
+		for _, k := range previous.SigningKeys() {
+			if !slices.Contains(ids, k.KeyID()) {
+				ids = append(ids, k.KeyID())
+			}
+		}
+	}
+	return ids
 }
 
 // write puts the bundle in place of the previous one, or into a new file.
@@ -300,6 +344,7 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 		Keys:    len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers,
 		Changes: changedKeys(previous, b),
 	}
+	f.warnEarly(env, b, previous)
 	if previous == nil {
 		env.Warnf("this is version 1; consumers that already have a bundle refuse it; to make the next version, give --previous FILE")
 	}
@@ -322,6 +367,20 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 	return nil
 }
 
+// warnEarly tells of new keys that may sign before consumers know them. Build lets them, because their
+// producers have no other key.
+func (f *buildFlags) warnEarly(env *ui.Env, b, previous *trust.Bundle) {
+	if previous == nil || !f.live {
+		return
+	}
+	for _, k := range b.SigningKeys() {
+		if known := b.KnownAt(k); k.Revoked == nil && previous.Key(k.KeyID()) == nil && k.Schedule.Active.Before(known) {
+			env.Warnf("key %s of %s is new and signs before consumers know it: if this bundle is published at once, "+
+				"they know it from %s on", ui.ShortID(k.KeyID()), k.Producer, ui.FormatTime(known))
+		}
+	}
+}
+
 func (r *bundleBuilt) print(p *ui.Printer, now time.Time) {
 	expires, _ := time.Parse(time.RFC3339, r.Expires) // written above
 	holds := ui.Count(r.Keys, "signing key")
@@ -340,12 +399,12 @@ type keyChanged struct {
 	KeyID    string `json:"key_id"`
 	Producer string `json:"producer,omitempty"`
 	Consumer string `json:"consumer,omitempty"` // of an encryption key
-	What     string `json:"change"`             // added, removed, revoked or changed
+	What     string `json:"change"`             // added, removed, revoked, tainted or changed
 }
 
 func (c keyChanged) print(p *ui.Printer) {
 	mark := map[string]string{"added": p.Green("+"), "removed": p.Yellow("-"), "revoked": p.Red("-"),
-		"changed": p.Yellow("~")}[c.What]
+		"changed": p.Yellow("~"), "tainted": p.Yellow("~")}[c.What]
 	p.Linef("  %s %s  %s  %s", mark, ui.ShortID(c.KeyID), ui.Clean(c.Producer+c.Consumer), c.What)
 }
 
@@ -390,7 +449,9 @@ func changeOf(was, is *trust.Key) string {
 		return "added"
 	case was.Revoked == nil && is.Revoked != nil:
 		return "revoked"
-	case was.Producer != is.Producer, was.Consumer != is.Consumer, was.Schedule != is.Schedule,
+	case is.Tainted && !was.Tainted:
+		return "tainted"
+	case was.Producer != is.Producer, was.Tainted != is.Tainted, was.Consumer != is.Consumer, was.Schedule != is.Schedule,
 		(was.Revoked == nil) != (is.Revoked == nil),
 		!slices.Equal(was.Sources, is.Sources), !slices.Equal(was.Types, is.Types),
 		!slices.Equal(was.Accounts, is.Accounts), (was.Accounts == nil) != (is.Accounts == nil):

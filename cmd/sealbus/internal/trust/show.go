@@ -27,6 +27,7 @@ type bundleShown struct {
 	Expires         string     `json:"expires"`
 	Expired         bool       `json:"expired"`
 	RefreshHint     int64      `json:"refresh_hint,omitempty"` // seconds
+	Cache           int64      `json:"cache,omitempty"`        // seconds
 	SignedBy        []string   `json:"signed_by"`              // key IDs; checked if verified
 	RevokedSessions []string   `json:"revoked_sessions,omitempty"`
 	Keys            []keyShown `json:"keys"`
@@ -51,7 +52,9 @@ type keyShown struct {
 	Expired       string     `json:"expired,omitempty"`
 	RevokedAt     string     `json:"revoked_at,omitempty"`
 	RevokedReason string     `json:"revoked_reason,omitempty"`
-	DaysLeft      *int       `json:"days_left"` // until it stops signing, null = no end
+	Tainted       bool       `json:"tainted,omitempty"`
+	Since         string     `json:"since,omitempty"` // when the grant was first vouched for
+	DaysLeft      *int       `json:"days_left"`       // until it stops signing, null = no end
 
 	next string
 }
@@ -122,7 +125,7 @@ func unverifiedBundle(file string, signed []byte) (*dsse.Envelope, *trust.Bundle
 		err = fmt.Errorf("this is %s, not a signed trust bundle", is)
 	}
 	if err == nil && e.PayloadType != keydoc.BundleType {
-		err = fmt.Errorf("payload type %q is not that of a bundle", e.PayloadType)
+		err = errNoBundle(e.PayloadType)
 	}
 	if err != nil {
 		return nil, nil, loadtrust.Refused(file, err)
@@ -134,11 +137,16 @@ func unverifiedBundle(file string, signed []byte) (*dsse.Envelope, *trust.Bundle
 	return e, b, nil
 }
 
+func errNoBundle(payloadType string) error {
+	return fmt.Errorf("payload type %q is not that of a bundle", keydoc.Clip(payloadType))
+}
+
 func describeBundle(b *trust.Bundle, now time.Time) *bundleShown {
 	s := &bundleShown{
 		Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
 		expires: b.Expires(),
 		Expired: !now.Before(b.Expires()), RefreshHint: int64(b.RefreshHint() / time.Second),
+		Cache:           int64(b.Cache() / time.Second),
 		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{},
 		EncryptionKeys: describeEncryptionKeys(b, now),
 	}
@@ -155,7 +163,7 @@ func describeKey(k *trust.Key, now time.Time) keyShown {
 		Sources: notNil(k.Sources), Types: notNil(k.Types),
 		Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
 		Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired),
-		next: loadkeys.NextStep(&k.Schedule, now),
+		Tainted: k.Tainted, Since: ui.FormatTime(k.Since), next: nextOf(k, now),
 	}
 	if k.Accounts != nil {
 		s.Accounts = &k.Accounts
@@ -169,6 +177,18 @@ func describeKey(k *trust.Key, now time.Time) keyShown {
 		s.next = k.Revoked.Reason
 	}
 	return s
+}
+
+// nextOf is what comes next for a key, and that it is tainted.
+func nextOf(k *trust.Key, now time.Time) string {
+	next := loadkeys.NextStep(&k.Schedule, now)
+	switch {
+	case k.Tainted && next == "-":
+		return "tainted"
+	case k.Tainted:
+		return "tainted, " + next
+	}
+	return next
 }
 
 func notNil(list []string) []string {

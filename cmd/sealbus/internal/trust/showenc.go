@@ -23,6 +23,8 @@ type encShown struct {
 	Expired       string     `json:"expired,omitempty"`
 	RevokedAt     string     `json:"revoked_at,omitempty"`
 	RevokedReason string     `json:"revoked_reason,omitempty"`
+	Tainted       bool       `json:"tainted,omitempty"`
+	Since         string     `json:"since,omitempty"` // when the grant was first vouched for
 
 	next string
 }
@@ -34,7 +36,7 @@ func describeEncryptionKeys(b *trust.Bundle, now time.Time) []encShown {
 			KeyID: k.KeyID(), Alg: string(k.Recipient.Curve()), Consumer: k.Consumer, State: k.StateAt(now),
 			Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
 			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired),
-			next: loadkeys.NextStep(&k.Schedule, now),
+			Tainted: k.Tainted, Since: ui.FormatTime(k.Since), next: nextOf(k, now),
 		}
 		if k.Revoked != nil {
 			s.RevokedAt, s.RevokedReason, s.next = ui.FormatTime(k.Revoked.At), k.Revoked.Reason,

@@ -34,22 +34,30 @@ type signedResult struct {
 // signFlags are those of `trust sign`.
 type signFlags struct {
 	loadkeys.PrivateFlags
-	root  []string
-	roots string
+	root      []string
+	roots     string
+	show, yes bool
+	previous  string
 }
 
 func signCommand(env *ui.Env) *cobra.Command {
 	var f signFlags
 	cmd := env.Command(ui.Command{
-		Use: "sign --root FILE BUNDLE", Short: "Add a root key's signature to a bundle or a roots file",
+		Use: "sign --root FILE [--show [--previous FILE]] BUNDLE", Short: "Add a root key's signature to a bundle or a roots file",
 		Long: "Add a root key's signature to a trust bundle, or to the roots file that follows the pinned one, in place.\n" +
-			"The signatures that it has are kept, and not verified without --roots. Look at what you sign first: `sealbus trust show`.",
-		Example: "sealbus trust sign --root bob.root trust.dsse",
+			"The signatures that it has are kept, and not verified without --roots.\n\n" +
+			"With --show it first tells in sentences what you are about to sign, and what it did not verify, and asks whether to\n" +
+			"go on. No key is opened before. Without --root it only tells.",
+		Example: "sealbus trust sign --show --previous old.dsse --roots roots.json --root bob.root trust.dsse",
 		Args:    ui.Exactly("BUNDLE"),
 		Run:     func(ctx context.Context, args []string) error { return trustSign(ctx, env, &f, args[0]) },
 	})
 	cmd.Flags().StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
 	cmd.Flags().StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: says how many of them have signed")
+	cmd.Flags().BoolVar(&f.show, "show", false, "tell what is signed before a key is opened")
+	cmd.Flags().StringVar(&f.previous, "previous", "",
+		"with --show: the signed bundle or the roots `FILE` that this one follows, to tell what changes")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "with --show: do not ask")
 	f.Register(cmd)
 	return cmd
 }
@@ -61,6 +69,9 @@ func trustSign(ctx context.Context, env *ui.Env, f *signFlags, file string) erro
 	}
 	pinned, err := pinnedRoots(env, f.roots)
 	if err != nil {
+		return err
+	}
+	if goOn, err := f.showFirst(env, file, old, pinned); err != nil || !goOn {
 		return err
 	}
 	roots, err := openRootKeys(env, f.root, &f.PrivateFlags)

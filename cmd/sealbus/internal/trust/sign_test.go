@@ -9,11 +9,42 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	cmd "github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
+
+// A root holder who does not say yes signs nothing, and the key is opened only after that.
+func TestSignAsksBeforeAKeyIsOpened(t *testing.T) {
+	b := clitest.New(t)
+	b.Must("", "trust", "root", "new", "--out", b.Path("alice"), "--insecure-no-passphrase")
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)})
+	b.Check(err)
+	unsigned := &dsse.Envelope{PayloadType: keydoc.BundleType, Payload: bundle.Payload(),
+		Signatures: []dsse.Signature{{KeyID: "x", Sig: []byte("not a signature")}}}
+	before := unsigned.Append(nil)
+	for _, c := range []struct {
+		key, answer string
+		code        int
+		signed      bool
+	}{
+		{"alice", "no", ui.ExitUsage, false}, {"alice", "", ui.ExitUsage, false}, {"alice", "yes\n", ui.ExitDone, true},
+		{"missing", "no", ui.ExitUsage, false},
+	} {
+		b.Check(os.WriteFile(b.Path("t.dsse"), before, 0o600))
+		f := &clitest.FakeRun{Typed: []string{c.answer}}
+		code := f.Run(t, "trust", "sign", "--show", "--root", b.Path(c.key), "--insecure-no-passphrase", b.Path("t.dsse"))
+		after, err := os.ReadFile(b.Path("t.dsse"))
+		b.Check(err)
+		told := f.Stderr.String()
+		if code != c.code || (string(after) != string(before)) != c.signed || !strings.Contains(told, "a trust bundle, version 1") ||
+			strings.Contains(told, "not signed: the answer was not yes") == c.signed {
+			t.Errorf("%s, %q: exit %d, %s", c.key, c.answer, code, told)
+		}
+	}
+}
 
 // Junk under Bob's key ID is no signature of Bob's, and is not told as one.
 func TestSignTellsNoForgedSigner(t *testing.T) {

@@ -21,12 +21,12 @@ func Command(env *ui.Env) *cobra.Command {
 			"No trust command reads a producer's private key.\n\n"+
 			"  once       trust root new, trust roots\n"+
 			"  per key    trust add, and a review of the policy file\n"+
-			"  regularly  trust build, trust sign, trust verify; publish the bundle\n"+
+			"  regularly  trust diff, trust build, trust sign, trust verify; publish the bundle\n"+
 			"  hourly     trust timestamp, where the roots name timestamp keys\n"+
-			"  at worst   trust revoke, then build; trust timestamp --revoke at once",
+			"  at worst   trust taint, trust revoke, then build; trust timestamp --revoke at once",
 		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
-		showCommand(env), verifyCommand(env), serveCommand(env), revokeCommand(env),
-		simulateCommand(env))
+		showCommand(env), verifyCommand(env), diffCommand(env), serveCommand(env), taintCommand(env),
+		revokeCommand(env), simulateCommand(env))
 }
 
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).

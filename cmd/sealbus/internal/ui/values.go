@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -114,59 +112,18 @@ func (v *DurationValue) Set(text string) error {
 func (v *DurationValue) String() string { return FormatDuration(time.Duration(*v)) }
 func (v *DurationValue) Type() string   { return "duration" }
 
-var days = regexp.MustCompile(`^(\d{1,6})d(.*)$`)
-
 // ParseDuration reads Go durations, with days in front if wanted: 7d, 1d12h, 90m. It is never negative.
 func ParseDuration(text string) (time.Duration, error) {
-	var d time.Duration
-	rest := text
-	if m := days.FindStringSubmatch(text); m != nil {
-		n, _ := strconv.Atoi(m[1]) // at most six digits
-		d, rest = time.Duration(n)*24*time.Hour, m[2]
-		if n > 36500 {
-			rest = "too far"
-		}
-	}
-	if rest != "" || text == "" {
-		more, err := time.ParseDuration(rest)
-		if err != nil || more < 0 || d+more < d {
-			return 0, &Error{Code: ExitUsage, Err: fmt.Errorf("%q is not a duration", text),
-				Fix: "write it as 7d, 36h, 1d12h or 90m"}
-		}
-		d += more
+	d, err := howlong.Parse(text)
+	if err != nil {
+		return 0, &Error{Code: ExitUsage, Err: err, Fix: "write it as 7d, 36h, 1d12h or 90m"}
 	}
 	return d, nil
 }
 
-// FormatDuration writes a duration as parseDuration reads it, in its two largest units. Of one between times
+// FormatDuration writes a duration as ParseDuration reads it, in its two largest units. Of one between times
 // that are too far apart for a Duration it says that.
-func FormatDuration(d time.Duration) string {
-	switch {
-	case howlong.Far(d) && d < 0:
-		return "minus " + howlong.FarText
-	case howlong.Far(d):
-		return howlong.FarText
-	case d < 0:
-		return "-" + FormatDuration(-d)
-	}
-	units := []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
-	for i, u := range units {
-		if d < u.size {
-			continue
-		}
-		text := strconv.FormatInt(int64(d/u.size), 10) + u.name
-		if i+1 < len(units) {
-			if n := d % u.size / units[i+1].size; n > 0 {
-				text += strconv.FormatInt(int64(n), 10) + units[i+1].name
-			}
-		}
-		return text
-	}
-	return "0s"
-}
+func FormatDuration(d time.Duration) string { return howlong.Short(d) }
 
 // FormatTime writes a moment as everywhere in sealbus: UTC, RFC 3339; "" for the zero time.
 func FormatTime(t time.Time) string {
