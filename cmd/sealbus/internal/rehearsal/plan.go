@@ -54,7 +54,8 @@ func (p *Plan) filledIn() (Plan, error) {
 // scenario has all of the plan that is the same in each course.
 func (p *Plan) scenario() *Scenario {
 	s := &Scenario{
-		Start: p.Start, Cast: p.Cast, Refresh: p.Refresh, Cache: p.Cache, Timestamps: p.Timestamps,
+		Start: p.Start, Cast: p.Cast, Refresh: p.Refresh, Cache: p.Cache, InFlight: p.InFlight,
+		Timestamps: p.Timestamps,
 		MaxAge:     max(envelope.DefaultMaxAge, p.InFlight+2*p.Skew),
 		Visibility: time.Minute, Receives: 10,
 		Publications: slices.Clone(p.Publications), Revocations: slices.Clone(p.Revocations),

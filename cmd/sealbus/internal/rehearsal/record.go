@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 // Record is what came of a scenario.
@@ -16,6 +17,7 @@ type Record struct {
 
 	Asked, Bytes int // how often hosts were asked and answered, and bytes that they served
 
+	faults  []*policy.Fault // that trust build finds
 	uploads []upload
 	heard   []heard
 }

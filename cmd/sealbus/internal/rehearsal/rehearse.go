@@ -1,6 +1,11 @@
 package rehearsal
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/sealbus/sealbus/keys/trust/policy"
+)
 
 // Findings are what a rehearsal found.
 type Findings struct {
@@ -10,6 +15,7 @@ type Findings struct {
 	Courses int       // that were played
 	Days    float64   // of virtual time
 	Counts  map[Outcome]int
+	Faults  []*policy.Fault // for which trust build refuses the schedules
 
 	Emergencies []*Emergency // one for each revocation of the plan
 }
@@ -21,6 +27,9 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 		return nil, err
 	}
 	f := &Findings{Plan: p, Counts: map[Outcome]int{}}
+	if f.Faults, err = p.judge(ctx); err != nil {
+		return nil, err
+	}
 	courses := p.Worst()
 	for n := range p.Courses {
 		courses = append(courses, p.byChance(n))
@@ -58,6 +67,20 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 		f.Emergencies = append(f.Emergencies, e)
 	}
 	return f, nil
+}
+
+// judge is what trust build finds, if each bundle is published as soon as it is built.
+func (p *Plan) judge(ctx context.Context) ([]*policy.Fault, error) {
+	s := p.scenario()
+	for i := range s.Publications {
+		s.Publications[i].Late = 0
+	}
+	s.Timestamps, s.End = p.Timestamps, p.Publications[len(p.Publications)-1].Built.Add(time.Second)
+	r, err := Run(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return r.faults, nil
 }
 
 // Chart shows the first story and, without one, a usual course.

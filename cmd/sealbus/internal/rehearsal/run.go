@@ -194,11 +194,12 @@ func cmpOr(p, other *policy.Policy) *policy.Policy {
 }
 
 // build makes and signs the bundle that follows was. It is not refused for its schedule: what would come of
-// it is the question.
+// it is the question. The faults that trust build finds are noted.
 func (r *run) build(p *policy.Policy, was *trust.Bundle) (*trust.Bundle, []byte, error) {
+	p = r.withRevoked(p)
 	opts := policy.BuildOptions{
-		Now: r.clock.now, Expires: r.clock.now.Add(trust.MaxBundleLifetime), Previous: was, RefreshHint: r.Refresh,
-		TimestampKeys: r.Timestamps,
+		Now: r.clock.now, Expires: r.clock.now.Add(trust.MaxBundleLifetime), Previous: was,
+		TimestampKeys: r.Timestamps, Timestamp: r.stamped, Widen: []string{"all"},
 	}
 	if r.Timestamps {
 		opts.Expires = r.clock.now.Add(90 * 24 * time.Hour)
@@ -213,7 +214,11 @@ func (r *run) build(p *policy.Policy, was *trust.Bundle) (*trust.Bundle, []byte,
 			public = append(public, signer.Verifier())
 		}
 	}
-	b, err := r.withRevoked(p).Build(public, opts)
+	for _, f := range p.CheckSchedules(public, opts) {
+		r.rec.faults = append(r.rec.faults, f)
+		opts.UnsafeSchedules = append(opts.UnsafeSchedules, f.KeyID)
+	}
+	b, err := p.Build(public, opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -289,12 +294,18 @@ func (r *run) revoke(id string) error {
 
 // withRevoked is the policy with the keys that were revoked meanwhile.
 func (r *run) withRevoked(p *policy.Policy) *policy.Policy {
-	c := &policy.Policy{Producers: slices.Clone(p.Producers)}
+	c := &policy.Policy{RefreshHint: r.Refresh, Cache: r.Cache, InFlight: r.InFlight,
+		Producers: slices.Clone(p.Producers)}
 	for i := range c.Producers {
 		list := slices.Clone(c.Producers[i].Keys)
 		for j := range list {
 			if why, yes := r.revoked[list[j].ID]; yes {
 				list[j].Revoked = &why
+			}
+			if r.stamped != nil { // the bundle takes it over
+				if why, yes := r.stamped.Revoked[list[j].ID]; yes {
+					list[j].Revoked = &why.Revocation
+				}
 			}
 		}
 		c.Producers[i].Keys = list

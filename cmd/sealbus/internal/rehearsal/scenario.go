@@ -14,6 +14,7 @@ type Scenario struct {
 
 	Refresh    time.Duration // the hint of each bundle
 	Cache      time.Duration // what each bundle says of caches
+	InFlight   time.Duration // what each policy says of events
 	Timestamps bool          // the roots name a timestamp key
 	MaxAge     time.Duration // the window of the consumers
 

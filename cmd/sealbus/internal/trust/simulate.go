@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -101,6 +102,8 @@ func (f *simulateFlags) read(ctx context.Context, env *ui.Env, cast *rehearsal.C
 		}
 		was, plan.Refresh, plan.Cache = rehearsal.PolicyOf(b), b.RefreshHint(), b.Cache()
 	}
+	plan.Refresh, plan.Cache = cmp.Or(next.RefreshHint, plan.Refresh), cmp.Or(next.Cache, plan.Cache)
+	plan.InFlight = next.InFlight
 	for i, p := range []*policy.Policy{was, next} {
 		inCast, err := cast.Replace(p, ui.ShortID)
 		if err != nil {
