@@ -27,6 +27,9 @@ func (p *Plan) byChance(n int) *Scenario {
 			o := Producer{Name: name, Skew: c.skew(p.Skew), CutOff: c.IntN(3) == 0, Lag: c.upTo(p.Cache)}
 			if !o.CutOff && c.IntN(3) == 0 { // then it hears of the changes from the bundle
 				o.Behind = c.IntN(len(p.Publications))
+				for i := range s.Publications {
+					s.Publications[i].Late = min(s.Publications[i].Late, hearsWithin*p.Refresh)
+				}
 			}
 			s.Producers = append(s.Producers, o)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/rehearsal"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -119,6 +120,11 @@ func TestSchedules(t *testing.T) {
 		if p.Publications[len(p.Publications)-1].Policy.Producers[0].Keys[0].Schedule.Check() != nil {
 			continue
 		}
+		short := *p
+		short.Publications = p.Publications[:2]
+		if faults, err := short.Judge(t.Context()); err != nil || len(faults) > 0 {
+			p = &short // a third bundle would come too late, or mend it
+		}
 		f, err := rehearsal.Rehearse(t.Context(), p)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -134,6 +140,9 @@ func TestSchedules(t *testing.T) {
 		case len(f.Faults) == 0 && len(f.Stories) > 0:
 			tell(t, f.Stories[0])
 			t.Errorf("seed %d: trust build accepts %s", seed, d)
+		case len(f.Faults) > 0 && f.Faults[0].Field == "active" && d.change == 2 && d.by.Abs() <= envelope.DefaultSkew:
+			// Consumers tolerate the skew at the beginning of a key, so a beginning that moves by less harms only
+			// those with a smaller Policy.Skew.
 		case len(f.Faults) > 0 && len(f.Stories) == 0:
 			t.Errorf("seed %d: trust build refuses %s, and no event is lost: %v", seed, d, f.Faults[0])
 		}

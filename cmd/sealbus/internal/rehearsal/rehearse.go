@@ -27,7 +27,7 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 		return nil, err
 	}
 	f := &Findings{Plan: p, Counts: map[Outcome]int{}}
-	if f.Faults, err = p.judge(ctx); err != nil {
+	if f.Faults, err = p.Judge(ctx); err != nil {
 		return nil, err
 	}
 	courses := p.Worst()
@@ -69,9 +69,13 @@ func Rehearse(ctx context.Context, plan *Plan) (*Findings, error) {
 	return f, nil
 }
 
-// judge is what trust build finds, if each bundle is published as soon as it is built.
-func (p *Plan) judge(ctx context.Context) ([]*policy.Fault, error) {
-	s := p.scenario()
+// Judge is what trust build finds, if each bundle is published as soon as it is built.
+func (p *Plan) Judge(ctx context.Context) ([]*policy.Fault, error) {
+	c, err := p.filledIn()
+	if err != nil {
+		return nil, err
+	}
+	s := c.scenario()
 	for i := range s.Publications {
 		s.Publications[i].Late = 0
 	}

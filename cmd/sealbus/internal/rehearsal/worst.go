@@ -57,7 +57,7 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 // as long as it may, and the consumer's clock is fast. The process may not have heard of a key that takes
 // over, but for the bundle.
 func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
-	slow := p.Skew / 2
+	var slow time.Duration
 	course := func(end time.Time, o Producer) {
 		at := end.Add(-instant + slow)
 		if at.Before(p.Start) {
@@ -74,6 +74,9 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 		list = append(list, s)
 	}
 	if end := l.end(); !end.IsZero() {
+		slow = p.Skew // of the clock that built a bundle, in which the key may be missing
+		course(end, Producer{CutOff: true})
+		slow = p.Skew / 2
 		course(end, Producer{CutOff: true})
 		for behind := 1; behind < len(p.Publications); behind++ {
 			if scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id) != nil { // it has the key
@@ -89,8 +92,8 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 	return list
 }
 
-// stale: the schedule of a key changes, and a process whose keyring is behind signs on by the old one until
-// its bundle, which a cache holds back, says otherwise.
+// stale: the schedule of a key changes, and a process whose keyring is behind, and whose clock is fast, signs on
+// by the old one until its bundle says otherwise. It asked just before the change came.
 func (p *Plan) stale(l life) (list []*Scenario) {
 	for i := 1; i < len(p.Publications); i++ {
 		now := p.Publications[i].Built
@@ -98,20 +101,32 @@ func (p *Plan) stale(l life) (list []*Scenario) {
 		if was == nil || is == nil || *was == *is {
 			continue
 		}
-		for _, at := range []time.Time{was.Active, is.Retired, is.Expired, now.Add(p.Late + p.Cache)} {
-			at = at.Add(-p.Skew / 2)
-			if at.Before(now) || !was.SignsAt(at.Add(p.Skew/2)) {
+		late := min(p.Late, hearsWithin*p.Refresh)
+		asked := now.Add(late + p.Cache - time.Second)
+		for _, at := range []time.Time{was.Active, is.Retired, is.Expired} {
+			at = at.Add(-p.Skew)
+			if at.Before(now) || !was.SignsAt(at.Add(p.Skew)) {
 				continue
 			}
 			s := p.scenario()
-			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew / 2, Behind: len(p.Publications) - i, Lag: p.Cache}}
-			s.Consumers = []Consumer{{Name: "billing", Skew: -p.Skew / 2}}
-			s.Sends = []Send{{At: at, Type: l.usual()}, {At: at.Add(instant), Type: l.usual()}}
+			for j := range s.Publications[1:] {
+				s.Publications[j+1].Late = late
+			}
+			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Behind: len(p.Publications) - i, Lag: p.Cache}}
+			s.Consumers = []Consumer{{Name: "billing"}}
+			if was.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
+				s.Sends = append(s.Sends, Send{At: asked, Type: l.usual()})
+			}
+			s.Sends = append(s.Sends, Send{At: at, Type: l.usual()})
 			list = append(list, s)
 		}
 	}
 	return list
 }
+
+// hearsWithin is how many refresh intervals a publication may take where a producer hears of it from its
+// bundle. It asks once in a refresh interval, and consumers ask when they have to.
+const hearsWithin = 2
 
 func scheduleIn(p Publication, id string) *keys.Schedule {
 	for _, o := range cmpOr(p.Merged, p.Policy).Producers {
