@@ -39,7 +39,7 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	d.since = d.began
-	if first := msg.FirstReceived; !first.IsZero() { // our clock may be ahead, so that checks seem later
+	if first := msg.FirstReceived; !first.IsZero() { // by another clock, which this one may be ahead of
 		if first = first.Add(c.policy.Skew); first.Before(d.began) {
 			d.since = first
 		}

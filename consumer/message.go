@@ -69,9 +69,9 @@ type Message struct {
 	ReplayName string
 	// FirstReceived is when the transport handed the message out for the first time, as a service says and not
 	// the sender; zero = now, or unknown. A newer trust bundle may accept an event that the one at hand
-	// refuses. So an event is refused for good only by a bundle that was checked since then. A message that is
-	// delivered again is judged by the check that its first delivery asked for. In the future = now. Records of
-	// a quarantine do not keep it.
+	// refuses. So an event is refused for good only by a bundle that was checked since then, Policy.Skew later
+	// because clocks differ. A message that is delivered again is judged by the check that an earlier delivery
+	// asked for. In the future = now. Records of a quarantine do not keep it.
 	FirstReceived time.Time
 }
 

@@ -263,8 +263,8 @@ func TestCheckAndClockSetBack(t *testing.T) {
 	f.want("began before the clock was set back", sealed, moment(vectorNow), "", 4)
 }
 
-// 10,000 forged events, each under a key of its own, cost one fetch in MinInterval. The second delivery of each
-// is refused for good, and no honest event is held up or refused.
+// 10,000 forged events, each under a key of its own, cost one fetch in MinInterval. The second delivery of
+// each is refused for good, and no honest event is held up or refused.
 func TestFloodOfForgedEvents(t *testing.T) {
 	const each = 5 * time.Millisecond
 	n := cases.Of(10_000)

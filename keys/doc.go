@@ -27,8 +27,9 @@
 //
 // Key states change by date: a State is a function of the Schedule and the time. To rotate, add a key and set
 // its Active later than the moment at which every consumer has the new bundle. Give the old key a Retired and
-// an Expired. policy.Policy.CheckKeyrings reports a key that signs before the trust policy accepts it. Only
-// revocation is manual, and the trust bundle records it.
+// an Expired in the same write (Keyring.Apply). Package rotation plans that, and a LiveKeyring lets a running
+// program pick it up. policy.Policy.CheckKeyrings reports a key that signs before the trust policy accepts
+// it. Only revocation is manual, and the trust bundle records it.
 //
 // Senders encrypt to a key from Active to Retired. The consumer opens with it until Expired
 // (Keyring.Identities). Expired should be after the last moment at which an old event may still be opened.

@@ -133,7 +133,7 @@ func (k *Keyring) create() error {
 	if err := k.check(); err != nil {
 		return fmt.Errorf("keys: keyring: %w", err)
 	}
-	content, err := k.sealed(k.keys)
+	content, err := k.sealed(k.protection, k.keys)
 	if err != nil {
 		return err
 	}
@@ -163,20 +163,31 @@ func OpenKeyring(path, passphrase string, opts *PrivateFileOptions) (*Keyring, e
 }
 
 // ParseKeyring reads the content of an encrypted keyring file that is not on disk, for example an object in
-// S3. A wrong passphrase is ErrPassphrase. Keys cannot be added to it, because it has no file to write to.
+// S3. A wrong passphrase is ErrPassphrase. Apply and Add refuse it, because it has no file to write to: With
+// gives the content to store.
 func ParseKeyring(content []byte, passphrase string) (*Keyring, error) {
-	const name = "the keyring"
-	switch {
-	case passphrase == "":
+	if passphrase == "" {
 		return nil, errors.New("keys: the passphrase of the keyring is empty")
-	case len(content) > privatefile.MaxSize:
+	}
+	return parseStored(content, passphrase)
+}
+
+// parseStored is ParseKeyring, also of a keyring that is not encrypted (without a passphrase).
+func parseStored(content []byte, passphrase string) (*Keyring, error) {
+	const name = "the keyring"
+	if len(content) > privatefile.MaxSize {
 		return nil, fmt.Errorf("keys: the keyring has more than %d bytes", privatefile.MaxSize)
 	}
-	plain, _, err := privatefile.Unprotect(name, content, passphrase)
+	plain, p, err := privatefile.Unprotect(name, content, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
-	return readKeyring(name, plain)
+	k, err := readKeyring(name, plain)
+	if err != nil {
+		return nil, err
+	}
+	k.protection, k.digest = p, sha256.Sum256(content)
+	return k, nil
 }
 
 // readKeyring reads the decrypted keyring of that name, and clears plain.
@@ -307,25 +318,10 @@ func keyringKeyOf(key privateKey, schedule Schedule) *keyringKey {
 // that of a consumer. It changes both or neither. It refuses a key that the keyring has already, and a file
 // that another program has changed since.
 func (k *Keyring) Add(private privateKey, schedule Schedule) error {
-	key := keyringKeyOf(private, schedule)
-	if k.path == "" {
-		return errors.New("keys: this keyring was not read from a file: add the key to its file, and store that again")
+	if private == nil {
+		return errors.New("keys: keyring: no key")
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	grown := slices.Concat(k.keys, []*keyringKey{key})
-	if err := k.checkKeys(grown); err != nil {
-		return fmt.Errorf("keys: keyring: %w", err)
-	}
-	content, err := k.sealed(grown)
-	if err != nil {
-		return err
-	}
-	if err := privatefile.Replace(k.path, k.digest, content); err != nil {
-		return fmt.Errorf("keys: %w", err)
-	}
-	k.keys, k.digest = grown, sha256.Sum256(content)
-	return nil
+	return k.Apply(&Change{Add: private, Schedule: schedule})
 }
 
 func (k *Keyring) check() error {
@@ -380,8 +376,8 @@ func (k *Keyring) fits(key *keyringKey) error {
 	return nil
 }
 
-// sealed is the encrypted content of the file with these keys.
-func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
+// sealed is the encrypted content of the file with these keys under p.
+func (k *Keyring) sealed(p *privatefile.Protection, keys []*keyringKey) ([]byte, error) {
 	plain, err := k.plain(keys)
 	if err != nil {
 		return nil, err
@@ -390,7 +386,7 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 	if len(plain) > privatefile.MaxPlain {
 		return nil, errors.New("keys: the keyring is too large")
 	}
-	content, err := k.protection.Seal(plain)
+	content, err := p.Seal(plain)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}

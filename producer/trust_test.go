@@ -127,7 +127,12 @@ func entry(s keys.Signer, edit func(*trust.Key)) *trust.Key {
 // issued is a bundle that was issued then and lives for a day.
 func issued(t testing.TB, when time.Time, list ...*trust.Key) *trust.Bundle {
 	t.Helper()
-	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: when, Expires: when.Add(24 * time.Hour),
+	return version(t, 1, when, list...)
+}
+
+func version(t testing.TB, v int64, when time.Time, list ...*trust.Key) *trust.Bundle {
+	t.Helper()
+	b, err := trust.NewBundle(trust.BundleOptions{Version: v, Issued: when, Expires: when.Add(24 * time.Hour),
 		RefreshHint: hint}, list...)
 	if err != nil {
 		t.Fatal(err)
@@ -342,6 +347,49 @@ func TestTrustRotation(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A key that may speak for more goes on with what it could say before. A process that did not see the bundle
+// before, or the one in between, waits.
+func TestTrustWidened(t *testing.T) {
+	key := signer(t, keys.Ed25519)
+	wider := func(types ...string) func(*trust.Key) {
+		return func(k *trust.Key) { k.Since, k.Types = time.Time{}, append(k.Types, types...) }
+	}
+	first := version(t, 1, at(-time.Hour), entry(key, nil))
+	second := version(t, 2, start, entry(key, wider("org.a")))
+	third := version(t, 3, at(time.Minute), entry(key, wider("org.a", "org.b")))
+	s := &shop{t: t, now: start, source: first}
+	p := s.open(ring{key}, producer.Options{})
+	late := s.open(ring{key}, producer.Options{})
+	is := func(p *producer.Producer, typ string, want envelope.Reason) {
+		t.Helper()
+		ev := placed("1")
+		ev.SetType(typ)
+		_, r := s.publish(p, ev)
+		e, _ := errors.AsType[*producer.TrustError](r.Err)
+		if (e == nil) != (want == "") || e != nil && e.Reason != want {
+			t.Errorf("type %s: %v, want %q", typ, r.Err, want)
+		}
+	}
+	const old, unknown = "com.example.order.placed", envelope.ReasonUnknownKey
+	is(p, old, "")
+	is(late, old, "")
+	s.use(second)
+	is(p, old, "")
+	is(p, "org.a", unknown)
+	is(s.open(ring{key}, producer.Options{}), old, unknown)
+	s.now = at(2 * time.Minute)
+	s.use(third)
+	is(p, old, "") // consumers may have any of the three
+	is(p, "org.a", unknown)
+	is(late, old, unknown) // it does not know what the second allows
+	s.now = at(known)
+	is(p, "org.a", "") // all consumers have the second or the third
+	is(p, "org.b", unknown)
+	s.now = at(time.Minute + known)
+	is(p, "org.b", "")
+	is(late, "org.b", "")
 }
 
 func (s *shop) policy() *envelope.Policy {

@@ -26,6 +26,12 @@ func TestTrustProperty(t *testing.T) {
 		w := randomWorld(t, rnd, pool)
 		s := &shop{t: t, now: at(time.Duration(rnd.IntN(int(2*known/time.Second))) * time.Second), source: w.bundle}
 		p := s.open(w.ring, producer.Options{Account: w.account})
+		if rnd.IntN(2) == 0 { // this process saw the bundle before
+			then := s.now
+			s.source, s.now = w.before, start.Add(-time.Second)
+			s.publish(p, placed("0"))
+			s.source, s.now = w.bundle, then.Add(time.Second)
+		}
 		_, r := s.publish(p, placed("1"))
 		if r.Err != nil {
 			if _, ok := errors.AsType[*producer.TrustError](r.Err); !ok {
@@ -98,7 +104,7 @@ func randomWorld(t *testing.T, rnd *rand.Rand, pool []*keys.LocalSigner) *world 
 			after = append(after, k)
 		}
 	}
-	w.before, w.bundle = issued(t, at(-23*time.Hour), before...), issued(t, start, after...)
+	w.before, w.bundle = issued(t, at(-23*time.Hour), before...), version(t, 2, start, after...)
 	return w
 }
 

@@ -51,6 +51,16 @@ func needies(b *clitest.Bench) []needy {
 		{name: "publish --keyring", call: func(f string) []string { return []string{"publish", "--bus", "b", "--keyring", f, insecure} }},
 		{name: "publish FILE", input: true, call: func(f string) []string { return []string{"publish", "--bus", "b", "--keyring", ring, insecure, f} }},
 		{name: "keys list", call: func(f string) []string { return []string{"keys", "list", "--keyring", f, insecure} }},
+		{name: "keys status", call: func(f string) []string { return []string{"keys", "status", "--keyring", f, insecure} }},
+		{name: "keys retire", call: func(f string) []string { return []string{"keys", "retire", "--keyring", f, insecure, "abcdefgh"} }},
+		{name: "keys prune", call: func(f string) []string { return []string{"keys", "prune", "--keyring", f, insecure} }},
+		{name: "keys rewrap", call: func(f string) []string {
+			return []string{"keys", "rewrap", "--keyring", f, insecure, "--insecure-new-no-passphrase"}
+		}},
+		{name: "keys rotate", call: func(f string) []string { return []string{"keys", "rotate", "--keyring", f, insecure} }},
+		{name: "keys rotate --trust", call: func(f string) []string {
+			return []string{"keys", "rotate", "--keyring", ring, insecure, "--trust", f, "--roots", roots}
+		}},
 		{name: "keys export", call: func(f string) []string { return []string{"keys", "export", "--keyring", f, insecure} }},
 		{name: "trust roots", input: true, call: func(f string) []string { return []string{"trust", "roots", f, "--out", b.Path("new")} }},
 		{name: "trust add", input: true, call: func(f string) []string {

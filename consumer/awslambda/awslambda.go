@@ -64,6 +64,10 @@ type Options struct {
 	// ignored, and a replay is judged like any other delivery.
 	OnlyEventBridgeWrites bool
 
+	// Hold keeps messages in the queue for longer while trust is unavailable, so that they do not use up its
+	// maxReceiveCount; nil = they come again after its visibility timeout. Only SQS uses it.
+	Hold Holder
+
 	// FailWholeBatch makes every failure one of the whole batch. It is for an event source mapping that
 	// cannot have ReportBatchItemFailures: Lambda would ignore an answer that names some messages, and
 	// delete all. false = the answer names the messages that failed.
@@ -145,7 +149,7 @@ func (o *Options) check() error {
 	case o.Margin < 0:
 		return fmt.Errorf("Margin is %v: give a duration, or 0 for a tenth of the time", o.Margin)
 	}
-	return nilcheck.Logger("Options.Logger", o.Logger)
+	return errors.Join(nilcheck.Typed("Options.Hold", o.Hold), nilcheck.Logger("Options.Logger", o.Logger))
 }
 
 var errBatch = errors.New("awslambda: the function was invoked with several messages, not with one event: use awslambda.SQS behind a queue")

@@ -84,6 +84,8 @@ func readRecord(r *jsontext.Decoder, m *record, texts []byte) []byte {
 			before := len(texts)
 			texts, m.quoted, m.isText = r.ReadText(texts)
 			m.body = texts[before:len(texts):len(texts)]
+		case "receiptHandle":
+			m.receipt = r.ReadSpan()
 		case "attributes":
 			readAttributes(r, m)
 		case "eventSource":

@@ -67,6 +67,7 @@ func (a *adapter) sqs(ctx context.Context, payload json.RawMessage) (SQSResponse
 	defer cancel()
 	b := &batch{adapter: a, invocation: run, records: records}
 	b.run()
+	b.hold(ctx)
 	b.logNotBegun()
 	b.logNoQuarantine()
 	return b.response()
@@ -88,6 +89,7 @@ type record struct {
 	body    []byte // its text
 	quoted  []byte // as it stands in the payload
 	isText  bool   // quoted is a string of strict JSON
+	receipt []byte // as it stands in the payload: the receipt handle
 	first   []byte // as it stands in the payload: when it was received first; nil = it is not there
 	done    bool   // to be deleted
 	err     error  // why not; nil = it was not begun

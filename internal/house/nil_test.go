@@ -22,6 +22,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
+	holdsqs "github.com/sealbus/sealbus/consumer/awslambda/sqs"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
@@ -31,6 +32,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/awssecrets"
+	"github.com/sealbus/sealbus/keys/awsssm"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
@@ -53,6 +56,7 @@ var (
 	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
 	nilObserver   consumer.Observer    = (*emf.Observer)(nil)
 	nilQuarantine consumer.Quarantine  = (*struct{ consumer.Quarantine })(nil)
+	nilHolder     awslambda.Holder     = (*holdsqs.Holder)(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
@@ -147,6 +151,19 @@ var nilArguments = map[string]refused{
 		return errOf(awslambda.EventBridge(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
 			json.RawMessage(`{}`)))
 	}, "Options.Logger is a nil *slog.JSONHandler"},
+	"consumer/awslambda.SQS opts.Hold": {func() error {
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
+		return errOf(awslambda.SQS(c, someHandler, &awslambda.Options{Hold: nilHolder})(ctx,
+			json.RawMessage(`{"Records":[]}`)))
+	}, "Options.Hold is a nil *"},
+	"consumer/awslambda.EventBridge opts.Hold": {func() error {
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
+		return errOf(awslambda.EventBridge(c, someHandler, &awslambda.Options{Hold: nilHolder})(ctx,
+			json.RawMessage(`{}`)))
+	}, "Options.Hold is a nil *"},
+	"consumer/awslambda/sqs.New client": {func() error {
+		return errOf(holdsqs.New((*struct{ holdsqs.Client })(nil), queueURL))
+	}, "the client is a nil *"},
 	"consumer/quarantine/s3.New client": {func() error {
 		return errOf(s3.New((*struct{ s3.Client })(nil), "b", binKeys, nil))
 	}, "the client is a nil *"},
@@ -291,6 +308,15 @@ var nilArguments = map[string]refused{
 	}, "the client is a nil *"},
 	"keys/trust/awss3.OpenKeyring client": {func() error {
 		return errOf(awss3.OpenKeyring(ctx, (*struct{ awss3.Client })(nil), "b", "k", "p"))
+	}, "the client is a nil *"},
+	"keys/trust/awss3.Keyring client": {func() error {
+		return errOf(awss3.Keyring((*struct{ awss3.Client })(nil), "b", "k"))
+	}, "the client is a nil *"},
+	"keys/awssecrets.Keyring client": {func() error {
+		return errOf(awssecrets.Keyring((*struct{ awssecrets.Client })(nil), "s"))
+	}, "the client is a nil *"},
+	"keys/awsssm.Keyring client": {func() error {
+		return errOf(awsssm.Keyring((*struct{ awsssm.Client })(nil), "p"))
 	}, "the client is a nil *"},
 	"keys/trust/awss3.Origin client": {func() error {
 		o, err := awss3.Origin((*struct{ awss3.Client })(nil), "b", "k")

@@ -5,12 +5,14 @@ package privatefile
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"filippo.io/age"
 
@@ -88,6 +90,12 @@ func (p *Protection) Seal(plain []byte) ([]byte, error) {
 		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// Open decrypts content of that name that Seal made.
+func (p *Protection) Open(name string, content []byte) ([]byte, error) {
+	plain, _, err := Unprotect(name, content, p.passphrase())
+	return plain, err
 }
 
 // Read reads and decrypts a private file. A file that is encrypted although no passphrase was
@@ -175,6 +183,23 @@ func workFactorOf(raw []byte) int {
 	return DefaultWorkFactor
 }
 
+// FromText is the content of a private file that a store keeps as text: base64 (RFC 4648 section 4), or JSON
+// of a file that is not encrypted.
+func FromText(text string) ([]byte, error) {
+	if len(text) > 2*MaxSize {
+		return nil, fmt.Errorf("more than %d bytes", MaxSize)
+	}
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "{") {
+		return []byte(text), nil
+	}
+	content, err := base64.StdEncoding.DecodeString(text) // which skips line ends
+	if err != nil {
+		return nil, errors.New("the text is neither a keyring in base64 nor in JSON") // err would quote the secret
+	}
+	return content, nil
+}
+
 // ReadBounded reads a regular file (opening another kind may block) and says which one it was, since the
 // path may be another's at any moment.
 func ReadBounded(path string, most int64) ([]byte, os.FileInfo, error) {
@@ -221,32 +246,76 @@ func WriteNew(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
-// Replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside
-// it is made exclusively, and so keeps a second process from doing the same at the same time. A link stays a
-// link: what it points to is replaced.
+// Replace swaps in new content, all or nothing, if the file still is what was read from it. A file beside it
+// is locked meanwhile, so that a second process cannot do the same at the same time. A process that is killed
+// leaves the old content or the new one, and perhaps the file beside it, which the next Replace uses again. A
+// link stays a link: the file that it points to is replaced.
 func Replace(path string, was [sha256.Size]byte, data []byte) error {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
+	return replace(path, was, data, func(string) error { return nil })
+}
+
+// errKilled is the error of a step after which a test ends the process: nothing is cleaned up.
+var errKilled = errors.New("killed")
+
+// replace is Replace. It calls after when a step is done, which a test uses to stop there.
+func replace(path string, was [sha256.Size]byte, data []byte, after func(step string) error) (err error) {
+	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return err
 	}
 	beside := path + ".new"
-	if err := WriteNew(beside, data, Mode); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("%s exists: another process is changing the file, or was killed at it: remove it in that case", beside)
+	f, err := openLocked(beside)
+	if errors.Is(err, ErrLocked) {
+		return fmt.Errorf("%s: %w", beside, err)
+	} else if err != nil {
+		return err
+	}
+	isBeside := true
+	defer func() {
+		if err != nil && isBeside && !errors.Is(err, errKilled) {
+			_ = os.Remove(beside)
 		}
-		return err
-	}
-	if err := unchanged(path, was); err != nil {
-		_ = os.Remove(beside)
-		return err
-	}
-	if err := os.Rename(beside, path); err != nil {
-		_ = os.Remove(beside)
-		return err
+		_ = f.Close() // which unlocks
+	}()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"lock", func() error { return unchanged(path, was) }},
+		{"truncate", func() error { return errors.Join(f.Chmod(Mode), f.Truncate(0)) }},
+		{"write", func() error { return halves(f, data, after) }},
+		{"sync", f.Sync},
+		{"rename", func() error { return rename(f, beside, path) }},
+	} {
+		if err = step.do(); err != nil {
+			return err
+		}
+		isBeside = step.name != "rename"
+		if err = after(step.name); err != nil {
+			return err
+		}
 	}
 	SyncDir(path)
 	return nil
 }
+
+// halves writes in two parts, so that a test can stop between them.
+func halves(f *os.File, data []byte, after func(step string) error) error {
+	half := len(data) / 2
+	if _, err := f.Write(data[:half]); err != nil {
+		return err
+	}
+	if err := after("half"); err != nil {
+		return err
+	}
+	_, err := f.Write(data[half:])
+	return err
+}
+
+// ErrLocked is the error of a file that another process is changing.
+var ErrLocked = errors.New("another process is changing the file: try again when it is done")
+
+// ErrChanged is the error of a file that has changed since it was read.
+var ErrChanged = errors.New("was changed since it was opened: open it again")
 
 func unchanged(path string, was [sha256.Size]byte) error {
 	is, _, err := ReadBounded(path, MaxSize)
@@ -254,7 +323,7 @@ func unchanged(path string, was [sha256.Size]byte) error {
 		return err
 	}
 	if sha256.Sum256(is) != was {
-		return fmt.Errorf("%s was changed since it was opened: open it again", path)
+		return fmt.Errorf("%s %w", path, ErrChanged)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package keystest has fixed keys for tests, and the tests that every keys.Signer, keys.Identity and
-// trust.Refresher must pass. The private halves are derived from their names, so they protect nothing: never
-// put one of these keys into a trust policy.
+// Package keystest has fixed keys for tests, and the tests that every keys.Signer, keys.Identity,
+// keys.KeyringFetch and trust.Refresher must pass. The private halves are derived from their names, so they
+// protect nothing: never put one of these keys into a trust policy.
 package keystest
 
 import (

@@ -35,9 +35,10 @@
 //
 // BundleSecondsLeft is how long the trust bundle may still be used. It is written with each delivery that
 // the bundle judged. Without a bundle there is none, and deliveries are retried with the Reason
-// trust_unavailable: alarm on both. TaintedKeys counts deliveries of events that a tainted key signed: when it
-// is 0 for as long as events may wait in a queue, the key can be revoked. SamplesDropped counts deliveries whose measured values were not kept
-// while the writer failed; the deliveries themselves are counted. It is absent if there are none.
+// trust_unavailable: alarm on both. TaintedKeys counts deliveries of events that a tainted key signed. When
+// it is absent for as long as events may wait in a queue, the key can be revoked. SamplesDropped counts
+// deliveries whose measured values were not kept while the writer failed; the deliveries themselves are
+// counted. Both are absent if there are none.
 //
 // Outcome is one of the consumer's Outcome constants. Reason is one of envelope.Reasons, or "none" when
 // handled. Producer is a verified producer; a delivery that was not verified has none.

@@ -107,6 +107,27 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestTaintedKeys: events under a tainted key are counted by consumer and by producer. The key is in no line.
+func TestTaintedKeys(t *testing.T) {
+	var out bytes.Buffer
+	o := newObserver(t, emf.Options{Writer: &out})
+	tainted := handled("orders")
+	tainted.TaintedKeyID = "the-key"
+	for _, r := range []consumer.Result{tainted, handled("orders"), tainted, handled("refunds")} {
+		o.Delivered(t.Context(), r)
+	}
+	if err := o.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	docs := mustParse(t, out.Bytes())
+	if n := total(docs, "TaintedKeys"); n != 2 || len(docs) != 2 || docs[1].values["TaintedKeys"] != nil {
+		t.Errorf("%v of %d lines: %s", n, len(docs), out.Bytes())
+	}
+	if bytes.Contains(out.Bytes(), []byte("the-key")) {
+		t.Errorf("the key is in %s", out.Bytes())
+	}
+}
+
 // TestBatchIsOneLine: what is collected costs by the set of labels, not by the delivery.
 func TestBatchIsOneLine(t *testing.T) {
 	var out bytes.Buffer

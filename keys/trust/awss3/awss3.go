@@ -84,6 +84,22 @@ func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase str
 	return ring, nil
 }
 
+// Keyring reads the encrypted keyring from the object, for keys.WatchKeyring. It answers an error if the
+// object is larger than a keyring can be.
+func Keyring(client Client, bucket, key string) (keys.KeyringFetch, error) {
+	o, err := newObject(client, bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		content, err := o.read(ctx, privatefile.MaxSize)
+		if err != nil {
+			return nil, fmt.Errorf("awss3: %s: %w", o, err)
+		}
+		return content, nil
+	}, nil
+}
+
 // policyStatement is the IAM statement that lets a program read the object, in the partition aws.
 func policyStatement(bucket, key string) string {
 	return `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + bucket + "/" + key + `"}`

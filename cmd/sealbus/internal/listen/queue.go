@@ -93,8 +93,8 @@ func (p *poller) poll(ctx context.Context) error {
 	return nil
 }
 
-// awaitTrust waits until events can be judged. Until then nothing is received, because each look counts towards
-// maxReceiveCount. It returns false when ctx has ended.
+// awaitTrust waits until events can be judged. Until then nothing is received, because each look counts
+// towards maxReceiveCount. It returns false when ctx has ended.
 func (p *poller) awaitTrust(ctx context.Context) bool {
 	told := false
 	for {

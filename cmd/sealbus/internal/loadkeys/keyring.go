@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -75,6 +76,8 @@ func PrivateFailed(path string, err error) error {
 		return ui.FileExists(path)
 	case ui.IsPathError(err):
 		return ui.OpenFailed(path, err)
+	case errors.Is(err, privatefile.ErrLocked) || errors.Is(err, privatefile.ErrChanged):
+		return ui.Unavailable("run the command again", "%w", err)
 	case errors.Is(err, filekind.ErrDamaged):
 		return ui.WrongFile("do that, or take the file from a backup: the keys in it are not lost", "%w", err)
 	case errors.Is(err, keys.ErrNotEncrypted):

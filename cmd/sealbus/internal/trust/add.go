@@ -36,7 +36,8 @@ func addCommand(env *ui.Env) *cobra.Command {
 		Short: "List a public key and its schedule in the policy file",
 		Long: "List public keys under a producer or consumer in the policy file, which is created if there is none, with the\n" +
 			"schedule that the keyring has for them: `sealbus keys export` writes it into PUB.json. Only key IDs and schedules\n" +
-			"are written. The change is then reviewed like code; it may take as long as it takes, since the moments do not move.\n\n" +
+			"are written. A listed key without an end gets the one that its keyring has for it. The change is then reviewed like\n" +
+			"code; it may take as long as it takes, since the moments do not move.\n\n" +
 			"--publish, --activate, --retire and --expire are for keys of other tools, or change a key that is listed already. An\n" +
 			"--activate later than the keyring's is refused: consumers would reject what the key signs in between.",
 		Example: "sealbus trust add --policy policy.yaml --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' orders.pub.json",
@@ -69,17 +70,17 @@ func trustAdd(env *ui.Env, f *addFlags, pub string) error {
 	}
 	var doc []byte
 	var listed []string
+	parsed := &policy.Policy{}
 	if ui.Exists(f.policy) {
-		was, p, err := ReadPolicy(env, f.policy)
-		if err != nil {
+		if doc, parsed, err = ReadPolicy(env, f.policy); err != nil {
 			return err
 		}
-		doc, listed = was, listedIDs(p)
+		listed = listedIDs(parsed)
 	}
 	if err = checkMeant(listed, public, f); err != nil {
 		return err
 	}
-	edited, changes, err := f.edit(doc, listed, public, schedule)
+	edited, changes, err := f.edit(doc, schedulesOf(parsed), public, schedule)
 	if err != nil {
 		return policyRefused(f.policy, err)
 	}
@@ -198,7 +199,7 @@ func checkKeyrings(env *ui.Env, f *addFlags, edited []byte, public []keys.Public
 	return policyRefused(f.policy, err)
 }
 
-func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey,
+func (f *addFlags) edit(doc []byte, listed map[string]keys.Schedule, public []keys.PublicKey,
 	given keys.Schedule) ([]byte, []string, error) {
 	add, name := policy.AddProducerKey, f.producer
 	if f.consumer != "" {
@@ -206,9 +207,9 @@ func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey,
 	}
 	edited, changes := doc, []string(nil)
 	for _, k := range public {
-		schedule := given
-		if !slices.Contains(listed, k.KeyID()) {
-			schedule = merged(k.Schedule, given)
+		schedule := merged(k.Schedule, given)
+		if was, ok := listed[k.KeyID()]; ok {
+			schedule = merged(missingEnds(was, k.Schedule), given)
 		}
 		next, more, err := add(edited, name, k.KeyID(), schedule)
 		if err != nil {
@@ -219,6 +220,31 @@ func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey,
 		changes = append(changes, more...)
 	}
 	return f.fillScope(edited, changes)
+}
+
+// schedulesOf are the schedules of the listed keys, by key ID.
+func schedulesOf(p *policy.Policy) map[string]keys.Schedule {
+	m := map[string]keys.Schedule{}
+	for _, o := range p.Producers {
+		for _, k := range o.Keys {
+			m[k.ID] = k.Schedule
+		}
+	}
+	for _, o := range p.Consumers {
+		for _, k := range o.Keys {
+			m[k.ID] = k.Schedule
+		}
+	}
+	return m
+}
+
+// missingEnds are the ends that a key got in its keyring, for example by a rotation, and that the policy
+// lacks.
+func missingEnds(listed, keyring keys.Schedule) (s keys.Schedule) {
+	if listed.Retired.IsZero() && listed.Expired.IsZero() {
+		s.Retired, s.Expired = keyring.Retired, keyring.Expired
+	}
+	return s
 }
 
 // merged is the schedule that the keyring has, with the moments that are given.

@@ -25,7 +25,7 @@ func Command(env *ui.Env) *cobra.Command {
 			"  hourly     trust timestamp, where the roots name timestamp keys\n"+
 			"  at worst   trust taint, trust revoke, then build; trust timestamp --revoke at once",
 		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
-		showCommand(env), verifyCommand(env), diffCommand(env), serveCommand(env), taintCommand(env),
+		showCommand(env), verifyCommand(env), diffCommand(env), taintCommand(env), serveCommand(env),
 		revokeCommand(env), simulateCommand(env))
 }
 

@@ -1,0 +1,233 @@
+package keys
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/rotation"
+	"github.com/sealbus/sealbus/keys/trust"
+)
+
+// rotateFlags are those of `keys rotate`.
+type rotateFlags struct {
+	loadkeys.KeyringFlags
+	planFlags
+	at      string
+	overlap ui.DurationValue
+	apply   bool
+
+	overlapGiven bool
+}
+
+// rotated is the result of `keys rotate`.
+type rotated struct {
+	Keyring  string     `json:"keyring"`
+	Producer string     `json:"producer,omitempty"`
+	Consumer string     `json:"consumer,omitempty"`
+	Applied  *stepTold  `json:"applied"` // null = nothing was changed
+	Steps    []stepTold `json:"steps"`   // after that
+
+	steps []rotation.Step
+}
+
+func rotateCommand(env *ui.Env) *cobra.Command {
+	f := &rotateFlags{overlap: ui.DurationValue(rotation.DefaultOverlap)}
+	var cmd *cobra.Command
+	cmd = env.Command(ui.Command{
+		Use:   "rotate --keyring FILE [--at TIME] [--overlap DURATION] [--apply]",
+		Short: "Plan the change to a new key, and do the step that is due", Now: true,
+		Long: "Print what is to be done to change a keyring's key for a new one, and when. Nothing is changed, unless --apply says so:\n" +
+			"then the next step that is due is done. The plan is computed from the keyring each time, so run the command as often\n" +
+			"as you like, also after a crash. It makes no second key while a change is under way.\n\n" +
+			"make: a new key, which takes over at --at, and an end for the old one, --overlap later. publish: the people who keep\n" +
+			"the trust list it. known: every consumer has that bundle. activate and retire happen by themselves. prune: the secret\n" +
+			"of a key that nobody accepts any more is removed. end: an older key gets the end that it lacks.\n\n" +
+			"Give --trust and --roots, so that the plan sees what consumers know: the time until then is three times the bundle's\n" +
+			"refresh hint, plus its cache. Without them it is 3h. The review of the policy has two days before that.\n\n" +
+			"--at moves a new key that is not active yet. With --every, for a job that runs daily, the next key is made when its\n" +
+			"time has come, and not before.",
+		Example: "sealbus keys rotate --keyring orders.keyring --trust bundle.dsse --roots roots.json\n" +
+			"sealbus keys rotate --keyring orders.keyring --trust bundle.dsse --roots roots.json --apply",
+		Run: func(ctx context.Context, _ []string) error {
+			f.overlapGiven = cmd.Flags().Changed("overlap")
+			return keysRotate(ctx, env, f)
+		},
+	})
+	cmd.Flags().StringVar(&f.at, "at", "",
+		"the new key takes over at this `TIME`: RFC 3339, a date, now, or +7d (default when consumers can know it)")
+	cmd.Flags().Var(&f.overlap, "overlap", "for how long the old key may still sign after that")
+	cmd.Flags().BoolVar(&f.apply, "apply", false, "do the next step that is due")
+	f.KeyringFlags.Register(cmd)
+	f.planFlags.register(cmd)
+	return cmd
+}
+
+func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
+	bundle, o, err := f.open(ctx, env)
+	if err != nil {
+		return err
+	}
+	o.Begin = f.every == 0
+	if o.Overlap = time.Duration(f.overlap); f.overlap == 0 {
+		o.Overlap = -1
+	}
+	if f.at != "" {
+		if o.At, err = ui.ParseMoment(f.at, env.Now()); err != nil {
+			return ui.FlagFailed("at", err)
+		}
+	}
+	ring, err := loadkeys.OpenKeyring(env, &f.KeyringFlags)
+	if err != nil {
+		return err
+	}
+	steps, err := rotation.Plan(rotation.KeysOf(ring.PublicKeys(), bundle), env.Now(), o)
+	if err != nil {
+		return planFailed(err)
+	}
+	r := rotated{Keyring: f.Path, Producer: ring.Producer(), Consumer: ring.Consumer(), steps: steps}
+	due, ok := rotation.NextDue(steps)
+	if f.apply && ok {
+		if due, err = apply(env, ring, due); err != nil {
+			return loadkeys.PrivateFailed(f.Path, err)
+		}
+		r.Applied = &tellSteps([]rotation.Step{due})[0]
+		o.Begin, o.At = false, time.Time{}
+		if r.steps, err = rotation.Plan(rotation.KeysOf(ring.PublicKeys(), bundle), env.Now(), o); err != nil {
+			return planFailed(err)
+		}
+	}
+	r.Steps = tellSteps(r.steps)
+	if err := env.Emit(r, func(p *ui.Printer) { r.print(p) }); err != nil {
+		return err
+	}
+	f.tellNext(env, ring, bundle, &r)
+	return nil
+}
+
+// apply does the step in one write of the keyring.
+func apply(env *ui.Env, ring *keys.Keyring, s rotation.Step) (rotation.Step, error) {
+	c := s.Change()
+	if s.Action == rotation.Make {
+		public := ring.PublicKeys()
+		like := max(slices.IndexFunc(public, func(k keys.PublicKey) bool { return k.KeyID() == s.Like }), 0)
+		if ring.Consumer() != "" {
+			key, err := keys.GenerateIdentity(public[like].Recipient.Curve())
+			if err != nil {
+				return s, err
+			}
+			c.Add, s.KeyID = key, key.Recipient().KeyID()
+		} else {
+			key, err := keys.GenerateSigner(public[like].Verifier.Algorithm(), ring.Producer())
+			if err != nil {
+				return s, err
+			}
+			c.Add, s.KeyID = key, key.Verifier().KeyID()
+		}
+	}
+	if err := ring.Apply(c); err != nil {
+		return s, err
+	}
+	s.Status = rotation.Done
+	env.Sayf("%s: %s of %s", s.Action, ui.ShortID(s.KeyID), loadkeys.OwnerOf(ring))
+	return s, nil
+}
+
+// tellNext says what to do next, and who does it.
+func (f *rotateFlags) tellNext(env *ui.Env, ring *keys.Keyring, bundle *trust.Bundle, r *rotated) {
+	if len(r.steps) == 0 {
+		env.Sayf("nothing is to be done")
+		return
+	}
+	for i := range r.steps {
+		s := &r.steps[i]
+		if s.Action == rotation.Publish && s.KeyID != "" && s.Status != rotation.Done && s.Status != rotation.Waiting {
+			f.tellPublish(env, ring, s)
+		}
+		if s.Action == rotation.Known && s.Status == rotation.Late {
+			env.Warnf("key %s takes over before every consumer knows it: until then the old one must sign, or move the takeover with --at %s",
+				ui.ShortID(s.KeyID), ui.FormatTime(s.At))
+		}
+	}
+	if _, ok := rotation.NextDue(r.steps); ok && r.Applied == nil {
+		env.Next("nothing was changed; to do the step that is due", "sealbus keys rotate"+flagsOf(&f.KeyringFlags)+f.rest()+" --apply")
+	}
+	if bundle == nil && ring.Producer() != "" {
+		env.Sayf("add --trust and --roots to see what consumers know")
+	}
+}
+
+func (f *rotateFlags) rest() (flags string) {
+	for _, g := range []struct{ name, value string }{
+		{"trust", f.Trust}, {"roots", f.Roots}, {"at", f.at},
+	} {
+		if g.value != "" {
+			flags += " --" + g.name + " " + ui.ShellQuote(g.value)
+		}
+	}
+	if f.overlapGiven {
+		flags += " --overlap " + f.overlap.String()
+	}
+	if f.every > 0 {
+		flags += " --every " + f.every.String()
+	}
+	if f.inFlight > 0 {
+		flags += " --in-flight " + f.inFlight.String()
+	}
+	return flags
+}
+
+// tellPublish gives the commands by which the new key comes into the trust.
+func (f *rotateFlags) tellPublish(env *ui.Env, ring *keys.Keyring, s *rotation.Step) {
+	if s.Status == rotation.Late {
+		env.Warnf("key %s takes over soon, and consumers cannot know it by then: move that with --at TIME --apply",
+			ui.ShortID(s.KeyID))
+	}
+	owner, flag := cmp.Or(ring.Producer(), ring.Consumer()), "producer"
+	if ring.Consumer() != "" {
+		flag = "consumer"
+	}
+	file := owner + "-" + s.KeyID[:loadkeys.MinPrefix] + ".pub.json"
+	env.Next("for the people who keep the trust", "sealbus keys export"+flagsOf(&f.KeyringFlags)+" --out "+file)
+	env.Next("by them", "sealbus trust add --policy policy.yaml --"+flag+" "+owner+" "+file)
+}
+
+func (r *rotated) print(p *ui.Printer) {
+	owner := "producer  " + p.Bold(r.Producer)
+	if r.Consumer != "" {
+		owner = "consumer  " + p.Bold(r.Consumer)
+	}
+	p.Linef("%s", owner)
+	if len(r.steps) == 0 {
+		return
+	}
+	p.Linef("")
+	t := r.table(p, true)
+	if !t.Fits(p.Style) {
+		t = r.table(p, false)
+	}
+	t.Print(p)
+}
+
+func (r *rotated) table(p *ui.Printer, explained bool) *ui.Table {
+	t := &ui.Table{Header: []string{"WHEN", "STEP", "KEY", "STATUS"}}
+	if explained {
+		t.Header = append(t.Header, "MEANING")
+	}
+	for i := range r.steps {
+		s := &r.steps[i]
+		row := []ui.Cell{ui.Painted(cmp.Or(ui.FormatTime(s.At), "-"), nil), ui.Painted(string(s.Action), nil),
+			ui.Painted(cmp.Or(ui.ShortID(s.KeyID), "(new)"), p.Bold), statusCell(p, s.Status)}
+		if explained {
+			row = append(row, ui.Painted(meaning(s.Action), p.Dim))
+		}
+		t.Add(row...)
+	}
+	return t
+}
