@@ -43,12 +43,14 @@ func (r *run) makeProducers() error {
 		now := r.clock.ahead(o.Skew)
 		var source trust.Source = noTrust{}
 		if !o.CutOff {
-			origin := &view{host: &r.host, clock: &r.clock, name: bundleFile, lag: o.Lag, bytes: &r.rec.Bytes, asked: &r.rec.Asked}
+			origin := &view{host: &r.host, clock: &r.clock, name: bundleFile, lag: o.Lag, bytes: &r.rec.Bytes,
+				asked: &r.rec.Asked}
 			if source, err = trust.FetchFrom(r.ctx, origin, r.roots, &trust.Options{Now: now}); err != nil {
 				return err
 			}
 		}
-		p.seals, err = producer.New(ring, p, &producer.Options{Now: now, Trust: source, Warn: func(producer.Warning) {}})
+		p.seals, err = producer.New(ring, p, &producer.Options{Now: now, Trust: source,
+			Warn: func(producer.Warning) {}})
 		if err != nil {
 			return err
 		}
@@ -209,7 +211,8 @@ func (r *run) deliver(m *message) {
 	if m.Outcome == Accepted {
 		r.tell(OfEvents, "%s accepts event %d", c.Name, m.Send+1)
 	} else {
-		r.tell(OfEvents, "%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew), r.Cast.relabel(cause(err)))
+		r.tell(OfEvents, "%s refuses event %d: %s%s (%v)", c.Name, m.Send+1, m.Reason, offBy(c.Skew),
+			r.Cast.relabel(cause(err)))
 	}
 	r.rec.Verdicts = append(r.rec.Verdicts, m.Verdict)
 }

@@ -29,7 +29,9 @@ func Before(p *policy.Policy, now time.Time) *policy.Policy {
 	c := &policy.Policy{Producers: slices.Clone(p.Producers)}
 	for i := range c.Producers {
 		o := &c.Producers[i]
-		o.Keys = slices.DeleteFunc(slices.Clone(o.Keys), func(k policy.Key) bool { return k.Schedule.Active.After(now) })
+		o.Keys = slices.DeleteFunc(slices.Clone(o.Keys), func(k policy.Key) bool {
+			return k.Schedule.Active.After(now)
+		})
 	}
 	return c
 }

@@ -45,13 +45,15 @@ func (p *Plan) byChance(n int) *Scenario {
 		s.Consumers = append(s.Consumers, o)
 	}
 	if c.IntN(3) == 0 {
-		s.Outages = append(s.Outages, Outage{latest(c.near(moments, p), p.Start.Add(time.Second)), c.upTo(mostOutage)})
+		from := latest(c.near(moments, p), p.Start.Add(time.Second))
+		s.Outages = append(s.Outages, Outage{from, c.upTo(mostOutage)})
 	}
 	for by, o := range s.Producers {
 		for range 3 + c.IntN(6) {
 			at := c.near(moments, p)
 			if key := p.signing(o, at.Add(o.Skew)); key != nil {
-				s.Sends = append(s.Sends, Send{At: at, By: by, Type: c.typeOf(key, &o, at, p), Delay: c.upTo(p.InFlight)})
+				s.Sends = append(s.Sends, Send{At: at, By: by, Type: c.typeOf(key, &o, at, p),
+					Delay: c.upTo(p.InFlight)})
 			}
 		}
 	}

@@ -52,7 +52,8 @@ func (r *Record) Chart() *Chart {
 func (r *Record) milestones() []Moment {
 	list := slices.DeleteFunc(slices.Clone(r.Moments), func(m Moment) bool { return m.Of != OfBundles })
 	s := r.Scenario
-	list = append(list, Moment{s.Start, OfBundles, "the rehearsal begins"}, Moment{s.End, OfBundles, "the rehearsal ends"})
+	list = append(list, Moment{s.Start, OfBundles, "the rehearsal begins"},
+		Moment{s.End, OfBundles, "the rehearsal ends"})
 	plan := Plan{Publications: s.Publications}
 	for _, l := range plan.lives() {
 		label := s.Cast.Label(l.id)
@@ -66,7 +67,9 @@ func (r *Record) milestones() []Moment {
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Moment) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Of, b.Of)) })
+	slices.SortStableFunc(list, func(a, b Moment) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Of, b.Of))
+	})
 	return list
 }
 

@@ -21,7 +21,7 @@ type Emergency struct {
 	Label          string        // of the key
 	Most           time.Duration // until 99 of 100 consumers refuse its events
 	Last           time.Duration // until the last one does that no mirror deceives
-	Withheld       time.Duration // until the consumers do from which a mirror withholds it; 0 = there is no mirror
+	Withheld       time.Duration // until those do from which a mirror withholds it; 0 = there is none
 	MostInRefreshs float64       // Most, in refresh intervals
 }
 
@@ -84,7 +84,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// listen notes when the consumer refuses a revoked key first: by the revocation, or since its trust has ended.
+// listen notes when the consumer first refuses a revoked key, or has no trust any more.
 func (c *reader) listen(b *trust.Bundle, err error) {
 	for _, v := range c.run.Revocations {
 		if c.run.clock.now.Before(v.At) || c.heard {

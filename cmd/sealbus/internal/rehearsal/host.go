@@ -100,5 +100,6 @@ func (v *view) Fetch(_ context.Context, etag string) (*trust.Fetched, error) {
 		return &trust.Fetched{ETag: is}, nil
 	}
 	*v.bytes += len(content)
-	return &trust.Fetched{Body: io.NopCloser(bytes.NewReader(content)), Length: int64(len(content)), ETag: is}, nil
+	body := io.NopCloser(bytes.NewReader(content))
+	return &trust.Fetched{Body: body, Length: int64(len(content)), ETag: is}, nil
 }

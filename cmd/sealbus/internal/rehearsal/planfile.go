@@ -195,8 +195,8 @@ func newestKey(o *policy.Producer, at time.Time) int {
 	return found
 }
 
-// rotateStep publishes a new key of the producer, and gives the one that signs its ends. Without moments, they
-// are the earliest that the rules allow.
+// rotateStep publishes a new key of the producer, and gives the one that signs its ends. Without moments,
+// they are the earliest that the rules allow.
 func (p *Plan) rotateStep(at time.Time, name string, words []string, v Values) error {
 	c, o, err := p.newest(name)
 	if err != nil {

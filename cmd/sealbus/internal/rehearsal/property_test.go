@@ -109,8 +109,8 @@ func tell(t *testing.T, r *rehearsal.Record) {
 	}
 }
 
-// TestSchedules: no honest event is lost under a schedule that trust build accepts, whatever chance does. For each
-// one that it refuses there is a course of events in which one is lost.
+// TestSchedules: no honest event is lost under a schedule that trust build accepts, whatever chance does. For
+// each one that it refuses there is a course of events in which one is lost.
 func TestSchedules(t *testing.T) {
 	days, courses, refused, counts := 0.0, 0, 0, map[rehearsal.Outcome]int{}
 	for seed := uint64(0); days < virtualDays(t); seed++ {

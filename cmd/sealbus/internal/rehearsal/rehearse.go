@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -85,6 +86,15 @@ func (p *Plan) Judge(ctx context.Context) ([]*policy.Fault, error) {
 		return nil, err
 	}
 	return r.faults, nil
+}
+
+// Refusals are the faults as the story calls the keys.
+func (f *Findings) Refusals() []string {
+	list := []string{}
+	for _, fault := range f.Faults {
+		list = append(list, f.Plan.Cast.relabel(strings.TrimPrefix(fault.Error(), "policy: ")))
+	}
+	return list
 }
 
 // Chart shows the first story and, without one, a usual course.

@@ -124,7 +124,9 @@ func (r *run) plan() {
 		r.clock.at(at, func() { r.tolerate(r.renewBundle()) })
 	}
 	for _, o := range r.Outages {
-		r.clock.at(o.From, func() { r.tell(OfBundles, "the host of the bundle stops answering for %s", o.For) })
+		r.clock.at(o.From, func() {
+			r.tell(OfBundles, "the host of the bundle stops answering for %s", o.For.Round(time.Second))
+		})
 	}
 	for i, s := range r.Sends {
 		r.clock.at(s.At, func() { r.send(i) })
@@ -176,7 +178,8 @@ func (r *run) publish(d *draft) error {
 		return errors.New("there is no bundle to publish")
 	}
 	if d.follows != r.current {
-		r.tell(OfBundles, "bundle %d is not uploaded: another publisher was first, and the host compares", d.bundle.Version())
+		r.tell(OfBundles, "bundle %d is not uploaded: another publisher was first, and the host compares",
+			d.bundle.Version())
 		var err error
 		if d.bundle, d.signed, err = r.build(r.reviewed(), r.current); err != nil {
 			return err
@@ -243,7 +246,8 @@ func (r *run) upload(b *trust.Bundle, signed []byte) error {
 
 // sign signs and uploads a timestamp of the bundle on the host.
 func (r *run) sign(revoke map[string]trust.Revocation) error {
-	ts, err := trust.NewTimestamp(r.roots, r.current, r.stamped, trust.TimestampOptions{Now: r.clock.now, Revoke: revoke})
+	ts, err := trust.NewTimestamp(r.roots, r.current, r.stamped,
+		trust.TimestampOptions{Now: r.clock.now, Revoke: revoke})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,9 @@ func Shrink(ctx context.Context, s *Scenario) (*Record, error) {
 }
 
 func (r *Record) failsFor(o Outcome, reason envelope.Reason) bool {
-	return slices.ContainsFunc(r.Failures(), func(v Verdict) bool { return v.Outcome == o && v.Reason == reason })
+	return slices.ContainsFunc(r.Failures(), func(v Verdict) bool {
+		return v.Outcome == o && v.Reason == reason
+	})
 }
 
 // shorter are scenarios with one thing less, the greatest first.

@@ -92,7 +92,7 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 	return list
 }
 
-// stale: the schedule of a key changes, and a process whose keyring is behind, and whose clock is fast, signs on
+// stale: the schedule of a key changes. A process whose keyring is behind, and whose clock is fast, signs on
 // by the old one until its bundle says otherwise. It asked just before the change came.
 func (p *Plan) stale(l life) (list []*Scenario) {
 	for i := 1; i < len(p.Publications); i++ {
@@ -112,7 +112,8 @@ func (p *Plan) stale(l life) (list []*Scenario) {
 			for j := range s.Publications[1:] {
 				s.Publications[j+1].Late = late
 			}
-			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Behind: len(p.Publications) - i, Lag: p.Cache}}
+			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Behind: len(p.Publications) - i,
+				Lag: p.Cache}}
 			s.Consumers = []Consumer{{Name: "billing"}}
 			if was.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
 				s.Sends = append(s.Sends, Send{At: asked, Type: l.usual()})

@@ -133,6 +133,7 @@ type rehearsed struct {
 	Days    float64                   `json:"virtual_days"`
 	Events  map[rehearsal.Outcome]int `json:"events"`
 	Stories []storyTold               `json:"stories"`
+	Refused []string                  `json:"refused"` // why trust build refuses it
 	Limits  map[string]string         `json:"limits"`
 
 	Revocations []revocationTimed `json:"revocations,omitempty"`
@@ -161,6 +162,7 @@ type momentTold struct {
 func describeFindings(f *rehearsal.Findings) *rehearsed {
 	p := &f.Plan
 	r := &rehearsed{Verdict: "safe", Courses: f.Courses, Days: f.Days, Events: f.Counts, Stories: []storyTold{},
+		Refused: f.Refusals(),
 		Limits: map[string]string{"refresh": ui.FormatDuration(p.Refresh), "cache": ui.FormatDuration(p.Cache),
 			"in-flight": ui.FormatDuration(p.InFlight), "skew": ui.FormatDuration(p.Skew),
 			"late": ui.FormatDuration(p.Late)}}
@@ -203,13 +205,16 @@ func (r *rehearsed) print(p *ui.Printer, f *rehearsal.Findings) {
 		}
 	}
 	p.Hangingf(4, "events at consumers: %s", strings.Join(counts, ", "))
+	for _, text := range r.Refused {
+		p.Hanging("trust build refuses it: "+ui.Clean(text), 0, 4, p.Prose())
+	}
 	for _, e := range f.Emergencies {
 		behind := ""
 		if e.Withheld > 0 {
 			behind = ", and those behind the mirror after " + ui.FormatDuration(e.Withheld)
 		}
-		p.Hangingf(4, "revoked key %s: 99 of 100 consumers refuse it after %s, the last after %s%s", ui.Clean(e.Label),
-			ui.FormatDuration(e.Most), ui.FormatDuration(e.Last), behind)
+		p.Hanging(fmt.Sprintf("revoked key %s: 99 of 100 consumers refuse it after %s, the last after %s%s",
+			ui.Clean(e.Label), ui.FormatDuration(e.Most), ui.FormatDuration(e.Last), behind), 0, 4, p.Prose())
 	}
 	if len(f.Stories) == 0 {
 		printChart(p, f.Chart())
