@@ -49,11 +49,7 @@ func (h *host) isDown(now time.Time) bool {
 	})
 }
 
-// errOutage and errNoFile are what asking the host can end in.
-var (
-	errOutage = errors.New("the host does not answer")
-	errNoFile = errors.New("the host has no such file")
-)
+var errOutage = errors.New("the host does not answer")
 
 // view is the host as one program sees it, through the caches and mirrors between.
 type view struct {
@@ -92,7 +88,7 @@ func (v *view) Fetch(_ context.Context, etag string) (*trust.Fetched, error) {
 	}
 	content, number := v.host.get(v.name, v.asOf())
 	if number == 0 {
-		return nil, errNoFile
+		return nil, trust.ErrNotFound
 	}
 	*v.asked++
 	is := strconv.Itoa(number)
