@@ -170,7 +170,7 @@ func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
 func (b *Bundle) Cache() time.Duration { return b.cache }
 
 // KnownAt is from when every consumer that can refresh knows the key k of this bundle, with all that it may
-// do: 3 x RefreshHint + Cache after that was first vouched for, and 5 minutes more for clocks that differ.
+// do (Key.Before is the part that they knew earlier): 3 x RefreshHint + Cache after that was first vouched for, and 5 minutes more for clocks that differ.
 // Without Since it was vouched for when a timestamp first named this bundle or, without timestamps, when the
 // bundle was issued. A RefreshHint of 0 counts as the 1 minute after which sources look of themselves. A
 // bundle that was made in the program gives the zero time.

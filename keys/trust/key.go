@@ -43,7 +43,7 @@ type Key struct {
 	Types    []string // patterns, see keys.MatchType; none = nothing is allowed
 	Accounts []string // AWS accounts; nil = unchecked, empty = none is allowed
 	// Before is the part of the grant that every consumer knew when the bundle was issued: a producer may use it
-	// before Bundle.KnownAt. nil = none.
+	// before Bundle.KnownAt. It changes no verdict. nil = none.
 	Before  *Grant
 	Aliases []string // key IDs under which other implementations name this key; at most 8
 }
