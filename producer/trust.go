@@ -455,7 +455,8 @@ func (p *plan) judge(s keys.Signer, in scope, now time.Time) (*trust.Key, *Trust
 	return k, nil
 }
 
-// allowsAlready reports whether the part of the grant that every consumer knows allows the event; nil = nothing.
+// allowsAlready reports whether the part of a grant that every consumer knows allows the event; a nil part
+// allows nothing.
 func (t *trusted) allowsAlready(g *trust.Grant, in scope, now time.Time) bool {
 	if g == nil {
 		return false

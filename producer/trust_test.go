@@ -400,7 +400,7 @@ func TestTrustWidened(t *testing.T) {
 	}
 }
 
-// What the consumers know already may begin or end while the whole is not known.
+// The part that consumers know already may begin or end while the whole is not known.
 func TestTrustWidenedFrom(t *testing.T) {
 	key := signer(t, keys.Ed25519)
 	s := &shop{t: t, now: start, source: issued(t, start, entry(key, func(k *trust.Key) {

@@ -15,9 +15,9 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// TestTrustChain: policies change at random, one key is in all of them, and each bundle is built on the one
-// before. All consumers accept what a new process signs under the newest: they have any bundle whose successor
-// was issued less than the time ago after which all know it.
+// Policies change at random, one key is in all of them, and each bundle is built on the one before. All
+// consumers accept what a new process signs under the newest. They have that one, or one whose successor they
+// need not know yet.
 func TestTrustChain(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(12, 4))
 	key := signer(t, keys.Ed25519)

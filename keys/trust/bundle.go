@@ -51,14 +51,14 @@ type BundleOptions struct {
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
 	RefreshHint     time.Duration // whole seconds, at most 7 days and shorter than the bundle lives; 0 = none
 	RevokedSessions []string      // thumbprints of session keys
-	// Cache is the longest time for which a cache between the host and a consumer may serve an old file; whole
-	// seconds, at most 7 days; 0 = absent.
+	// Cache is the longest time for which a cache between the host and a consumer may serve an old file;
+	// whole seconds, at most 7 days; 0 = absent.
 	Cache time.Duration
 
 	// TimestampRequired is for a bundle that lives for more than 7 days: it counts only with a Timestamp.
 	TimestampRequired bool
-	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose Since
-	// is not higher; 0 = none.
+	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose
+	// Since is not higher; 0 = none.
 	Timestamps int64
 }
 
@@ -170,10 +170,10 @@ func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
 func (b *Bundle) Cache() time.Duration { return b.cache }
 
 // KnownAt is from when every consumer that can refresh knows the key k of this bundle, with all that it may
-// do (Key.Before is the part that they knew earlier): 3 x RefreshHint + Cache after that was first vouched for, and 5 minutes more for clocks that differ.
+// do: 3 x RefreshHint + Cache after that was first vouched for, and 5 minutes more for clocks that differ.
 // Without Since it was vouched for when a timestamp first named this bundle or, without timestamps, when the
 // bundle was issued. A RefreshHint of 0 counts as the 1 minute after which sources look of themselves. A
-// bundle that was made in the program gives the zero time.
+// bundle that was made in the program gives the zero time. The part of Key.Before is known already.
 func (b *Bundle) KnownAt(k *Key) time.Time {
 	if b.issued.IsZero() {
 		return time.Time{}

@@ -10,10 +10,10 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// know sets Since and Before of k, which say what consumers know of its grant from the bundles before. A grant
-// that the previous bundle covers carries on, so that a new bundle does not make the producers wait again. Of
-// any other, they go on with the part that every consumer knows by now. after is that of KnownAt of the new
-// bundle.
+// know sets Since and Before of k, which say how much of its grant consumers know from the bundles before. A
+// grant that the previous bundle covers carries on, so that a new bundle does not make the producers wait
+// again. Of any other, they go on with the part that every consumer knows by now. after is the wait of
+// KnownAt in the new bundle.
 func (o *BuildOptions) know(k *trust.Key, after time.Duration) {
 	was := o.was(k)
 	if was == nil || was.Producer != k.Producer || was.Consumer != k.Consumer {
@@ -31,7 +31,7 @@ func (o *BuildOptions) know(k *trust.Key, after time.Duration) {
 			return // all of it is known
 		}
 	}
-	if k.Verifier == nil { // to encrypt asks for nothing of this
+	if k.Verifier == nil { // writers do not wait for this
 		return
 	}
 	known := was.Before
@@ -77,8 +77,8 @@ func (o *BuildOptions) previousSince() time.Time {
 	return time.Time{}
 }
 
-// meet is what both grants allow; nil = nothing. A part of it would be safe, too: so what is above the limit of
-// patterns is left out.
+// meet is what both grants allow; nil = nothing. A part of it would be safe, too: so what is above the limit
+// of patterns is left out.
 func meet(a, b *trust.Grant) *trust.Grant {
 	s, t := a.Schedule, b.Schedule
 	g := &trust.Grant{
