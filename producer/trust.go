@@ -207,9 +207,6 @@ type plan struct {
 	due    []keys.Signer // by the ring's own schedule
 	others []keys.Signer
 	kinds  []kind
-	// before has the bundle of the version before, which some consumers may still use; nil = none does, or this
-	// process did not see it.
-	before *plan
 
 	mu      sync.Mutex
 	choices map[scope]*choice
@@ -244,28 +241,10 @@ func (t *trusted) planFor(b *trust.Bundle, ring keys.SignerSource, now time.Time
 	if was := t.plan; was != nil && was.bundle == b && areSame(was.due, due) && areSame(was.others, others) {
 		return was, nil
 	}
-	t.plan = &plan{of: t, bundle: b, due: due, others: others, before: t.plan.after(b, now),
-		choices: map[scope]*choice{}}
+	t.plan = &plan{of: t, bundle: b, due: due, others: others, choices: map[scope]*choice{}}
 	_, choosy := ring.(candidates)
 	t.plan.sort(choosy)
 	return t.plan, nil
-}
-
-// after is the field before of the plan that follows p under b.
-func (p *plan) after(b *trust.Bundle, now time.Time) *plan {
-	switch {
-	case p == nil:
-		return nil
-	case p.bundle.Version() == b.Version(): // with another timestamp
-		return p.before
-	case p.bundle.Version()+1 != b.Version():
-		return nil // a bundle in between may allow less than both
-	}
-	was := &plan{of: p.of, bundle: p.bundle, due: p.due, others: p.others}
-	if now.Before(p.bundle.KnownAt(&trust.Key{})) {
-		was.before = p.before
-	}
-	return was
 }
 
 // keysOf are the keys of the ring; one at least is due.
@@ -425,7 +404,7 @@ func (p *plan) listed(s keys.Signer) (id string, k *trust.Key) {
 }
 
 // judge makes the checks of a consumer that knows the key, in the consumer's order, and asks at last whether
-// every consumer knows it. While some may still use the bundle before, both have to accept the event.
+// every consumer knows it. While some may still use a bundle before, they accept the part of Before.
 func (p *plan) judge(s keys.Signer, in scope, now time.Time) (*trust.Key, *TrustError) {
 	id, k := p.listed(s)
 	passed := 1
@@ -468,12 +447,7 @@ func (p *plan) judge(s keys.Signer, in scope, now time.Time) (*trust.Key, *Trust
 		return refuse(envelope.ReasonAccountMismatch, "add the account to the producer in the policy",
 			"key %s may not be used from account %s", id, p.of.account)
 	}
-	if passed++; now.Before(p.bundle.KnownAt(k)) {
-		if p.before != nil { // the grant changed, perhaps in other things than this event needs
-			if _, why := p.before.judge(s, in, now); why == nil {
-				return k, nil
-			}
-		}
+	if passed++; now.Before(p.bundle.KnownAt(k)) && !p.of.allowsAlready(k.Before, in, now) {
 		from := p.bundle.KnownAt(k).UTC().Format(time.RFC3339)
 		return refuse(envelope.ReasonUnknownKey, "publish the event again from then on",
 			"consumers know key %s, with what it may do, from %s", id, from)
@@ -481,24 +455,39 @@ func (p *plan) judge(s keys.Signer, in scope, now time.Time) (*trust.Key, *Trust
 	return k, nil
 }
 
+// allowsAlready reports whether the part of a grant that every consumer knows allows the event; a nil part
+// allows nothing.
+func (t *trusted) allowsAlready(g *trust.Grant, in scope, now time.Time) bool {
+	if g == nil {
+		return false
+	}
+	account := trust.Key{Accounts: g.Accounts}
+	return g.Schedule.StateAt(now) == keys.StateActive && keys.MatchSource(g.Sources, in.source) &&
+		keys.MatchType(g.Types, in.typ) && (t.account == "" || account.AllowsAccount(t.account))
+}
+
 // nextChange is the next moment at which a check of a key may end otherwise; zero = there is none.
 func (p *plan) nextChange(now time.Time) (next time.Time) {
-	if p.before != nil {
-		next = p.before.nextChange(now)
-	}
 	for _, s := range p.signers() {
 		_, k := p.listed(s)
 		if k == nil {
 			continue
 		}
-		for _, at := range [...]time.Time{k.Schedule.Published, k.Schedule.Active, k.Schedule.Retired,
-			k.Schedule.Expired, p.bundle.KnownAt(k)} {
+		at := momentsOf(&k.Schedule)
+		if k.Before != nil {
+			at = append(at, momentsOf(&k.Before.Schedule)...)
+		}
+		for _, at := range append(at, p.bundle.KnownAt(k)) {
 			if now.Before(at) && (next.IsZero() || at.Before(next)) {
 				next = at
 			}
 		}
 	}
 	return next
+}
+
+func momentsOf(s *keys.Schedule) []time.Time {
+	return []time.Time{s.Published, s.Active, s.Retired, s.Expired}
 }
 
 func laterOf(a, b time.Time) time.Time {

@@ -349,47 +349,86 @@ func TestTrustRotation(t *testing.T) {
 	}
 }
 
-// A key that may speak for more goes on with what it could say before. A process that did not see the bundle
-// before, or the one in between, waits.
+// A key that may do more goes on with what every consumer knows, also in a process that starts just then.
 func TestTrustWidened(t *testing.T) {
 	key := signer(t, keys.Ed25519)
-	wider := func(types ...string) func(*trust.Key) {
-		return func(k *trust.Key) { k.Since, k.Types = time.Time{}, append(k.Types, types...) }
+	types := func(more ...string) []string { return append([]string{"com.example.*"}, more...) }
+	sources := []string{"https://orders.example/*"}
+	const placed, cancelled = "com.example.order.placed", "com.example.order.cancelled"
+	for name, test := range map[string]struct {
+		edit func(*trust.Key)
+		want map[string]envelope.Reason // by type, until the whole grant is known
+		then map[string]envelope.Reason // from then on
+	}{
+		"wider": {func(k *trust.Key) { k.Types, k.Before = types("org.a"), &trust.Grant{Sources: sources, Types: types()} },
+			map[string]envelope.Reason{placed: "", "org.a": envelope.ReasonUnknownKey, "org.b": envelope.ReasonTypeNotAllowed},
+			map[string]envelope.Reason{placed: "", "org.a": "", "org.b": envelope.ReasonTypeNotAllowed}},
+		"wider and narrower": {func(k *trust.Key) {
+			k.Types, k.Before = []string{placed, "org.a"}, &trust.Grant{Sources: sources, Types: types()}
+		},
+			map[string]envelope.Reason{placed: "", "org.a": envelope.ReasonUnknownKey, cancelled: envelope.ReasonTypeNotAllowed},
+			map[string]envelope.Reason{placed: "", "org.a": "", cancelled: envelope.ReasonTypeNotAllowed}},
+		"longer": {func(k *trust.Key) {
+			k.Schedule.Retired = at(48 * time.Hour)
+			k.Before = &trust.Grant{Sources: sources, Types: types(), Schedule: keys.Schedule{Retired: at(24 * time.Hour)}}
+		}, map[string]envelope.Reason{placed: ""}, map[string]envelope.Reason{placed: ""}},
+		"longer, and the known part has ended": {func(k *trust.Key) {
+			k.Before = &trust.Grant{Sources: sources, Types: types(), Schedule: keys.Schedule{Retired: start}}
+		}, map[string]envelope.Reason{placed: envelope.ReasonUnknownKey}, map[string]envelope.Reason{placed: ""}},
+		"another source": {func(k *trust.Key) { k.Before = &trust.Grant{Sources: []string{"urn:x"}, Types: types()} },
+			map[string]envelope.Reason{placed: envelope.ReasonUnknownKey}, map[string]envelope.Reason{placed: ""}},
+		"another account": {func(k *trust.Key) {
+			k.Before = &trust.Grant{Sources: sources, Types: types(), Accounts: []string{"444455556666"}}
+		}, map[string]envelope.Reason{placed: envelope.ReasonUnknownKey}, map[string]envelope.Reason{placed: ""}},
+		"this account": {func(k *trust.Key) {
+			k.Before = &trust.Grant{Sources: sources, Types: types(), Accounts: []string{"111122223333"}}
+		}, map[string]envelope.Reason{placed: ""}, map[string]envelope.Reason{placed: ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &shop{t: t, now: start, source: issued(t, start, entry(key, func(k *trust.Key) {
+				k.Since = time.Time{}
+				test.edit(k)
+			}))}
+			p := s.open(ring{key}, producer.Options{Account: "111122223333"})
+			for _, moment := range []time.Time{start, at(known - time.Second)} {
+				s.now = moment
+				s.mustJudge(p, test.want)
+			}
+			s.now = at(known)
+			s.mustJudge(p, test.then)
+		})
 	}
-	first := version(t, 1, at(-time.Hour), entry(key, nil))
-	second := version(t, 2, start, entry(key, wider("org.a")))
-	third := version(t, 3, at(time.Minute), entry(key, wider("org.a", "org.b")))
-	s := &shop{t: t, now: start, source: first}
+}
+
+// The part that consumers know already may begin or end while the whole is not known.
+func TestTrustWidenedFrom(t *testing.T) {
+	key := signer(t, keys.Ed25519)
+	s := &shop{t: t, now: start, source: issued(t, start, entry(key, func(k *trust.Key) {
+		k.Since, k.Before = time.Time{}, &trust.Grant{Sources: k.Sources, Types: k.Types,
+			Schedule: keys.Schedule{Active: at(time.Minute), Retired: at(2 * time.Minute)}}
+	}))}
 	p := s.open(ring{key}, producer.Options{})
-	late := s.open(ring{key}, producer.Options{})
-	is := func(p *producer.Producer, typ string, want envelope.Reason) {
-		t.Helper()
+	for _, m := range []struct {
+		after time.Duration
+		want  envelope.Reason
+	}{{0, envelope.ReasonUnknownKey}, {time.Minute, ""}, {2 * time.Minute, envelope.ReasonUnknownKey}, {known, ""}} {
+		s.now = at(m.after)
+		s.mustJudge(p, map[string]envelope.Reason{"com.example.order.placed": m.want})
+	}
+}
+
+// mustJudge publishes one event of each type, and wants it to be signed ("") or refused for now.
+func (s *shop) mustJudge(p *producer.Producer, want map[string]envelope.Reason) {
+	s.t.Helper()
+	for typ, reason := range want {
 		ev := placed("1")
 		ev.SetType(typ)
 		_, r := s.publish(p, ev)
 		e, _ := errors.AsType[*producer.TrustError](r.Err)
-		if (e == nil) != (want == "") || e != nil && e.Reason != want {
-			t.Errorf("type %s: %v, want %q", typ, r.Err, want)
+		if (e == nil) != (reason == "") || e != nil && (e.Reason != reason || !e.Temporary()) {
+			s.t.Errorf("%s, type %s: %v, want %q", s.now, typ, r.Err, reason)
 		}
 	}
-	const old, unknown = "com.example.order.placed", envelope.ReasonUnknownKey
-	is(p, old, "")
-	is(late, old, "")
-	s.use(second)
-	is(p, old, "")
-	is(p, "org.a", unknown)
-	is(s.open(ring{key}, producer.Options{}), old, unknown)
-	s.now = at(2 * time.Minute)
-	s.use(third)
-	is(p, old, "") // consumers may have any of the three
-	is(p, "org.a", unknown)
-	is(late, old, unknown) // it does not know what the second allows
-	s.now = at(known)
-	is(p, "org.a", "") // all consumers have the second or the third
-	is(p, "org.b", unknown)
-	s.now = at(time.Minute + known)
-	is(p, "org.b", "")
-	is(late, "org.b", "")
 }
 
 func (s *shop) policy() *envelope.Policy {

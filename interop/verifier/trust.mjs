@@ -54,6 +54,18 @@ function readTimestamp(text, roots) {
   return { ...ts, sha256, text };
 }
 
+// The part of a grant that every consumer knew before, of which the patterns are not looked at here.
+function readGrant(node) {
+  const grant = record(node, {
+    accounts: optional(list(string)), sources: optional(list(string)), types: optional(list(string)),
+    published: optional(second), active: optional(second), retired: optional(second), expired: optional(second),
+  }, 'refused');
+  const moments = [grant.published, grant.active, grant.retired, grant.expired].filter(Boolean).map(nanosOf);
+  need(moments.every((moment, i) => i === 0 || moments[i - 1] <= moment));
+  need(!grant.active || grant.active !== grant.retired);
+  return grant;
+}
+
 function readBundle(text, roots) {
   const { node, sha256 } = open(text, TYPE.bundle, roots.keys, roots.threshold);
   const bundle = record(node, {
@@ -61,8 +73,12 @@ function readBundle(text, roots) {
     cache: optional((node) => need(version(node) <= LIMITS.cache_seconds)),
     timestamp: optional(such((value) => value === 'required')), keys: anything, revoked_sessions: optional(list(keyID)),
   });
-  const entry = { kid: string, revoked: optional(anything), since: optional(second), tainted: optional((mark) => need(mark.raw === 'true')) };
+  const entry = {
+    kid: string, use: optional(string), revoked: optional(anything), since: optional(second), before: optional(readGrant),
+    tainted: optional((mark) => need(mark.raw === 'true')),
+  };
   const keys = [...bundle.keys.value.values()].map((key) => record(key, entry));
+  need(keys.every(({ use, before }) => !before || use === 'sig'));
   need(keys.every(({ since }) => !since || nanosOf(since) <= nanosOf(bundle.issued)));
   const most = bundle.timestamp ? LIMITS.long_life_seconds : LIMITS.short_life_seconds;
   need(bundle.version >= (roots.min_bundle ?? 0), 'rollback');

@@ -173,7 +173,7 @@ func (b *Bundle) Cache() time.Duration { return b.cache }
 // do: 3 x RefreshHint + Cache after that was first vouched for, and 5 minutes more for clocks that differ.
 // Without Since it was vouched for when a timestamp first named this bundle or, without timestamps, when the
 // bundle was issued. A RefreshHint of 0 counts as the 1 minute after which sources look of themselves. A
-// bundle that was made in the program gives the zero time.
+// bundle that was made in the program gives the zero time. The part of Key.Before is known already.
 func (b *Bundle) KnownAt(k *Key) time.Time {
 	if b.issued.IsZero() {
 		return time.Time{}

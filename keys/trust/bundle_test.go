@@ -62,6 +62,11 @@ func fullBundle(t testing.TB) *Bundle {
 			k.Sources, k.Types = nil, []string{}
 			k.Accounts = []string{"111122223333"}
 			k.Aliases = []string{"shared"}
+			k.Before = &Grant{Accounts: []string{}}
+		}),
+		testKey(t, keys.Ed25519, func(k *Key) {
+			k.Accounts = []string{"111122223333"}
+			k.Before = &Grant{fullSchedule, []string{"urn:orders"}, []string{"*"}, []string{"111122223333"}}
 		}))
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +95,7 @@ func TestBundleComesBack(t *testing.T) {
 		len(back.RevokedSessions()) != 2 {
 		t.Error("revoked sessions are not what they were")
 	}
-	if len(back.SigningKeys()) != 3 || len(back.Lookup("shared")) != 2 || len(back.Lookup("old")) != 1 ||
+	if len(back.SigningKeys()) != 4 || len(back.Lookup("shared")) != 2 || len(back.Lookup("old")) != 1 ||
 		back.Lookup("none") != nil {
 		t.Error("keys are not found")
 	}
@@ -118,7 +123,7 @@ func TestEntryHasThePublicKey(t *testing.T) {
 			json.Unmarshal(k.append(nil, new(keydoc.Object)), &entry)); err != nil {
 			t.Fatal(err)
 		}
-		for _, added := range []string{"accounts", "aliases", "sources", "types", "revoked", "since", "tainted"} {
+		for _, added := range []string{"accounts", "aliases", "sources", "types", "revoked", "since", "tainted", "before"} {
 			delete(entry, added)
 		}
 		if !reflect.DeepEqual(entry, public) {
@@ -138,10 +143,13 @@ func TestAbsentIsNotEmpty(t *testing.T) {
 			if k.Accounts == nil || k.AllowsAccount("111122223333") {
 				t.Error("empty accounts became absent")
 			}
-		case k.Producer == "orders":
+		case k.Producer == "orders" && k.Before == nil:
 			if k.Accounts != nil {
 				t.Error("absent accounts became empty")
 			}
+		case k.Producer == "orders":
+		case k.Before.Accounts == nil || k.Before.Sources != nil:
+			t.Error("empty accounts of before became absent, or absent sources empty")
 		case k.Sources != nil || k.Types == nil || keys.MatchSource(k.Sources, "https://orders.example/x") ||
 			keys.MatchType(k.Types, "com.example.x"):
 			t.Error("absent sources or empty types changed, or allow something")
@@ -150,13 +158,14 @@ func TestAbsentIsNotEmpty(t *testing.T) {
 }
 
 func TestBundleIsImmutable(t *testing.T) {
-	k := testKey(t, keys.Ed25519, func(k *Key) { k.Revoked = &Revocation{At: day(1)} })
+	k := testKey(t, keys.Ed25519, func(k *Key) { k.Revoked, k.Before = &Revocation{At: day(1)}, &Grant{Types: []string{"*"}} })
 	b, err := NewBundle(BundleOptions{}, k)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := b.Payload()
 	k.Sources[0], k.Types[0], k.Revoked.Reason, k.Producer = "x", "y", "z", "evil"
+	k.Before.Types[0], k.Before.Sources = "x", []string{"y"}
 	b.SigningKeys()[0] = nil
 	if !bytes.Equal(before, b.Payload()) {
 		t.Error("changing the caller's key changed the bundle")
@@ -219,6 +228,14 @@ func TestNewBundleRefuses(t *testing.T) {
 		"cache of more":          {opts: BundleOptions{Cache: 7*24*time.Hour + time.Second}},
 		"since after issued":     {opts: BundleOptions{Issued: day(1)}, keys: key(func(k *Key) { k.Since = day(1.1) })},
 		"since, never issued":    {keys: key(func(k *Key) { k.Since = day(1) })},
+		"before, bad source":     {keys: key(func(k *Key) { k.Before = &Grant{Sources: []string{"https://example.com:*"}} })},
+		"before, type twice":     {keys: key(func(k *Key) { k.Before = &Grant{Types: []string{"a", "a"}} })},
+		"before, bad account":    {keys: key(func(k *Key) { k.Before = &Grant{Accounts: []string{"1111"}} })},
+		"before, schedule": {keys: key(func(k *Key) {
+			k.Before = &Grant{Schedule: keys.Schedule{Active: day(2), Retired: day(1)}}
+		})},
+		"before, too many types": {keys: key(func(k *Key) { k.Before = &Grant{Types: numbered(keydoc.MaxPatterns + 1)} })},
+		"before, of a reader":    {keys: []*Key{{Recipient: enc.Recipient, Consumer: enc.Consumer, Before: &Grant{}}}},
 		"since before year 1":    {keys: key(func(k *Key) { k.Since = time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC) })},
 		"session no thumbprint":  {opts: BundleOptions{RevokedSessions: []string{"x"}}},
 		"session twice":          {opts: BundleOptions{RevokedSessions: []string{id, id}}},
@@ -290,51 +307,57 @@ func TestParseBundleRefuses(t *testing.T) {
 	entry := good[strings.Index(good, "[")+1 : strings.Index(good, `],"refresh_hint"`)]
 	id := b.SigningKeys()[0].KeyID()
 	for name, c := range map[string]struct{ old, new string }{
-		"unknown member":          {`"version":1`, `"version":1,"x":1`},
-		"unknown member in a key": {`"use":"sig"`, `"use":"sig","w":1`},
-		"a restriction of later":  {`"use":"sig"`, `"regions":["eu"],"use":"sig"`},
-		"private member":          {`"kid":`, `"d":"AAAA","kid":`},
-		"private of another type": {`"kid":`, `"k":"AAAA","kid":`},
-		"kid is not the ID":       {id, thumbprintOf(nil)},
-		"no kid":                  {`"kid":"` + id + `",`, ``},
-		"no use":                  {`,"use":"sig"`, ``},
-		"another use":             {`"use":"sig"`, `"use":"tls"`},
-		"no alg":                  {`"alg":"Ed25519",`, ``},
-		"old alg":                 {`"alg":"Ed25519"`, `"alg":"EdDSA"`},
-		"no version":              {`,"version":1`, ``},
-		"version 0":               {`"version":1`, `"version":0`},
-		"version 1.0":             {`"version":1`, `"version":1.0`},
-		"version 1e0":             {`"version":1`, `"version":1e0`},
-		"version beyond":          {`"version":1`, `"version":9007199254740992`},
-		"no expires":              {`"expires":"2026-01-08T00:00:00Z",`, ``},
-		"no issued":               {`"issued":"2026-01-01T00:00:00Z",`, ``},
-		"expires before issued":   {`2026-01-08`, `2025-01-08`},
-		"offset":                  {`2026-01-08T00:00:00Z`, `2026-01-08T00:00:00+00:00`},
-		"fraction":                {`2026-01-08T00:00:00Z`, `2026-01-08T00:00:00.0Z`},
-		"lower case":              {`2026-01-08T00:00:00Z`, `2026-01-08t00:00:00z`},
-		"no such day":             {`2026-01-08`, `2026-02-30`},
-		"the zero time":           {`2026-01-02`, `0001-01-01`},
-		"refresh_hint 0":          {`"refresh_hint":60`, `"refresh_hint":0`},
-		"cache 0":                 {`{"expires"`, `{"cache":0,"expires"`},
-		"cache of 8 days":         {`{"expires"`, `{"cache":604801,"expires"`},
-		"since after issued":      {`"sources"`, `"since":"2026-01-01T00:00:01Z","sources"`},
-		"since is empty":          {`"sources"`, `"since":"","sources"`},
-		"tainted false":           {`"types"`, `"tainted":false,"types"`},
-		"tainted 1":               {`"types"`, `"tainted":1,"types"`},
-		"tainted text":            {`"types"`, `"tainted":"true","types"`},
-		"empty revoked_sessions":  {`"version":1`, `"revoked_sessions":[],"version":1`},
-		"white space":             {`{"expires"`, `{ "expires"`},
-		"escape":                  {`"orders"`, `"\u006frders"`},
-		"duplicate member":        {`"version":1`, `"version":1,"version":1`},
-		"same key twice":          {entry, entry + "," + entry},
-		"key is null":             {entry, `null`},
-		"keys is an object":       {`"keys":[` + entry + `]`, `"keys":{}`},
-		"alias is its ID":         {`"alg":"Ed25519",`, `"alg":"Ed25519","aliases":["` + id + `"],`},
-		"empty aliases":           {`"alg":"Ed25519",`, `"alg":"Ed25519","aliases":[],`},
-		"sources null":            {`"sources":["https://orders.example/*"]`, `"sources":null`},
-		"bad pattern":             {`https://orders.example/*`, `https://*`},
-		"revoked true":            {`"sources"`, `"revoked":true,"sources"`},
-		"revoked empty":           {`"sources"`, `"revoked":{},"sources"`},
+		"unknown member":               {`"version":1`, `"version":1,"x":1`},
+		"unknown member in before":     {`"kid":`, `"before":{"w":1},"kid":`},
+		"a producer in before":         {`"kid":`, `"before":{"producer":"orders"},"kid":`},
+		"before is null":               {`"kid":`, `"before":null,"kid":`},
+		"before is a list":             {`"kid":`, `"before":[],"kid":`},
+		"a part of a second in before": {`"crv":`, `"before":{"active":"2026-01-02T00:00:00.5Z"},"crv":`},
+		"no order in before":           {`"crv":`, `"before":{"types":["*"],"sources":["urn:x"]},"crv":`},
+		"unknown member in a key":      {`"use":"sig"`, `"use":"sig","w":1`},
+		"a restriction of later":       {`"use":"sig"`, `"regions":["eu"],"use":"sig"`},
+		"private member":               {`"kid":`, `"d":"AAAA","kid":`},
+		"private of another type":      {`"kid":`, `"k":"AAAA","kid":`},
+		"kid is not the ID":            {id, thumbprintOf(nil)},
+		"no kid":                       {`"kid":"` + id + `",`, ``},
+		"no use":                       {`,"use":"sig"`, ``},
+		"another use":                  {`"use":"sig"`, `"use":"tls"`},
+		"no alg":                       {`"alg":"Ed25519",`, ``},
+		"old alg":                      {`"alg":"Ed25519"`, `"alg":"EdDSA"`},
+		"no version":                   {`,"version":1`, ``},
+		"version 0":                    {`"version":1`, `"version":0`},
+		"version 1.0":                  {`"version":1`, `"version":1.0`},
+		"version 1e0":                  {`"version":1`, `"version":1e0`},
+		"version beyond":               {`"version":1`, `"version":9007199254740992`},
+		"no expires":                   {`"expires":"2026-01-08T00:00:00Z",`, ``},
+		"no issued":                    {`"issued":"2026-01-01T00:00:00Z",`, ``},
+		"expires before issued":        {`2026-01-08`, `2025-01-08`},
+		"offset":                       {`2026-01-08T00:00:00Z`, `2026-01-08T00:00:00+00:00`},
+		"fraction":                     {`2026-01-08T00:00:00Z`, `2026-01-08T00:00:00.0Z`},
+		"lower case":                   {`2026-01-08T00:00:00Z`, `2026-01-08t00:00:00z`},
+		"no such day":                  {`2026-01-08`, `2026-02-30`},
+		"the zero time":                {`2026-01-02`, `0001-01-01`},
+		"refresh_hint 0":               {`"refresh_hint":60`, `"refresh_hint":0`},
+		"cache 0":                      {`{"expires"`, `{"cache":0,"expires"`},
+		"cache of 8 days":              {`{"expires"`, `{"cache":604801,"expires"`},
+		"since after issued":           {`"sources"`, `"since":"2026-01-01T00:00:01Z","sources"`},
+		"since is empty":               {`"sources"`, `"since":"","sources"`},
+		"tainted false":                {`"types"`, `"tainted":false,"types"`},
+		"tainted 1":                    {`"types"`, `"tainted":1,"types"`},
+		"tainted text":                 {`"types"`, `"tainted":"true","types"`},
+		"empty revoked_sessions":       {`"version":1`, `"revoked_sessions":[],"version":1`},
+		"white space":                  {`{"expires"`, `{ "expires"`},
+		"escape":                       {`"orders"`, `"\u006frders"`},
+		"duplicate member":             {`"version":1`, `"version":1,"version":1`},
+		"same key twice":               {entry, entry + "," + entry},
+		"key is null":                  {entry, `null`},
+		"keys is an object":            {`"keys":[` + entry + `]`, `"keys":{}`},
+		"alias is its ID":              {`"alg":"Ed25519",`, `"alg":"Ed25519","aliases":["` + id + `"],`},
+		"empty aliases":                {`"alg":"Ed25519",`, `"alg":"Ed25519","aliases":[],`},
+		"sources null":                 {`"sources":["https://orders.example/*"]`, `"sources":null`},
+		"bad pattern":                  {`https://orders.example/*`, `https://*`},
+		"revoked true":                 {`"sources"`, `"revoked":true,"sources"`},
+		"revoked empty":                {`"sources"`, `"revoked":{},"sources"`},
 		"revoked unknown member": {`"sources"`,
 			`"revoked":{"at":"2026-01-01T00:00:00Z","reason":"","x":1},"sources"`},
 		"trailing":         {`"version":1}`, `"version":1}{}`},

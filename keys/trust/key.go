@@ -42,7 +42,18 @@ type Key struct {
 	Sources  []string // patterns, see keys.MatchSource; none = nothing is allowed
 	Types    []string // patterns, see keys.MatchType; none = nothing is allowed
 	Accounts []string // AWS accounts; nil = unchecked, empty = none is allowed
-	Aliases  []string // key IDs under which other implementations name this key; at most 8
+	// Before is the part of the grant that every consumer knew when the bundle was issued: a producer may use it
+	// before Bundle.KnownAt. It changes no verdict. nil = none.
+	Before  *Grant
+	Aliases []string // key IDs under which other implementations name this key; at most 8
+}
+
+// Grant is what a signing key may do, and when.
+type Grant struct {
+	Schedule keys.Schedule
+	Sources  []string // as those of Key
+	Types    []string
+	Accounts []string
 }
 
 // Revocation withdraws a key, whatever its schedule says.
@@ -80,10 +91,7 @@ func (k *Key) AllowsAccount(account string) bool {
 // passed check. A bundle may have 20,000 keys, so each is written in one go, with the memory of o.
 func (k *Key) append(dst []byte, o *keydoc.Object) []byte {
 	o.Reset()
-	if k.Accounts != nil {
-		o.Strings("accounts", k.Accounts)
-	}
-	o.Time("active", k.Schedule.Active)
+	(&Grant{k.Schedule, k.Sources, k.Types, k.Accounts}).addTo(o)
 	if v := k.Verifier; v != nil {
 		if v.Algorithm() != keys.MLDSA65 { // whose thumbprint has it
 			o.String("alg", string(v.Algorithm()))
@@ -99,9 +107,11 @@ func (k *Key) append(dst []byte, o *keydoc.Object) []byte {
 	if len(k.Aliases) > 0 {
 		o.Strings("aliases", k.Aliases)
 	}
-	o.Time("expired", k.Schedule.Expired)
-	o.Time("published", k.Schedule.Published)
-	o.Time("retired", k.Schedule.Retired)
+	if k.Before != nil {
+		var before keydoc.Object
+		k.Before.addTo(&before)
+		o.Raw("before", before.Append(nil))
+	}
 	if k.Revoked != nil {
 		var r keydoc.Object
 		r.Time("at", k.Revoked.At)
@@ -109,16 +119,27 @@ func (k *Key) append(dst []byte, o *keydoc.Object) []byte {
 		o.Raw("revoked", r.Append(nil))
 	}
 	o.Time("since", k.Since)
-	if k.Sources != nil {
-		o.Strings("sources", k.Sources)
-	}
 	if k.Tainted {
 		o.Raw("tainted", []byte("true"))
 	}
-	if k.Types != nil {
-		o.Strings("types", k.Types)
-	}
 	return o.Append(dst)
+}
+
+// addTo adds the members in their order, which costs least.
+func (g *Grant) addTo(o *keydoc.Object) {
+	if g.Accounts != nil {
+		o.Strings("accounts", g.Accounts)
+	}
+	o.Time("active", g.Schedule.Active)
+	o.Time("expired", g.Schedule.Expired)
+	o.Time("published", g.Schedule.Published)
+	o.Time("retired", g.Schedule.Retired)
+	if g.Sources != nil {
+		o.Strings("sources", g.Sources)
+	}
+	if g.Types != nil {
+		o.Strings("types", g.Types)
+	}
 }
 
 // parseKey reads an entry twice: first the members that the bundle adds, then the public key.
@@ -166,6 +187,8 @@ func (k *Key) readMember(name []byte, r *jsontext.Decoder) {
 		k.Sources = keydoc.ReadStrings(r, keydoc.MaxPatterns)
 	case "types":
 		k.Types = keydoc.ReadStrings(r, keydoc.MaxPatterns)
+	case "before":
+		k.Before = readGrant(r)
 	case "revoked":
 		k.Revoked = readRevocation(r)
 	case "since":
@@ -180,6 +203,31 @@ func (k *Key) readMember(name []byte, r *jsontext.Decoder) {
 	default:
 		r.Failf("unknown member %q", keydoc.Clip(string(name)))
 	}
+}
+
+func readGrant(r *jsontext.Decoder) *Grant {
+	g := &Grant{}
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "published":
+			g.Schedule.Published = keydoc.ReadTime(r)
+		case "active":
+			g.Schedule.Active = keydoc.ReadTime(r)
+		case "retired":
+			g.Schedule.Retired = keydoc.ReadTime(r)
+		case "expired":
+			g.Schedule.Expired = keydoc.ReadTime(r)
+		case "sources":
+			g.Sources = keydoc.ReadStrings(r, keydoc.MaxPatterns)
+		case "types":
+			g.Types = keydoc.ReadStrings(r, keydoc.MaxPatterns)
+		case "accounts":
+			g.Accounts = keydoc.ReadStrings(r, keydoc.MaxAccounts)
+		default:
+			r.Failf("unknown member %q in before", keydoc.Clip(name))
+		}
+	}
+	return g
 }
 
 func readRevocation(r *jsontext.Decoder) *Revocation {
@@ -203,6 +251,10 @@ func (k *Key) clone() *Key {
 	c.Sources, c.Types = slices.Clone(k.Sources), slices.Clone(k.Types)
 	c.Accounts, c.Aliases = slices.Clone(k.Accounts), slices.Clone(k.Aliases)
 	c.Schedule, c.Since = k.Schedule.WholeSeconds(), keydoc.WholeSecond(k.Since)
+	if g := k.Before; g != nil {
+		c.Before = &Grant{g.Schedule.WholeSeconds(), slices.Clone(g.Sources), slices.Clone(g.Types),
+			slices.Clone(g.Accounts)}
+	}
 	if r := k.Revoked; r != nil {
 		c.Revoked = &Revocation{At: keydoc.WholeSecond(r.At), Reason: r.Reason}
 	}
@@ -234,14 +286,14 @@ func (k *Key) check(issued time.Time) error {
 
 // checkUse refuses an entry that is for neither use, or for both.
 func (k *Key) checkUse() error {
-	limits := k.Sources != nil || k.Types != nil || k.Accounts != nil || k.Aliases != nil
+	limits := k.Sources != nil || k.Types != nil || k.Accounts != nil || k.Aliases != nil || k.Before != nil
 	switch {
 	case (k.Verifier == nil) == (k.Recipient == nil):
 		return errors.New("an entry has a Verifier or a Recipient, and not both")
 	case k.Verifier != nil && k.Consumer != "":
 		return errors.New("a signing key has a producer, and no consumer")
 	case k.Recipient != nil && (k.Producer != "" || limits):
-		return errors.New("an encryption key has a consumer and a schedule, and no producer, sources, types, accounts or aliases")
+		return errors.New("an encryption key has a consumer and a schedule, and no producer, sources, types, accounts, aliases or before")
 	}
 	return nil
 }
@@ -250,8 +302,24 @@ func (k *Key) checkSigning() error {
 	if err := keys.CheckProducer(k.Producer); err != nil {
 		return err
 	}
-	if err := keys.CheckScope(k.Sources, k.Types); err != nil {
+	if err := (&Grant{k.Schedule, k.Sources, k.Types, k.Accounts}).check(); err != nil {
 		return err
 	}
-	return keydoc.CheckAccounts(k.Accounts)
+	if k.Before == nil {
+		return nil
+	}
+	if err := k.Before.check(); err != nil {
+		return fmt.Errorf("before: %w", err)
+	}
+	return nil
+}
+
+func (g *Grant) check() error {
+	if err := keys.CheckScope(g.Sources, g.Types); err != nil {
+		return err
+	}
+	if err := keydoc.CheckAccounts(g.Accounts); err != nil {
+		return err
+	}
+	return g.Schedule.Check()
 }

@@ -347,9 +347,7 @@ func (b *bureau) marked() map[string]trustCase {
 		&trust.Key{Verifier: b.keys[0].Verifier, Producer: "shop", Sources: []string{"urn:shop"},
 			Types: []string{"*"}, Since: start, Tainted: true})
 	b.check(err)
-	good := string(since.Payload())
-	cases := map[string]trustCase{}
-	for _, c := range [][5]string{
+	return b.altered(since, [][5]string{
 		{"ok-marked", "a key that is known since the bundle was issued, and is tainted; a cache of 7 days", "", "", ok},
 		{"bundle-cache-0", "a cache of no time", `"cache":604800`, `"cache":0`, "malformed"},
 		{"bundle-cache-longer", "a cache of 7 days and a second", `"cache":604800`, `"cache":604801`, "malformed"},
@@ -357,12 +355,42 @@ func (b *bureau) marked() map[string]trustCase {
 			`"since":"2026-11-21T12:00:00Z"`, `"since":"2026-11-21T12:00:01Z"`, "malformed"},
 		{"bundle-tainted-false", "a key that says that it is not tainted", `"tainted":true`, `"tainted":false`,
 			"malformed"},
-	} {
+	})
+}
+
+// widened are bundles with a key of which consumers know a part of the grant already.
+func (b *bureau) widened() map[string]trustCase {
+	before, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: start, Expires: start.AddDate(0, 0, 90),
+		TimestampRequired: true},
+		&trust.Key{Verifier: b.keys[0].Verifier, Producer: "shop", Sources: []string{"urn:shop"},
+			Types: []string{"*"}, Before: &trust.Grant{
+				Schedule: keys.Schedule{Published: start, Active: start, Retired: start.AddDate(0, 1, 0),
+					Expired: start.AddDate(0, 2, 0)},
+				Sources: []string{"urn:shop"}, Types: []string{"a", "b.*"}, Accounts: []string{"111122223333"}}})
+	b.check(err)
+	return b.altered(before, [][5]string{
+		{"ok-before", "a key of which a part of the grant was known before", "", "", ok},
+		{"ok-before-nothing", "a part that allows nothing", `,"sources":["urn:shop"],"types":["a","b.*"]}`, `}`, ok},
+		{"bundle-before-unknown-member", "another member in the part that was known before", `"types":["a","b.*"]`,
+			`"types":["a","b.*"],"w":1`, "malformed"},
+		{"bundle-before-fraction", "a part of a second in the part that was known before",
+			`"active":"2026-11-21T12:00:00Z"`, `"active":"2026-11-21T12:00:00.5Z"`, "malformed"},
+		{"bundle-before-ends-first", "a part that was known before and would end before it begins",
+			`"retired":"2026-12-21T12:00:00Z"`, `"retired":"2026-11-21T11:59:59Z"`, "malformed"},
+		{"bundle-before-types-text", "types that are no list in the part that was known before",
+			`"types":["a","b.*"]`, `"types":"a"`, "malformed"},
+	})
+}
+
+// altered are cases of a bundle in which one text is replaced: name, about, old, new, expect.
+func (b *bureau) altered(bundle *trust.Bundle, list [][5]string) map[string]trustCase {
+	good, cases := string(bundle.Payload()), map[string]trustCase{}
+	for _, c := range list {
 		payload := strings.Replace(good, c[2], c[3], 1)
 		if c[2] != "" && payload == good {
 			b.Fatalf("%s is not in %s", c[2], good)
 		}
-		ts := b.stamp(1, since, 1)
+		ts := b.stamp(1, bundle, 1)
 		ts.BundleSHA256 = sha256.Sum256([]byte(payload))
 		cases[c[0]] = trustCase{c[1], func() {
 			b.stepText(1, b.sign(ts), b.seal(keydoc.BundleType, payload, b.root, b.other), c[4])
@@ -457,7 +485,8 @@ func (v *trustVector) finish(t *testing.T, roots *trust.Roots) {
 func TestTrustVectors(t *testing.T) {
 	b := newBureau(t)
 	cases := b.sound()
-	for _, more := range []map[string]trustCase{b.misspelt(), b.refused(), b.marked(), b.refusedBundles(), b.chained()} {
+	for _, more := range []map[string]trustCase{b.misspelt(), b.refused(), b.marked(), b.widened(), b.refusedBundles(),
+		b.chained()} {
 		maps.Copy(cases, more)
 	}
 	var names []string

@@ -164,11 +164,11 @@ func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundl
 	if err := errors.Join(append(faults, p.checkWidening(&opts))...); err != nil {
 		return nil, err
 	}
-	list := p.bundleKeys(submitted, encryption)
+	list, head := p.bundleKeys(submitted, encryption), p.head(opts)
 	for _, k := range list {
-		k.Since = opts.since(k)
+		opts.know(k, keydoc.KnownAfter(head.RefreshHint, head.Cache))
 	}
-	return trust.NewBundle(p.head(opts), list...)
+	return trust.NewBundle(head, list...)
 }
 
 func (p *Policy) checkRefreshHint(o *BuildOptions) error {

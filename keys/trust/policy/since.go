@@ -5,32 +5,64 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// since is when the grant of k was first vouched for: zero = with the bundle that is built. A grant that the
-// previous bundle covers carries on, so that a new bundle does not make the producers wait again.
-func (o *BuildOptions) since(k *trust.Key) time.Time {
+// know sets Since and Before of k, which say how much of its grant consumers know from the bundles before. A
+// grant that the previous bundle covers carries on, so that a new bundle does not make the producers wait
+// again. Of any other, they go on with the part that every consumer knows by now. after is the wait of
+// KnownAt in the new bundle.
+func (o *BuildOptions) know(k *trust.Key, after time.Duration) {
+	was := o.was(k)
+	if was == nil || was.Producer != k.Producer || was.Consumer != k.Consumer {
+		return
+	}
+	from := was.Since
+	if from.IsZero() {
+		from = o.previousSince()
+	}
+	if from.After(o.Now) { // one of the clocks is wrong
+		from = time.Time{}
+	}
+	if covers(was, k) {
+		if k.Since = from; !from.IsZero() && !o.Now.Before(from.Add(after)) {
+			return // all of it is known
+		}
+	}
+	if k.Verifier == nil { // writers do not wait for this
+		return
+	}
+	known := was.Before
+	wasAfter := keydoc.KnownAfter(o.Previous.RefreshHint(), o.Previous.Cache())
+	if !from.IsZero() && !o.Now.Before(from.Add(wasAfter)) {
+		known = grantOf(was)
+	}
+	if known != nil {
+		k.Before = meet(known, grantOf(k))
+	}
+}
+
+func grantOf(k *trust.Key) *trust.Grant {
+	return &trust.Grant{Schedule: k.Schedule, Sources: k.Sources, Types: k.Types, Accounts: k.Accounts}
+}
+
+// was is the entry of the key in the previous bundle, if consumers can go by it; nil = they cannot.
+func (o *BuildOptions) was(k *trust.Key) *trust.Key {
 	if o.Previous == nil {
-		return time.Time{}
+		return nil
 	}
 	was := o.Previous.Key(k.KeyID())
-	if was == nil || was.Revoked != nil || !covers(was, k) {
-		return time.Time{}
+	if was == nil || was.Revoked != nil {
+		return nil
 	}
 	if o.Timestamp != nil {
 		if _, withheld := o.Timestamp.Revoked[k.KeyID()]; withheld { // and overruled, or revoked now
-			return time.Time{}
+			return nil
 		}
 	}
-	if from := was.Since; !from.IsZero() {
-		return from
-	}
-	if from := o.previousSince(); !from.After(o.Now) {
-		return from
-	}
-	return time.Time{} // one of the clocks is wrong
+	return was
 }
 
 // previousSince is when the previous bundle was first vouched for; zero = nothing proves that it was.
@@ -43,6 +75,61 @@ func (o *BuildOptions) previousSince() time.Time {
 		return ts.BundleSince
 	}
 	return time.Time{}
+}
+
+// meet is what both grants allow; nil = nothing. A part of it would be safe, too: so what is above the limit
+// of patterns is left out.
+func meet(a, b *trust.Grant) *trust.Grant {
+	s, t := a.Schedule, b.Schedule
+	g := &trust.Grant{
+		Schedule: keys.Schedule{Published: laterOf(s.Published, t.Published), Active: laterOf(s.Active, t.Active),
+			Retired: earlierEnd(s.Retired, t.Retired), Expired: earlierEnd(s.Expired, t.Expired)},
+		Sources: within(a.Sources, b.Sources, keys.MatchSource), Types: within(a.Types, b.Types, keys.MatchType),
+	}
+	switch {
+	case a.Accounts == nil:
+		g.Accounts = b.Accounts
+	case b.Accounts == nil:
+		g.Accounts = a.Accounts
+	default:
+		g.Accounts = within(a.Accounts, b.Accounts, never)
+	}
+	if len(g.Sources) == 0 || len(g.Types) == 0 || g.Accounts != nil && len(g.Accounts) == 0 ||
+		g.Schedule.Check() != nil {
+		return nil
+	}
+	return g
+}
+
+// within are the patterns of each list that a single pattern of the other allows. Two patterns have in common
+// what the narrower one allows, or nothing.
+func within(a, b []string, match func([]string, string) bool) []string {
+	list := []string{} // not nil, which would allow every account
+	for _, pattern := range b {
+		if slices.Contains(a, pattern) || match(a, pattern) {
+			list = append(list, pattern)
+		}
+	}
+	for _, pattern := range a {
+		if !slices.Contains(list, pattern) && match(b, pattern) {
+			list = append(list, pattern)
+		}
+	}
+	return list[:min(len(list), keydoc.MaxPatterns)]
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlierEnd(a, b time.Time) time.Time {
+	if endsLater(a, b) {
+		return b
+	}
+	return a
 }
 
 // covers reports whether consumers that know was accept all that is allowed by is, an entry of the same key.

@@ -298,7 +298,11 @@ func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *trust.K
 			ui.ShortID(k.KeyID()))
 		return
 	}
-	if wait := d.trusted.bundle.KnownAt(k).Sub(d.env.Now()); wait > 0 {
+	if wait := d.trusted.bundle.KnownAt(k).Sub(d.env.Now()); wait > 0 && k.Before != nil {
+		d.ok(check, "the bundle accepts key %s now; all consumers know what is new in %s, and a producer with Trust waits with that",
+			ui.ShortID(k.KeyID()), ui.FormatDuration(wait))
+		return
+	} else if wait > 0 {
 		d.ok(check, "the bundle accepts key %s now; all consumers know it in %s, and a producer with Trust waits",
 			ui.ShortID(k.KeyID()), ui.FormatDuration(wait))
 		return
