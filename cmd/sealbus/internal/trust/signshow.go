@@ -79,7 +79,7 @@ func (f *signFlags) describe(env *ui.Env, file string, doc []byte, pinned *trust
 	if err == nil && e.PayloadType == keydoc.BundleType {
 		err = s.bundle(payload, f.previous, previous, pinned)
 	} else {
-		err = s.roots(doc, f.previous, previous)
+		err = s.roots(payload, f.previous, previous) // signatures are still missing
 	}
 	if err != nil {
 		return nil, loadtrust.Refused(file, err)
@@ -140,8 +140,8 @@ func (s *toSign) previousBundle(name string, signed []byte, pinned *trust.Roots)
 }
 
 // roots describes a roots file.
-func (s *toSign) roots(doc []byte, name string, previous []byte) error {
-	r, err := trust.ParseRoots(doc)
+func (s *toSign) roots(payload []byte, name string, previous []byte) error {
+	r, err := trust.ParseRoots(payload)
 	if err != nil {
 		return err
 	}
@@ -150,6 +150,7 @@ func (s *toSign) roots(doc []byte, name string, previous []byte) error {
 	if n := len(r.TimestampKeys()); n > 0 {
 		s.fact("bundles count only with a timestamp, of one of %s", ui.Count(n, "timestamp key"))
 	}
+	s.limits(r.Limits())
 	s.unverified("whether the keys are those of the people and services that they should be of")
 	var old *trust.Roots
 	if previous != nil {
@@ -170,6 +171,20 @@ func (s *toSign) roots(doc []byte, name string, previous []byte) error {
 	s.compareKeys("root key", old, r, (*trust.Roots).Keys)
 	s.compareKeys("timestamp key", old, r, (*trust.Roots).TimestampKeys)
 	return nil
+}
+
+// limits tells what ends, or is refused, under roots. A floor that no bundle reaches stops every consumer.
+func (s *toSign) limits(is trust.RootsLimits) {
+	if !is.Expires.IsZero() {
+		s.Expires = ui.FormatTime(is.Expires)
+		s.fact("nothing counts under them from %s on", s.Expires)
+	}
+	if is.MinBundle > 0 {
+		s.fact("bundles below version %d are refused", is.MinBundle)
+	}
+	if is.MinTimestamp > 0 {
+		s.fact("timestamps below version %d are refused", is.MinTimestamp)
+	}
 }
 
 // compareKeys tells which keys come, stay and go.
