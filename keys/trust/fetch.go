@@ -315,10 +315,11 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
 	was := state.held.roots
 	j := &judging{stateFile: s.opts.StateFile, minVersion: s.opts.MinVersion, now: s.now}
-	if s.beside != nil {
-		j.read = func(name string, most int64) ([]byte, error) { return fetchBounded(ctx, s.beside.Beside(name), most) }
-	}
+	half, cancel := context.WithTimeout(ctx, s.opts.Timeout/2) // so that slow roots leave time for revocations
+	defer cancel()
+	j.read = s.reader(half)
 	err := state.followRoots(ctx, j)
+	j.read = s.reader(ctx)
 	if state.held.roots != was {
 		state.etag = ""
 	}
@@ -328,6 +329,14 @@ func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
 		state.etag = ""
 	}
 	return err
+}
+
+// reader reads the files beside the bundle until ctx ends; nil = the origin has none.
+func (s *RemoteSource) reader(ctx context.Context) besideReader {
+	if s.beside == nil {
+		return nil
+	}
+	return func(name string, most int64) ([]byte, error) { return fetchBounded(ctx, s.beside.Beside(name), most) }
 }
 
 // adoptNewest asks for the timestamp if the roots name timestamp keys, and for the bundle otherwise.

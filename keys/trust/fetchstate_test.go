@@ -339,7 +339,7 @@ func writeVersions(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := keepHolding(ctx, filepath.Join(dir, "state"), holdingOf(roots, b, signed)); err != nil {
+		if _, err := keepHolding(ctx, filepath.Join(dir, "state"), 0, holdingOf(roots, b, signed)); err != nil {
 			return err
 		}
 	}

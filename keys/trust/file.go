@@ -222,7 +222,7 @@ func (f *FileSource) lookAtTimestamp(ctx context.Context, s *fileState, j *judgi
 // lookAtBundle reads the bundle if its file has changed.
 func (f *FileSource) lookAtBundle(ctx context.Context, s *fileState, j *judging) {
 	if s.kept != nil { // what could not be written before
-		if err := s.take(ctx, j.stateFile, s.held); err != nil {
+		if err := s.take(ctx, j, s.held); err != nil {
 			s.kept = err // another process has another history
 		}
 	}

@@ -470,7 +470,7 @@ func TestWatchFileStateLater(t *testing.T) {
 		t.Errorf("%+v, %v", h, err)
 	}
 	nine := versioned(t, 9)
-	if _, err := keepHolding(t.Context(), opts.StateFile, holdingOf(w.roots.roots, nine, w.sign(nine))); err != nil {
+	if _, err := keepHolding(t.Context(), opts.StateFile, 0, holdingOf(w.roots.roots, nine, w.sign(nine))); err != nil {
 		t.Fatal(err)
 	}
 	w.put(w.sign(versioned(t, 3)))

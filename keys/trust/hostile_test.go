@@ -315,3 +315,67 @@ func TestRevocationOfARefusedTimestampCounts(t *testing.T) {
 	got, err = d.mustStart().Bundle(t.Context())
 	d.want("after a restart", got, err, 1, 0)
 }
+
+// MinVersion holds also for a bundle that another process wrote to the state file, as where the file was
+// damaged, and was removed after MinVersion was set.
+func TestMinVersionHoldsForTheStateFileOfOthers(t *testing.T) {
+	d := newDesk(t)
+	old := d.bundle(5, 0, d.keys...)
+	d.publish(old)
+	m := memory{held: d.nothing()}
+	d.mustStart() // the other process, which wants no version
+	d.renew(d.bundle(7, 0, d.keys...))
+	j := &judging{stateFile: d.opts.StateFile, minVersion: 7, now: d.clock.now,
+		read: func(string, int64) ([]byte, error) { return nil, errDown }}
+	if err := m.takeTimestamp(t.Context(), j, d.files[keydoc.TimestampFile]); !errors.Is(err, errDown) {
+		t.Errorf("%v", err)
+	}
+	if m.held.view != nil {
+		t.Errorf("bundle %d is used, and 7 is the lowest that is wanted", m.held.view.Version())
+	}
+	h, err := recallHolding(d.opts.StateFile, 0, d.nothing())
+	if err != nil || h.view == nil || h.view.Version() != 5 {
+		t.Errorf("the other process lost its bundle: %+v, %v", h, err)
+	}
+}
+
+// untimely is a shelf that tells until when each file is waited for.
+type untimely struct {
+	*shelf
+	until map[string]time.Time
+}
+
+func (u *untimely) Beside(name string) Origin { return &untimelyFile{u.shelf.Beside(name), u, name} }
+
+type untimelyFile struct {
+	Origin
+	at   *untimely
+	name string
+}
+
+func (f *untimelyFile) Fetch(ctx context.Context, etag string) (*Fetched, error) {
+	f.at.until[f.name], _ = ctx.Deadline()
+	if strings.HasPrefix(f.name, keydoc.RootsDir) {
+		return nil, context.DeadlineExceeded
+	}
+	return f.Origin.Fetch(ctx, etag)
+}
+
+// A host that answers slowly when it is asked for roots leaves time for the timestamp and its bundle.
+func TestSlowRootsLeaveTimeForRevocations(t *testing.T) {
+	d := newDesk(t)
+	b := d.bundle(1, 0, d.keys...)
+	d.publish(b)
+	host := &untimely{d.shelf, map[string]time.Time{}}
+	s, err := FetchFrom(t.Context(), host, d.roots, &d.opts)
+	d.check(err)
+	roots := host.until[rootsFile(2)]
+	for _, name := range []string{keydoc.TimestampFile, bundleFile(b)} {
+		if left := host.until[name].Sub(roots); roots.IsZero() || left < defaultTimeout/4 {
+			t.Errorf("%s is waited for until %s after the roots", name, left)
+		}
+	}
+	d.renew(b, d.keys[0].KeyID())
+	got, err := d.pass(s, 5*time.Minute)
+	d.want("revoked", got, err, 1, 0)
+}

@@ -48,11 +48,11 @@ func startMemory(roots *Roots, opts *Options, hasChain bool) (memory, error) {
 // take stores the holding in the state file, and goes on with what is in there then. If the file refuses it,
 // only its revocations count. A file that begins with newer roots refuses timestamps; without timestamp keys,
 // a newer bundle is safer, although it cannot be stored.
-func (m *memory) take(ctx context.Context, stateFile string, h *holding) error {
+func (m *memory) take(ctx context.Context, j *judging, h *holding) error {
 	if h == m.held && m.kept == nil {
 		return nil
 	}
-	kept, err := keepHolding(ctx, stateFile, h)
+	kept, err := keepHolding(ctx, j.stateFile, j.minVersion, h)
 	switch {
 	case errors.Is(err, errBehind) && h.roots.needTimestamps():
 		m.held, m.kept = m.held.withhold(h.revoked), err
@@ -87,7 +87,7 @@ func (m *memory) followRoots(ctx context.Context, j *judging) error {
 			return err
 		}
 		h := m.held.adopt(c)
-		behind = m.take(ctx, j.stateFile, h)
+		behind = m.take(ctx, j, h)
 		switch {
 		case errors.Is(behind, errBehind): // the file cannot be read before it is reached
 			m.held = h
@@ -106,15 +106,15 @@ func (m *memory) takeTimestamp(ctx context.Context, j *judging, signed []byte) e
 	h, err := m.held, error(nil)
 	if signed != nil {
 		if h, err = h.holdSigned(signed, j.minVersion, j.now()); err != nil {
-			return joined(err, m.take(ctx, j.stateFile, h)) // its revocations may count
+			return joined(err, m.take(ctx, j, h)) // its revocations may count
 		}
 	}
-	if err := m.take(ctx, j.stateFile, h); err != nil { // first, for the host may withhold the bundle for long
+	if err := m.take(ctx, j, h); err != nil { // first, for the host may withhold the bundle for long
 		return err
 	}
 	h, pending := m.held.useNamed(j.now(), j.read)
 	if h != m.held {
-		if err := m.take(ctx, j.stateFile, h); err != nil {
+		if err := m.take(ctx, j, h); err != nil {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (m *memory) takeTimestamp(ctx context.Context, j *judging, signed []byte) e
 // takeBundle judges a signed bundle where the roots name no timestamp keys; nil = it has not changed.
 func (m *memory) takeBundle(ctx context.Context, j *judging, signed []byte) error {
 	if signed == nil {
-		return m.take(ctx, j.stateFile, m.held) // what could not be written before
+		return m.take(ctx, j, m.held) // what could not be written before
 	}
 	b, err := OpenBundle(signed, m.held.roots, &Options{Now: j.now, MinVersion: j.minVersion})
 	if err != nil {
@@ -144,7 +144,7 @@ func (m *memory) takeBundle(ctx context.Context, j *judging, signed []byte) erro
 		next.look()
 		h = &next
 	}
-	if err := m.take(ctx, j.stateFile, h); err != nil {
+	if err := m.take(ctx, j, h); err != nil {
 		return err
 	}
 	return m.held.seen.follows(is) // another process may have seen a newer one

@@ -214,9 +214,9 @@ func (p *Policy) checkTakenOver(o *BuildOptions) error {
 				"and no timestamp that is taken over revokes it", id)})
 		}
 	}
-	if ts.Version == maxVersion {
-		errs = append(errs, &fileError{err: errors.New("no timestamp can follow this one: " +
-			"give the roots another timestamp key")})
+	if ts.Version > maxTakenOver {
+		errs = append(errs, &fileError{err: errors.New("too few timestamps can follow this one, which no honest " +
+			"signer reaches: give the roots another timestamp key")})
 	}
 	for _, k := range p.allKeys() {
 		r, ok := ts.Revoked[k.ID]
@@ -228,8 +228,9 @@ func (p *Policy) checkTakenOver(o *BuildOptions) error {
 	return joinSorted(errs)
 }
 
-// maxVersion is the highest version of a document.
-const maxVersion = 1<<53 - 1
+// maxTakenOver is the highest version of a timestamp that a bundle decides on. No later bundle can decide on a
+// lower one, and versions end at 2^53-1: so the thief of a timestamp key could leave none for its successor.
+const maxTakenOver = 1 << 52
 
 func (p *Policy) allKeys() (list []Key) {
 	for _, o := range p.Producers {

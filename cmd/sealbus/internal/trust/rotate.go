@@ -39,8 +39,8 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 		Long: "Make the roots that follow the newest ones, sign them with the root keys at hand, and have the others sign with\n" +
 			"`sealbus trust sign`. Publish the file as roots/N beside the bundle, where N is its version: consumers follow it.\n" +
 			"It needs the threshold of the old and of the new root keys.\n\n" +
-			"A timestamp key is dropped only if consumers forget no revocation with it: give --timestamp and --bundle, which are the newest\n" +
-			"published. Timestamps are switched on only if one is published: make it with a draft of the roots (`sealbus trust roots --version N`).",
+			"A key is dropped only if consumers forget nothing with it: give --bundle, and for a timestamp key --timestamp, which are the newest\n" +
+			"published. The floors rise to their versions. Timestamps are switched on only if one is published: make it with a draft of the roots (`sealbus trust roots --version N`).",
 		Example: "sealbus trust root rotate --roots roots-1.json --add dave.root.pub --remove vM5g2nq8 --expires 400d --root alice.root --out roots-2.dsse",
 		Now:     true,
 		Run:     func(ctx context.Context, _ []string) error { return trustRotate(ctx, env, &f) },
@@ -80,7 +80,7 @@ func trustRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := f.checkTimestampKeys(ctx, env, old, next); err != nil {
+	if next, err = f.withFloors(ctx, env, old, next); err != nil {
 		return err
 	}
 	doc := append(next.Payload(), '\n')
@@ -171,63 +171,99 @@ func withoutKeys(list []*keys.Verifier, removed []string, file string) ([]*keys.
 	return list, nil
 }
 
-// checkTimestampKeys refuses roots under which consumers would forget revocations, or find no timestamp.
-func (f *rotateFlags) checkTimestampKeys(ctx context.Context, env *ui.Env, old, next *trust.Roots) error {
-	drops := slices.ContainsFunc(old.TimestampKeys(), func(k *keys.Verifier) bool {
-		return !slices.ContainsFunc(next.TimestampKeys(), func(n *keys.Verifier) bool { return n.KeyID() == k.KeyID() })
-	})
+// maxFloor is the highest floor of roots: above it, too few versions would be left.
+const maxFloor = 1 << 52
+
+// withFloors is next with floors at what is published, where consumers may forget its version. It refuses
+// roots under which they would forget revocations, or find no timestamp.
+func (f *rotateFlags) withFloors(ctx context.Context, env *ui.Env, old, next *trust.Roots) (*trust.Roots, error) {
+	drops := lacks(next.TimestampKeys(), old.TimestampKeys())
 	switchesOn := len(old.TimestampKeys()) == 0 && len(next.TimestampKeys()) > 0
-	if f.stolen && !drops {
-		return ui.Usage("name the key with --remove-timestamp-key", "no timestamp key is dropped")
-	}
-	if f.stolen || !drops && !switchesOn {
-		return nil
-	}
-	if f.bundle == "" || f.timestamp == "" {
-		return ui.Usage("give --bundle and --timestamp, which are published now, or --timestamp-key-stolen if the key was stolen",
+	dropsRoots := lacks(next.Keys(), old.Keys()) || next.Threshold() > old.Threshold()
+	needsBoth := drops && !f.stolen || switchesOn
+	switch {
+	case f.stolen && !drops:
+		return nil, ui.Usage("name the key with --remove-timestamp-key", "no timestamp key is dropped")
+	case needsBoth && (f.bundle == "" || f.timestamp == ""):
+		return nil, ui.Usage("give --bundle and --timestamp, which are published now, or --timestamp-key-stolen if the key was stolen",
 			"what consumers would forget or lack can only be seen in the newest bundle and timestamp")
+	case dropsRoots && f.bundle == "" && f.minBundle == 0:
+		return nil, ui.Usage("give --bundle, which is published now, or its version as --min-bundle",
+			"consumers would take an older bundle again that the root keys which stay have signed")
 	}
-	plain := unlimited(old) // the floors may be to end what is published
-	b, err := readBundle(ctx, env, f.bundle, plain, longAgo)
-	if err != nil {
-		return err
+	limits := next.Limits()
+	if f.bundle != "" {
+		b, err := readBundle(ctx, env, f.bundle, unlimited(old), longAgo) // the floors may be to end what is published
+		if err != nil {
+			return nil, err
+		}
+		if needsBoth {
+			ts, err := f.checkTimestampKeys(ctx, env, b, old, next)
+			if err != nil {
+				return nil, err
+			}
+			limits.MinTimestamp = max(limits.MinTimestamp, ts.Version)
+		}
+		if drops || dropsRoots {
+			limits.MinBundle = max(limits.MinBundle, b.Version())
+		}
 	}
+	if max(limits.MinBundle, limits.MinTimestamp) > maxFloor {
+		return nil, ui.Usage("give the newest honest bundle or timestamp, and floors at its version",
+			"with floors %d of bundles and %d of timestamps, too few versions are left", limits.MinBundle, limits.MinTimestamp)
+	}
+	return next.WithLimits(limits)
+}
+
+// lacks reports whether one of these keys is not in the list.
+func lacks(list, these []*keys.Verifier) bool {
+	return slices.ContainsFunc(these, func(k *keys.Verifier) bool {
+		return !slices.ContainsFunc(list, func(n *keys.Verifier) bool { return n.KeyID() == k.KeyID() })
+	})
+}
+
+// checkTimestampKeys is the published timestamp. It refuses roots under which consumers would forget its
+// revocations, or find no timestamp.
+func (f *rotateFlags) checkTimestampKeys(ctx context.Context, env *ui.Env, b *trust.Bundle,
+	old, next *trust.Roots) (*trust.Timestamp, error) {
 	doc, err := loadtrust.ReadDocument(ctx, env, f.timestamp, keydoc.MaxTimestamp)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if switchesOn {
+	if len(old.TimestampKeys()) == 0 {
 		return f.checkPublished(env, b, doc.Content, next)
 	}
-	return f.checkTakenOver(b, doc.Content, plain, next)
+	return f.checkTakenOver(b, doc.Content, unlimited(old), next)
 }
 
 // checkPublished wants a live timestamp of the bundle under the roots that follow.
-func (f *rotateFlags) checkPublished(env *ui.Env, b *trust.Bundle, signed []byte, next *trust.Roots) error {
+func (f *rotateFlags) checkPublished(env *ui.Env, b *trust.Bundle, signed []byte,
+	next *trust.Roots) (*trust.Timestamp, error) {
 	ts, err := trust.OpenTimestamp(signed, next, env.Now())
 	if err != nil {
-		return loadtrust.Refused(f.timestamp, err)
+		return nil, loadtrust.Refused(f.timestamp, err)
 	}
 	if ts.BundleVersion != b.Version() || ts.BundleSHA256 != sha256.Sum256(b.Payload()) || ts.RootsVersion > next.Version() {
-		return ui.Rejected("sign a timestamp of the newest bundle with `sealbus trust timestamp --roots DRAFT`, and publish it",
+		return nil, ui.Rejected("sign a timestamp of the newest bundle with `sealbus trust timestamp --roots DRAFT`, and publish it",
 			"%s does not name the bundle of %s under these roots: consumers would have no bundle", f.timestamp, f.bundle)
 	}
-	return nil
+	return ts, nil
 }
 
 // checkTakenOver wants that the timestamp still counts under the roots that follow, or that the bundle
 // decided on all that it revokes.
-func (f *rotateFlags) checkTakenOver(b *trust.Bundle, signed []byte, old, next *trust.Roots) error {
+func (f *rotateFlags) checkTakenOver(b *trust.Bundle, signed []byte,
+	old, next *trust.Roots) (*trust.Timestamp, error) {
 	ts, err := openTimestamp(f.timestamp, signed, old)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(next.TimestampKeys()) > 0 {
 		if _, err := trust.OpenTimestamp(signed, next, ts.Issued); err == nil {
-			return nil
+			return ts, nil
 		}
 	} else if bytes.Contains(b.Payload(), []byte(`"timestamp":"required"`)) {
-		return ui.Rejected("build one that lives for 7 days at most, without timestamps, and publish it first",
+		return nil, ui.Rejected("build one that lives for 7 days at most, without timestamps, and publish it first",
 			"the bundle of %s counts only with a timestamp", f.bundle)
 	}
 	var open []string
@@ -242,8 +278,12 @@ func (f *rotateFlags) checkTakenOver(b *trust.Bundle, signed []byte, old, next *
 		}
 	}
 	if len(open) > 0 {
-		return ui.Rejected("publish a bundle that takes them over (`sealbus trust build --timestamp`), or sign a timestamp with a key that stays",
+		return nil, ui.Rejected("publish a bundle that takes them over (`sealbus trust build --timestamp`), or sign a timestamp with a key that stays",
 			"consumers would forget that %s is revoked, and %d more", ui.ShortID(open[0]), len(open)-1)
 	}
-	return nil
+	if len(next.TimestampKeys()) > 0 {
+		return nil, ui.Rejected("add the new key first, publish a timestamp that a key which stays has signed, and drop the other then",
+			"consumers would find no timestamp that counts under these roots, and have no bundle")
+	}
+	return ts, nil
 }

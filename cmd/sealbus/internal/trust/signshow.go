@@ -143,8 +143,8 @@ func (s *toSign) previousBundle(name string, signed []byte, pinned *trust.Roots)
 }
 
 // roots describes a roots file.
-func (s *toSign) roots(doc []byte, name string, previous []byte) error {
-	r, err := trust.ParseRoots(doc)
+func (s *toSign) roots(payload []byte, name string, previous []byte) error {
+	r, err := trust.ParseRoots(payload)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,8 @@ func (s *toSign) roots(doc []byte, name string, previous []byte) error {
 	return nil
 }
 
-// limits tells when roots expire, and which floors they set.
+// limits tells when roots expire, and which floors they set. A floor that no bundle reaches stops every
+// consumer.
 func (s *toSign) limits(l trust.RootsLimits) {
 	if l.Expires.IsZero() {
 		s.fact("the roots never expire")
