@@ -85,3 +85,17 @@ func TestRotateAfterAKill(t *testing.T) {
 		}
 	}
 }
+
+// A secret that is gone cannot be had back, so the machine's clock must agree that it has expired.
+func TestRotateRemovesNothingAhead(t *testing.T) {
+	b := clitest.New(t)
+	flags, open := newRing(b)
+	rotate := append([]string{"keys", "rotate", "--apply"}, flags...)
+	b.Must("", rotate...)
+	ahead := b.Now.Add(60 * 24 * time.Hour).Format(time.RFC3339)
+	r := b.Run("", append(rotate, "--now", ahead)...)
+	if n := len(open().PublicKeys()); r.Code != ui.ExitUsage || n != 2 || !strings.Contains(r.Stderr, "leave --now out") {
+		t.Errorf("exit %d, %d keys: %s%s", r.Code, n, r.Stdout, r.Stderr)
+	}
+	b.Must("", append(append([]string{"keys", "rotate"}, flags...), "--now", ahead)...) // the plan
+}

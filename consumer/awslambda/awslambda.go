@@ -236,14 +236,19 @@ func (in *invocation) over() error {
 // invocation that succeeded does not time out and have its events delivered again. If it fails, the outcomes
 // stand.
 func (a *adapter) flush(ctx context.Context) {
-	left := flushTimeout
-	if end, ok := ctx.Deadline(); ok {
-		left = end.Sub(a.opts.Now().Round(0)) / 2
-	}
-	ctx, cancel := context.WithTimeout(ctx, left)
+	ctx, cancel := a.half(ctx)
 	defer cancel()
 	if err := a.consumer.Flush(ctx); err != nil {
 		a.opts.Logger.WarnContext(ctx, "sealbus: the observer was not flushed", "consumer", a.consumer.Name(),
 			"error", err)
 	}
+}
+
+// half ends when half of the time that is left is over; without a deadline after flushTimeout.
+func (a *adapter) half(ctx context.Context) (context.Context, context.CancelFunc) {
+	left := flushTimeout
+	if end, ok := ctx.Deadline(); ok {
+		left = end.Sub(a.opts.Now().Round(0)) / 2
+	}
+	return context.WithTimeout(ctx, left)
 }

@@ -111,7 +111,7 @@ func readRecord(r *jsontext.Decoder, m *record, texts []byte) []byte {
 	return texts
 }
 
-// readAttributes finds the message group, and when SQS handed the message out first. A standard queue may
+// readAttributes finds the message group, and when and how often SQS handed the message out. A standard queue may
 // have groups, too (fair queues), but they order nothing. Only a FIFO queue gives sequence numbers.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 func readAttributes(r *jsontext.Decoder, m *record) {
@@ -124,22 +124,32 @@ func readAttributes(r *jsontext.Decoder, m *record) {
 			r.ReadSpan()
 		case "ApproximateFirstReceiveTimestamp":
 			m.first = r.ReadSpan()
+		case "ApproximateReceiveCount":
+			m.receives = r.ReadSpan()
 		default:
 			r.ReadSpan()
 		}
 	}
 }
 
-// firstReceived is when SQS handed the message out for the first time. It says so as a string of milliseconds
-// since 1970. Anything else is no such time: then the delivery is judged as one of now.
+// firstReceived is when SQS handed the message out for the first time, in milliseconds since 1970. Anything else
+// is no such time: then the delivery is judged as one of now.
 func (m *record) firstReceived() time.Time {
-	text, err := strconv.Unquote(string(m.first))
+	if ms := number(m.first); ms > 0 {
+		return time.UnixMilli(ms)
+	}
+	return time.Time{}
+}
+
+// number is the number that SQS says as a string; 0 = it does not say one.
+func number(span []byte) int64 {
+	text, err := strconv.Unquote(string(span))
 	if err != nil {
-		return time.Time{}
+		return 0
 	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms <= 0 {
-		return time.Time{}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0
 	}
-	return time.UnixMilli(ms)
+	return n
 }

@@ -38,8 +38,10 @@ func (stale) Refresh(context.Context, time.Time) (*trust.Bundle, error) {
 	return nil, trust.ErrUnavailable
 }
 
-// While trust is unavailable, a message is held as long as it has waited, at most 15 minutes.
+// While trust is unavailable, a message is held as long as it has waited, at most 15 minutes, and never for
+// less than the visibility timeout of the queue would be, which the times of its deliveries bound.
 func TestMessagesAreHeldWhileTrustIsUnavailable(t *testing.T) {
+	held := map[string]time.Duration{"r/180": 3 * time.Minute, "r/1200": 15 * time.Minute, "r/3600": 15 * time.Minute}
 	for name, c := range map[string]struct {
 		trust func(w *world) trust.Source
 		err   error
@@ -47,9 +49,9 @@ func TestMessagesAreHeldWhileTrustIsUnavailable(t *testing.T) {
 		log   string
 	}{
 		"unavailable": {func(*world) trust.Source { return away{} }, nil,
-			map[string]time.Duration{"r/180": 3 * time.Minute, "r/1200": 15 * time.Minute}, "messages are held"},
+			held, "messages are held"},
 		"and the queue does not answer": {func(*world) trust.Source { return away{} }, errors.New("throttled"),
-			map[string]time.Duration{"r/180": 3 * time.Minute, "r/1200": 15 * time.Minute}, "throttled"},
+			held, "throttled"},
 		"there": {func(w *world) trust.Source { return w.org.Trust() }, nil, map[string]time.Duration{}, ""},
 		"forged events, whose check is due": {func(*world) trust.Source {
 			empty, err := trust.NewBundle(trust.BundleOptions{})
@@ -65,14 +67,21 @@ func TestMessagesAreHeldWhileTrustIsUnavailable(t *testing.T) {
 			h := &holder{held: map[string]time.Duration{}, err: c.err}
 			w.opts.Hold, w.opts.Now = h, w.org.Now
 			var records []string
-			for _, age := range []int{0, 59, 180, 1200} { // seconds since it was received first
-				body, err := json.Marshal(string(w.delivery(fmt.Sprint(age))))
+			for _, m := range []struct{ age, receives int }{ // age: seconds since it was received first
+				{0, 1}, {59, 2}, {180, 2}, {1200, 3},
+				{100, 1},          // the timeout of its queue is longer than the 100 s that the function ran
+				{1201, 2},         // the timeout may be more than 15 minutes
+				{3 * 5400, 4},     // and is
+				{3600, 5}, {7, 0}, // 15 minutes each; not said
+			} {
+				body, err := json.Marshal(string(w.delivery(fmt.Sprint(m.age))))
 				if err != nil {
 					t.Fatal(err)
 				}
-				first := w.org.Now().Add(-time.Duration(age) * time.Second).UnixMilli()
+				first := w.org.Now().Add(-time.Duration(m.age) * time.Second).UnixMilli()
 				records = append(records, fmt.Sprintf(`{"messageId":"m%d","receiptHandle":"r\/%d","body":%s,
-					"attributes":{"ApproximateFirstReceiveTimestamp":"%d"},"eventSource":"aws:sqs"}`, age, age, body, first))
+					"attributes":{"ApproximateFirstReceiveTimestamp":"%d","ApproximateReceiveCount":"%d"},
+					"eventSource":"aws:sqs"}`, m.age, m.age, body, first, m.receives))
 			}
 			_, _ = w.sqs()(t.Context(), []byte(`{"Records":[`+strings.Join(records, ",")+`]}`))
 			if !maps.Equal(h.held, c.want) {

@@ -91,8 +91,10 @@ type record struct {
 	isText  bool   // quoted is a string of strict JSON
 	receipt []byte // as it stands in the payload: the receipt handle
 	first   []byte // as it stands in the payload: when it was received first; nil = it is not there
-	done    bool   // to be deleted
-	err     error  // why not; nil = it was not begun
+	// as it stands in the payload: how often it was received, this time included; nil = it is not there
+	receives []byte
+	done     bool  // to be deleted
+	err      error // why not; nil = it was not begun
 	place
 }
 

@@ -20,3 +20,6 @@ func openLocked(path string) (*os.File, error) {
 
 // rename puts the open file in the place of another. Here a file must be closed to be renamed.
 func rename(f *os.File, from, to string) error { return errors.Join(f.Close(), os.Rename(from, to)) }
+
+// keepOwner does nothing: a new file has the access rights of its directory.
+func keepOwner(*os.File, string) error { return nil }

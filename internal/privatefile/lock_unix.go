@@ -65,3 +65,26 @@ func isAt(f *os.File, path string) (bool, error) {
 
 // rename puts the open file in the place of another.
 func rename(_ *os.File, from, to string) error { return os.Rename(from, to) }
+
+// keepOwner gives the new file the owner and the group of the one that it replaces: root may have been asked to
+// change a file of the program that reads it.
+func keepOwner(f *os.File, path string) error {
+	was, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	is, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	of, isUnix := was.Sys().(*syscall.Stat_t)
+	now, _ := is.Sys().(*syscall.Stat_t)
+	if !isUnix || of.Uid == now.Uid && of.Gid == now.Gid {
+		return nil
+	}
+	if of.Uid == now.Uid { // the mode gives the group nothing
+		_ = f.Chown(-1, int(of.Gid))
+		return nil
+	}
+	return f.Chown(int(of.Uid), int(of.Gid))
+}

@@ -248,8 +248,8 @@ func WriteNew(path string, data []byte, mode os.FileMode) error {
 
 // Replace swaps in new content, all or nothing, if the file still is what was read from it. A file beside it
 // is locked meanwhile, so that a second process cannot do the same at the same time. A process that is killed
-// leaves the old content or the new one, and perhaps the file beside it, which the next Replace uses again. A
-// link stays a link: the file that it points to is replaced.
+// leaves the old content or the new one, and perhaps the file beside it, which the next Replace uses again. The
+// new file has the owner of the old one, and Mode. A link stays a link: the file that it points to is replaced.
 func Replace(path string, was [sha256.Size]byte, data []byte) error {
 	return replace(path, was, data, func(string) error { return nil })
 }
@@ -281,7 +281,7 @@ func replace(path string, was [sha256.Size]byte, data []byte, after func(step st
 		do   func() error
 	}{
 		{"lock", func() error { return unchanged(path, was) }},
-		{"truncate", func() error { return errors.Join(f.Chmod(Mode), f.Truncate(0)) }},
+		{"truncate", func() error { return errors.Join(f.Chmod(Mode), keepOwner(f, path), f.Truncate(0)) }},
 		{"write", func() error { return halves(f, data, after) }},
 		{"sync", f.Sync},
 		{"rename", func() error { return rename(f, beside, path) }},

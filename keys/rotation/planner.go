@@ -91,6 +91,7 @@ func (p *planner) begin(before *Key, due time.Time) ([]Step, error) {
 	if !due.After(p.now) {
 		step.Status = Due
 	}
+	step.Like = p.keys[len(p.keys)-1].ID
 	if before != nil {
 		step.Like = before.ID
 		if s, ok := p.ended(before, at); ok {

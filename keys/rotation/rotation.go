@@ -122,7 +122,7 @@ type Step struct {
 	// which are written together with it (Make, Move, End).
 	Schedule   keys.Schedule
 	Reschedule map[string]keys.Schedule
-	Like       string // Make: the ID of the key that it takes over from; "" = there is none
+	Like       string // Make: the ID of a key of the same kind, which it takes over from if that has not ended
 }
 
 // Change is the change of a keyring that does the step. For Make the caller adds the key. The steps of others
@@ -194,14 +194,23 @@ func Plan(list []Key, now time.Time, opts *Options) ([]Step, error) {
 	return steps, nil
 }
 
-// NextDue is the first step that the owner of the keys is to do now; false = there is none.
+// NextDue is the first step that the owner of the keys is to do now; false = there is none. Nothing is removed
+// while a new key is to be made, because the old one says of what kind it is.
 func NextDue(steps []Step) (Step, bool) {
+	var prune *Step
 	for i := range steps {
-		if s := &steps[i]; s.Status == Due && s.Change() != nil {
+		switch s := &steps[i]; {
+		case s.Status != Due || s.Change() == nil:
+		case s.Action != Prune:
 			return *s, true
+		case prune == nil:
+			prune = s
 		}
 	}
-	return Step{}, false
+	if prune == nil {
+		return Step{}, false
+	}
+	return *prune, true
 }
 
 func (o *Options) withDefaults() Options {

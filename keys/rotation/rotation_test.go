@@ -287,3 +287,20 @@ func (w *world) signsUntil(end time.Time) error {
 	}
 	return nil
 }
+
+// A key that has ended is the model of the next one of its kind, which is made before the old one is removed:
+// without any, the kind would be forgotten.
+func TestAKindThatHasEndedGoesOn(t *testing.T) {
+	list := []rotation.Key{
+		{ID: "a", Kind: "signing"},
+		{ID: "b", Kind: "post-quantum signing", Schedule: keys.Schedule{Retired: day(-3), Expired: day(-2)}},
+		{ID: "c", Kind: "post-quantum signing", Schedule: keys.Schedule{Retired: day(-2), Expired: day(-1)}},
+	}
+	steps, err := rotation.Plan(list, day(0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, ok := rotation.NextDue(steps); !ok || s.Action != rotation.Make || s.Like != "c" {
+		t.Errorf("%+v of %s", s, told(steps))
+	}
+}

@@ -20,11 +20,15 @@ type Grants struct {
 	inFlight              time.Duration // of a policy file
 	reasons               map[string]string
 	isPolicy, hasSettings bool
+
+	issued   time.Time // of a bundle
+	sessions []string  // that a bundle revokes, sorted
 }
 
 // GrantsOf are the grants of the bundle.
 func GrantsOf(b *trust.Bundle) *Grants {
-	g := &Grants{keys: map[string]*trust.Key{}, refreshHint: b.RefreshHint(), cache: b.Cache(), hasSettings: true}
+	g := &Grants{keys: map[string]*trust.Key{}, refreshHint: b.RefreshHint(), cache: b.Cache(), hasSettings: true,
+		issued: b.Issued(), sessions: b.RevokedSessions()}
 	for _, k := range slices.Concat(b.SigningKeys(), b.EncryptionKeys()) {
 		g.keys[k.KeyID()] = k
 	}
@@ -62,9 +66,10 @@ type Change struct {
 }
 
 // Diff tells in sentences what changed, the widenings first. A new key of a name that had one is no widening
-// if one of the earlier keys of that name was allowed all that the new one is: that is rotation.
+// if one of the earlier keys of that name was allowed all that the new one is: that is rotation. A key that was
+// of another name is a widening. Version, issued and expires are no grants.
 func Diff(was, is *Grants) []Change {
-	d := &differ{was: was, is: is}
+	d := newDiffer(was, is)
 	for _, id := range slices.Sorted(maps.Keys(is.keys)) {
 		d.id, d.key = id, is.keys[id]
 		if old := was.keys[id]; old != nil && sameOwner(old, d.key) {
@@ -80,6 +85,7 @@ func Diff(was, is *Grants) []Change {
 		}
 	}
 	d.settings()
+	d.sessions()
 	slices.SortStableFunc(d.list, func(a, b Change) int {
 		if a.Widening != b.Widening {
 			if a.Widening {
@@ -101,6 +107,21 @@ type differ struct {
 	id      string
 	key     *trust.Key // of that ID
 	list    []Change
+	told    map[Change]bool            // those of list
+	owned   map[[2]string][]*trust.Key // of was, by owner
+	left    map[[2]string]bool         // owners of is
+}
+
+func newDiffer(was, is *Grants) *differ {
+	d := &differ{was: was, is: is, told: map[Change]bool{}, owned: map[[2]string][]*trust.Key{}, left: map[[2]string]bool{}}
+	for _, id := range slices.Sorted(maps.Keys(was.keys)) {
+		k := was.keys[id]
+		d.owned[[2]string{k.Producer, k.Consumer}] = append(d.owned[[2]string{k.Producer, k.Consumer}], k)
+	}
+	for _, k := range is.keys {
+		d.left[[2]string{k.Producer, k.Consumer}] = true
+	}
+	return d
 }
 
 // note adds a change of one key, or of its owner. A change that all keys of a producer share is told once.
@@ -110,7 +131,8 @@ func (d *differ) note(kind string, widening, ofKey bool, format string, args ...
 	if ofKey {
 		c.KeyID = d.id
 	}
-	if !slices.Contains(d.list, c) {
+	if !d.told[c] {
+		d.told[c] = true
 		d.list = append(d.list, c)
 	}
 }
@@ -118,14 +140,7 @@ func (d *differ) note(kind string, widening, ofKey bool, format string, args ...
 func (d *differ) owner() string { return d.key.Producer + d.key.Consumer }
 
 // earlier are the keys that the owner of the key had.
-func (d *differ) earlier() (list []*trust.Key) {
-	for _, id := range slices.Sorted(maps.Keys(d.was.keys)) {
-		if k := d.was.keys[id]; sameOwner(k, d.key) {
-			list = append(list, k)
-		}
-	}
-	return list
-}
+func (d *differ) earlier() []*trust.Key { return d.owned[[2]string{d.key.Producer, d.key.Consumer}] }
 
 // added tells of a new key.
 func (d *differ) added() {
@@ -154,7 +169,17 @@ func (d *differ) added() {
 			d.note("key", true, true, "new key %s of %s may do more than each of its earlier keys", d.id, k.Producer)
 		}
 	}
+	if was := d.was.keys[d.id]; was != nil {
+		text := fmt.Sprintf("key %s was of %s: those who have it are now taken for %s", d.id, was.Producer+was.Consumer,
+			d.owner())
+		if was.Revoked != nil {
+			text += " (it was revoked: " + was.Revoked.Reason + ")"
+		}
+		d.note("key", true, true, "%s", text)
+	}
 	d.note("key", false, true, "key %s of %s is new%s", d.id, d.owner(), d.scheduleText())
+	d.aliases(nil)
+	d.since(&trust.Key{})
 	if k.Revoked != nil {
 		d.note("revoked", false, true, "key %s of %s is revoked: %s", d.id, d.owner(), k.Revoked.Reason)
 	}
@@ -179,7 +204,15 @@ func (d *differ) changed(was *trust.Key) {
 		d.scope(was, false)
 	}
 	d.schedule(was)
+	d.aliases(was.Aliases)
+	d.since(was)
 	switch {
+	case was.Revoked != nil && k.Revoked != nil &&
+		(!was.Revoked.At.Equal(k.Revoked.At) || was.Revoked.Reason != k.Revoked.Reason):
+		// Some consumers accept what was sealed before (envelope.Unsafe.AcceptBeforeRevocation).
+		d.note("revoked", k.Revoked.At.After(was.Revoked.At), true, "key %s of %s is revoked as of %s (%s), and not as of %s (%s)",
+			d.id, d.owner(), k.Revoked.At.Format(timeFormat), k.Revoked.Reason, was.Revoked.At.Format(timeFormat),
+			was.Revoked.Reason)
 	case was.Revoked == nil && k.Revoked != nil:
 		d.note("revoked", false, true, "key %s of %s is revoked: %s", d.id, d.owner(), k.Revoked.Reason)
 	case was.Revoked != nil && k.Revoked == nil:
@@ -268,6 +301,70 @@ func (d *differ) schedule(was *trust.Key) {
 	}
 }
 
+// aliases compares the names under which other implementations sign with the key. A policy file has none.
+func (d *differ) aliases(was []string) {
+	if more := beyond(d.key.Aliases, was, never); len(more) > 0 {
+		d.note("aliases", true, true, "key %s of %s may now also be named %s", d.id, d.owner(), words(more))
+	}
+	if less := beyond(was, d.key.Aliases, never); len(less) > 0 {
+		d.note("aliases", false, true, "key %s of %s may no longer be named %s", d.id, d.owner(), words(less))
+	}
+}
+
+// since tells of a moment that trust build would not have written: by it, producers sign with the key before
+// all consumers know it, or wait for nothing. was is without a key if the key is new.
+func (d *differ) since(was *trust.Key) {
+	is, carries := d.key.Since, was.KeyID() != "" && covers(was, d.key)
+	switch {
+	case d.was.issued.IsZero() || d.is.issued.IsZero(): // not of two bundles
+	case is.Equal(was.Since) && (is.IsZero() || carries):
+	case is.IsZero() && (!carries || was.Revoked != nil): // it begins anew
+	case carries && was.Revoked == nil && was.Since.IsZero() && !is.Before(d.was.issued):
+	default:
+		d.note("since", false, true, "key %s of %s counts as known %s, and not %s", d.id, d.owner(), knownSince(is),
+			knownSince(was.Since))
+	}
+}
+
+func knownSince(at time.Time) string {
+	if at.IsZero() {
+		return "since its bundle"
+	}
+	return "since " + at.Format(timeFormat)
+}
+
+// mostTold is how many session keys a sentence names.
+const mostTold = 8
+
+// sessions compares the session keys that two bundles revoke. A policy file has none.
+func (d *differ) sessions() {
+	if d.was.isPolicy || d.is.isPolicy {
+		return
+	}
+	for _, s := range []struct {
+		is, was []string
+		wide    bool
+		text    string
+	}{
+		{d.was.sessions, d.is.sessions, true, "session keys that are no longer revoked"},
+		{d.is.sessions, d.was.sessions, false, "session keys that are revoked"},
+	} {
+		had := map[string]bool{}
+		for _, id := range s.was {
+			had[id] = true
+		}
+		list := slices.DeleteFunc(slices.Clone(s.is), func(id string) bool { return had[id] })
+		if len(list) == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s (%d): %s", s.text, len(list), words(list[:min(len(list), mostTold)]))
+		if len(list) > mostTold {
+			text += ", ..."
+		}
+		d.list = append(d.list, Change{Kind: "sessions", Widening: s.wide, Text: text})
+	}
+}
+
 func when(isEnd bool, at time.Time) string {
 	switch {
 	case at.IsZero() && isEnd:
@@ -282,8 +379,7 @@ func when(isEnd bool, at time.Time) string {
 
 // removed tells of a key that is gone.
 func (d *differ) removed() {
-	left := slices.ContainsFunc(slices.Collect(maps.Values(d.is.keys)),
-		func(k *trust.Key) bool { return sameOwner(k, d.key) })
+	left := d.left[[2]string{d.key.Producer, d.key.Consumer}]
 	switch {
 	case !left && d.key.Consumer != "":
 		d.note("consumer", false, false, "%s may no longer read", d.owner())

@@ -79,7 +79,9 @@ func TestDiff(t *testing.T) {
 		"a consumer goes": {billing(""), "", " consumer: billing may no longer read\n key: key [a] of billing is gone"},
 		"the key of another": {orders(scope, "a"), "producers:\n  other:\n    sources: [\"urn:o\"]\n    types: [o]\n    keys: {" +
 			verifier(t, "a").KeyID() + ": {}}\n",
-			"+producer: other is new: it may say o for urn:o\n producer: orders may no longer say anything\n" +
+			"+producer: other is new: it may say o for urn:o\n" +
+				"+key: key [a] was of orders: those who have it are now taken for other\n" +
+				" producer: orders may no longer say anything\n" +
 				" key: key [a] of orders is gone\n key: key [a] of other is new"},
 		"times": {"refresh_hint: 5m\nin_flight: 14d\n", "refresh_hint: 1m\ncache: 1h\nin_flight: 1d\n",
 			" refresh_hint: consumers look for a newer bundle every 1m, and not every 5m\n" +

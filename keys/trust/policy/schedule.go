@@ -41,7 +41,7 @@ func (f *Fault) Error() string {
 // CheckSchedules gives the faults of the schedules, with the arguments that Build would get. Build refuses
 // them, but for the keys of UnsafeSchedules. It computes, and asks nothing but its arguments. With N =
 // opts.Now and K = 3 x refresh_hint + cache + 5 minutes, the time after which every consumer knows a bundle
-// (trust.Bundle.KnownAt):
+// (trust.Bundle.KnownAt), or that of opts.Previous if it is longer:
 //
 //  1. A signing key that is new, or begins earlier than in opts.Previous: active >= N + K, and >= published
 //     + K. A key may begin at once if its producer has no other key that signs now: waiting would save no
@@ -67,6 +67,9 @@ func (p *Policy) CheckSchedules(public []*keys.Verifier, opts BuildOptions) []*F
 		known:       keydoc.KnownAfter(cmp.Or(p.RefreshHint, opts.RefreshHint), p.Cache),
 		live:        p.RefreshHint > 0 || p.Cache > 0 || opts.TimestampKeys,
 		postQuantum: map[string]bool{},
+	}
+	if b := opts.Previous; b != nil { // those who have it look for the next one at its pace
+		r.known = max(r.known, keydoc.KnownAfter(b.RefreshHint(), b.Cache()))
 	}
 	for _, v := range public {
 		r.postQuantum[v.KeyID()] = v.Algorithm().PostQuantum()

@@ -94,8 +94,8 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 	r := rotated{Keyring: f.Path, Producer: ring.Producer(), Consumer: ring.Consumer(), steps: steps}
 	due, ok := rotation.NextDue(steps)
 	if f.apply && ok {
-		if due, err = apply(env, ring, due); err != nil {
-			return loadkeys.PrivateFailed(f.Path, err)
+		if due, err = apply(env, f.Path, ring, due); err != nil {
+			return err
 		}
 		r.Applied = &tellSteps([]rotation.Step{due})[0]
 		o.Begin, o.At = false, time.Time{}
@@ -112,8 +112,12 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 }
 
 // apply does the step in one write of the keyring.
-func apply(env *ui.Env, ring *keys.Keyring, s rotation.Step) (rotation.Step, error) {
+func apply(env *ui.Env, path string, ring *keys.Keyring, s rotation.Step) (rotation.Step, error) {
 	c := s.Change()
+	if s.Action == rotation.Prune && env.Clock().Before(s.At) { // what is gone cannot be had back
+		return s, ui.Usage("leave --now out, or wait until "+ui.FormatTime(s.At),
+			"by the clock of this machine, key %s has not expired: its secret is not removed", ui.ShortID(s.KeyID))
+	}
 	if s.Action == rotation.Make {
 		public := ring.PublicKeys()
 		like := max(slices.IndexFunc(public, func(k keys.PublicKey) bool { return k.KeyID() == s.Like }), 0)
@@ -132,7 +136,7 @@ func apply(env *ui.Env, ring *keys.Keyring, s rotation.Step) (rotation.Step, err
 		}
 	}
 	if err := ring.Apply(c); err != nil {
-		return s, err
+		return s, loadkeys.PrivateFailed(path, err)
 	}
 	s.Status = rotation.Done
 	env.Sayf("%s: %s of %s", s.Action, ui.ShortID(s.KeyID), loadkeys.OwnerOf(ring))

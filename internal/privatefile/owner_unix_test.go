@@ -1,0 +1,31 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package privatefile
+
+import (
+	"os"
+	"syscall"
+	"testing"
+)
+
+// A file that root changes for a program stays that program's, which could not read it otherwise.
+func TestReplaceKeepsTheOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can change the file of another user")
+	}
+	path, digest := newFile(t, "old")
+	if err := os.Chown(path, 1234, 2345); err != nil {
+		t.Skip(err)
+	}
+	if err := Replace(path, digest, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, "replaced", path, "new")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := info.Sys().(*syscall.Stat_t); s.Uid != 1234 || s.Gid != 2345 {
+		t.Errorf("owner %d:%d", s.Uid, s.Gid)
+	}
+}
