@@ -56,6 +56,9 @@ func isAt(f *os.File, path string) (bool, error) {
 	if !is.Mode().IsRegular() {
 		return false, fmt.Errorf("%s is not a regular file", path)
 	}
+	if s, ok := is.Sys().(*syscall.Stat_t); ok && s.Nlink > 1 { // it may be a file of another user
+		return false, fmt.Errorf("%s has another name, too: remove it", path)
+	}
 	named, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
