@@ -69,8 +69,8 @@ func isAt(f *os.File, path string) (bool, error) {
 // rename puts the open file in the place of another.
 func rename(_ *os.File, from, to string) error { return os.Rename(from, to) }
 
-// keepOwner gives the new file the owner and the group of the one that it replaces: root may have been asked to
-// change a file of the program that reads it.
+// keepOwner gives the new file the owner and the group of the one that it replaces: root may have been asked
+// to change a file of the program that reads it.
 func keepOwner(f *os.File, path string) error {
 	was, err := os.Stat(path)
 	if err != nil {
