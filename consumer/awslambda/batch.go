@@ -111,8 +111,8 @@ func readRecord(r *jsontext.Decoder, m *record, texts []byte) []byte {
 	return texts
 }
 
-// readAttributes finds the message group, and when and how often SQS handed the message out. A standard queue may
-// have groups, too (fair queues), but they order nothing. Only a FIFO queue gives sequence numbers.
+// readAttributes finds the message group, and when and how often SQS handed the message out. A standard queue
+// may have groups, too (fair queues), but they order nothing. Only a FIFO queue gives sequence numbers.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 func readAttributes(r *jsontext.Decoder, m *record) {
 	for obj := r.Object(); r.Member(&obj); {
@@ -132,8 +132,8 @@ func readAttributes(r *jsontext.Decoder, m *record) {
 	}
 }
 
-// firstReceived is when SQS handed the message out for the first time, in milliseconds since 1970. Anything else
-// is no such time: then the delivery is judged as one of now.
+// firstReceived is when SQS handed the message out for the first time, in milliseconds since 1970. Anything
+// else is no such time: then the delivery is judged as one of now.
 func (m *record) firstReceived() time.Time {
 	if ms := number(m.first); ms > 0 {
 		return time.UnixMilli(ms)

@@ -21,9 +21,9 @@ type Holder interface {
 }
 
 // holdFor is how long the message is held: as long as it has waited since it was received first, at most
-// maxHold; 0 = it is left to the visibility timeout of its queue. A message that came for the first time is left
-// to it, and so is one whose deliveries are further apart than maxHold: the timeout may be longer than what it
-// would be held for, and would be cut short.
+// maxHold; 0 = it is left to the visibility timeout of its queue. A message that came for the first time is
+// left to it, and so is one whose deliveries are further apart than maxHold: the timeout may be longer than
+// what it would be held for, and would be cut short.
 func (r *record) holdFor(now time.Time) time.Duration {
 	first, receives := r.firstReceived(), number(r.receives)
 	if first.IsZero() || receives < 2 {
@@ -36,10 +36,10 @@ func (r *record) holdFor(now time.Time) time.Duration {
 	return min(waited, maxHold).Truncate(time.Second)
 }
 
-// hold holds the messages that could not be judged because there is no trust bundle, each for holdFor. It takes
-// at most half of the time that is left, so that what was handled is not delivered again. Each redelivery uses up one of the queue's
-// maxReceiveCount, and a function cannot stop the polling of its event source mapping. A forged event, which
-// is trust_unavailable until the bundle was checked, is not held.
+// hold holds the messages that could not be judged because there is no trust bundle, each for holdFor. It
+// takes at most half of the time that is left, so that what was handled is not delivered again. Each
+// redelivery uses up one of the queue's maxReceiveCount, and a function cannot stop the polling of its event
+// source mapping. A forged event, which is trust_unavailable until the bundle was checked, is not held.
 func (b *batch) hold(ctx context.Context) {
 	if b.opts.Hold == nil {
 		return

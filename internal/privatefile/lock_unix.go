@@ -56,6 +56,9 @@ func isAt(f *os.File, path string) (bool, error) {
 	if !is.Mode().IsRegular() {
 		return false, fmt.Errorf("%s is not a regular file", path)
 	}
+	if s, ok := is.Sys().(*syscall.Stat_t); ok && s.Nlink > 1 { // it may be a file of another user
+		return false, fmt.Errorf("%s has another name, too: remove it", path)
+	}
 	named, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
@@ -66,8 +69,8 @@ func isAt(f *os.File, path string) (bool, error) {
 // rename puts the open file in the place of another.
 func rename(_ *os.File, from, to string) error { return os.Rename(from, to) }
 
-// keepOwner gives the new file the owner and the group of the one that it replaces: root may have been asked to
-// change a file of the program that reads it.
+// keepOwner gives the new file the owner and the group of the one that it replaces: root may have been asked
+// to change a file of the program that reads it.
 func keepOwner(f *os.File, path string) error {
 	was, err := os.Stat(path)
 	if err != nil {

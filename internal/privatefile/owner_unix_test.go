@@ -3,7 +3,9 @@
 package privatefile
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -28,4 +30,18 @@ func TestReplaceKeepsTheOwner(t *testing.T) {
 	if s := info.Sys().(*syscall.Stat_t); s.Uid != 1234 || s.Gid != 2345 {
 		t.Errorf("owner %d:%d", s.Uid, s.Gid)
 	}
+}
+
+// A second name of another file, put where the new one is written, is not written to.
+func TestReplaceWritesToNoOtherFile(t *testing.T) {
+	path, digest := newFile(t, "old")
+	target := filepath.Join(filepath.Dir(path), "target")
+	if err := errors.Join(os.WriteFile(target, []byte("precious"), Mode), os.Link(target, path+".new")); err != nil {
+		t.Fatal(err)
+	}
+	if Replace(path, digest, []byte("new")) == nil {
+		t.Error("it was written to")
+	}
+	wantContent(t, "target", target, "precious")
+	wantContent(t, "link", path, "old")
 }

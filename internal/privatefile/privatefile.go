@@ -248,8 +248,9 @@ func WriteNew(path string, data []byte, mode os.FileMode) error {
 
 // Replace swaps in new content, all or nothing, if the file still is what was read from it. A file beside it
 // is locked meanwhile, so that a second process cannot do the same at the same time. A process that is killed
-// leaves the old content or the new one, and perhaps the file beside it, which the next Replace uses again. The
-// new file has the owner of the old one, and Mode. A link stays a link: the file that it points to is replaced.
+// leaves the old content or the new one, and perhaps the file beside it, which the next Replace uses again.
+// The new file has the owner of the old one, and Mode. A link stays a link: the file that it points to is
+// replaced.
 func Replace(path string, was [sha256.Size]byte, data []byte) error {
 	return replace(path, was, data, func(string) error { return nil })
 }

@@ -64,8 +64,8 @@ type Options struct {
 	// Known is how long it takes until every consumer knows a published key: three times the refresh hint,
 	// and the cache; 0 = 3 hours.
 	Known time.Duration
-	// InFlight is how long after the old key retires its events may still arrive; 0 = 30 days. Five minutes are
-	// added, for clocks.
+	// InFlight is how long after the old key retires its events may still arrive; 0 = 30 days. Five minutes
+	// are added, for clocks.
 	InFlight time.Duration
 }
 
@@ -194,8 +194,8 @@ func Plan(list []Key, now time.Time, opts *Options) ([]Step, error) {
 	return steps, nil
 }
 
-// NextDue is the first step that the owner of the keys is to do now; false = there is none. Nothing is removed
-// while a new key is to be made, because the old one says of what kind it is.
+// NextDue is the first step that the owner of the keys is to do now; false = there is none. Nothing is
+// removed while a new key is to be made, because the old one says of what kind it is.
 func NextDue(steps []Step) (Step, bool) {
 	var prune *Step
 	for i := range steps {

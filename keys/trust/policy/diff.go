@@ -66,8 +66,8 @@ type Change struct {
 }
 
 // Diff tells in sentences what changed, the widenings first. A new key of a name that had one is no widening
-// if one of the earlier keys of that name was allowed all that the new one is: that is rotation. A key that was
-// of another name is a widening. Version, issued and expires are no grants.
+// if one of the earlier keys of that name was allowed all that the new one is: that is rotation. A key that
+// was of another name is a widening. Version, issued and expires are no grants.
 func Diff(was, is *Grants) []Change {
 	d := newDiffer(was, is)
 	for _, id := range slices.Sorted(maps.Keys(is.keys)) {

@@ -28,8 +28,8 @@ func TestAScheduleIsKnownAtThePreviousPace(t *testing.T) {
 	}
 }
 
-// A key that moves to another owner is no rotation: who has it speaks for another name from then on. Nor does a
-// revocation end by that.
+// A key that moves to another owner is no rotation: who has it speaks for another name from then on. Nor does
+// a revocation end by that.
 func TestAKeyOfAnotherOwnerIsAWidening(t *testing.T) {
 	policyOf := func(orders, mail string) *Policy {
 		doc := "version: 1\nproducers:\n"
