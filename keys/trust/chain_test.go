@@ -326,7 +326,8 @@ func TestExpiredRoots(t *testing.T) {
 	}
 }
 
-// A program that opens a bundle once uses it until its roots expire, at most. A tool gets it as it was signed.
+// A program that opens a bundle once uses it until its roots expire, at most. A tool gets it as it was
+// signed.
 func TestOpenBundleEndsWithItsRoots(t *testing.T) {
 	d := newDynasty(t, 1, false)
 	d.limits[1] = RootsLimits{Expires: day(2)}
