@@ -167,15 +167,29 @@ func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 	if opts.StateFile != "" || opts.Client != nil {
 		return nil, errors.New("trust: StateFile and Client are not for OpenBundle: it only reads the bundle")
 	}
+	now := clockOr(opts.Now)()
+	b, err := openLive(signed, roots, opts.MinVersion, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case opts.UnsafeNoTimestamp:
+		return b, nil
+	case roots.needTimestamps():
+		return openWithTimestamp(b, roots, opts.Timestamp, now)
+	}
+	return b.until(roots.limits.Expires), nil
+}
+
+// openLive verifies a signed bundle and reads it as it was signed. Neither it nor its roots have expired.
+func openLive(signed []byte, roots *Roots, minVersion int64, now time.Time) (*Bundle, error) {
 	b, err := openAnyTime(signed, roots)
 	if err != nil {
 		return nil, err
 	}
-	if b.version < opts.MinVersion {
+	if b.version < minVersion {
 		return nil, refuse(WhyRollback, "version %d is lower than %d, which is the lowest wanted", b.version,
-			opts.MinVersion)
+			minVersion)
 	}
-	now := clockOr(opts.Now)()
 	if err := roots.checkTime(now); err != nil {
 		return nil, err
 	}
@@ -183,10 +197,7 @@ func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 		return nil, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version,
 			b.expires.Format(keydoc.TimeFormat))
 	}
-	if !roots.needTimestamps() || opts.UnsafeNoTimestamp {
-		return b, nil
-	}
-	return openWithTimestamp(b, roots, opts.Timestamp, now)
+	return b, nil
 }
 
 // openWithTimestamp is the bundle as the signed timestamp has it.

@@ -326,6 +326,39 @@ func TestExpiredRoots(t *testing.T) {
 	}
 }
 
+// A program that opens a bundle once uses it until its roots expire, at most. A tool gets it as it was
+// signed.
+func TestOpenBundleEndsWithItsRoots(t *testing.T) {
+	d := newDynasty(t, 1, false)
+	d.limits[1] = RootsLimits{Expires: day(2)}
+	d.reign(1)
+	signed := d.signBundle(d.short(1))
+	for unsafe, want := range map[bool]time.Time{false: day(2), true: day(7)} {
+		b, err := OpenBundle(signed, d.roots, &Options{Now: d.clock.now, UnsafeNoTimestamp: unsafe})
+		if err != nil || !b.Expires().Equal(want) {
+			t.Errorf("UnsafeNoTimestamp %t: %v, %v, want %s", unsafe, b, err, want)
+		}
+	}
+}
+
+// A bundle that ended with its roots lives on under those that follow, which expire later.
+func TestBundleOutlivesRootsThatAreFollowed(t *testing.T) {
+	d := newDynasty(t, 1, false)
+	d.limits[1] = RootsLimits{Expires: day(2)}
+	d.reign(1)
+	d.pinned = d.roots
+	d.issue(1)
+	s := d.mustStart()
+	d.limits[2], d.root[2] = RootsLimits{Expires: day(6)}, d.root[1]
+	next := d.rootsAt(2)
+	d.put(rootsFile(2), signRoots(d, next, d.root[1]))
+	d.clock.set(day(3))
+	b, err := s.Bundle(t.Context())
+	if err != nil || !b.Expires().Equal(day(6)) {
+		t.Errorf("%v, %v", b, err)
+	}
+}
+
 // wantLive wants that version, after a look without a fault.
 func (d *dynasty) wantLive(name string, s *RemoteSource, version int64) {
 	d.Helper()

@@ -265,8 +265,8 @@ func recallHolding(path string, minVersion int64, known *holding) (*holding, err
 
 // keepHolding joins the holding with that in the state file, which another process may have written, and
 // writes the result. A refusal is a *BundleError. With every other error, which is about the file, the
-// holding that was given is the result. A bundle in the file that is lower than minVersion stays there, and is
-// not in use here.
+// holding that was given is the result. A bundle in the file that is lower than minVersion stays there, and
+// is not in use here.
 func keepHolding(ctx context.Context, path string, minVersion int64, next *holding) (*holding, error) {
 	if path == "" {
 		return next, nil

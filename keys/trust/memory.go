@@ -129,7 +129,10 @@ func (m *memory) takeBundle(ctx context.Context, j *judging, signed []byte) erro
 	if signed == nil {
 		return m.take(ctx, j, m.held) // what could not be written before
 	}
-	b, err := OpenBundle(signed, m.held.roots, &Options{Now: j.now, MinVersion: j.minVersion})
+	b, err := openLive(signed, m.held.roots, j.minVersion, j.now())
+	if err == nil && m.held.roots.needTimestamps() { // those of the state file
+		_, err = openWithTimestamp(b, m.held.roots, nil, j.now())
+	}
 	if err != nil {
 		return err
 	}

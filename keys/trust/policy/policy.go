@@ -228,8 +228,8 @@ func (p *Policy) checkTakenOver(o *BuildOptions) error {
 	return joinSorted(errs)
 }
 
-// maxTakenOver is the highest version of a timestamp that a bundle decides on. No later bundle can decide on a
-// lower one, and versions end at 2^53-1: so the thief of a timestamp key could leave none for its successor.
+// maxTakenOver is the highest version of a timestamp that a bundle decides on. No later bundle can decide on
+// a lower one, and versions end at 2^53-1: the thief of a timestamp key could leave none for its successor.
 const maxTakenOver = 1 << 52
 
 func (p *Policy) allKeys() (list []Key) {

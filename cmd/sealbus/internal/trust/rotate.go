@@ -193,7 +193,8 @@ func (f *rotateFlags) withFloors(ctx context.Context, env *ui.Env, old, next *tr
 	}
 	limits := next.Limits()
 	if f.bundle != "" {
-		b, err := readBundle(ctx, env, f.bundle, unlimited(old), longAgo) // the floors may be to end what is published
+		// The new floors may be to end what is published.
+		b, err := readBundle(ctx, env, f.bundle, unlimited(old), longAgo)
 		if err != nil {
 			return nil, err
 		}
