@@ -193,6 +193,15 @@ func idsOf(b *trust.Bundle) (ids []string) {
 	return ids
 }
 
+// unlimited are the roots without floors, for documents that others follow: the floors may be why they do.
+func unlimited(roots *trust.Roots) *trust.Roots {
+	plain, err := roots.WithLimits(trust.RootsLimits{})
+	if err != nil { // cannot be: roots without limits are good
+		return roots
+	}
+	return plain
+}
+
 // openTimestamp opens a timestamp that another document follows, also if it has expired.
 func openTimestamp(where string, signed []byte, roots *trust.Roots) (*trust.Timestamp, error) {
 	var issued time.Time
@@ -201,7 +210,7 @@ func openTimestamp(where string, signed []byte, roots *trust.Roots) (*trust.Time
 			issued = claimed.Issued // it is verified below
 		}
 	}
-	ts, err := trust.OpenTimestamp(signed, roots, issued)
+	ts, err := trust.OpenTimestamp(signed, unlimited(roots), issued)
 	if err != nil {
 		return nil, loadtrust.Refused(where, err)
 	}
