@@ -47,7 +47,7 @@ func BenchmarkParseBundle(b *testing.B) {
 	}
 }
 
-// What a look-up found, so that the compiler does not leave it out.
+// sinkKeys and sinkKey keep the compiler from leaving a look-up out.
 var (
 	sinkKeys []*Key
 	sinkKey  *Key
