@@ -21,7 +21,6 @@ const siteHint = 5 * time.Minute
 // site serves the files of a trust over HTTPS, as a bucket does, and counts what it serves.
 type site struct {
 	*org
-	srv    *httptest.Server
 	stamps *trust.RootKey // nil = the roots name no timestamp keys
 	bundle *trust.Bundle
 	last   *trust.Timestamp
@@ -42,8 +41,6 @@ func newSite(t testing.TB, timestamps bool) *site {
 		s.roots, err = s.roots.WithTimestampKeys(s.stamps.Verifier())
 		s.check(err)
 	}
-	s.srv = httptest.NewTLSServer(http.HandlerFunc(s.answer))
-	t.Cleanup(s.srv.Close)
 	return s
 }
 
@@ -111,9 +108,15 @@ func (s *site) renew() {
 	s.put("timestamp.dsse", signed)
 }
 
+// follow starts a source that follows the site over HTTPS, unless the options have a client.
 func (s *site) follow(opts *trust.Options) (*trust.RemoteSource, error) {
-	opts.Now, opts.Client = s.now, s.srv.Client()
-	return trust.FetchBundle(s.Context(), s.srv.URL+"/bundle.dsse", s.roots, opts)
+	url, ours := "https://trust.example", *opts
+	if ours.Now = s.now; ours.Client == nil {
+		srv := httptest.NewTLSServer(http.HandlerFunc(s.answer))
+		s.Cleanup(srv.Close)
+		url, ours.Client = srv.URL, srv.Client()
+	}
+	return trust.FetchBundle(s.Context(), url+"/bundle.dsse", s.roots, &ours)
 }
 
 func (s *site) signedBundle() []byte {
