@@ -3,8 +3,6 @@ package trust
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/flight"
 	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/jitter"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
@@ -296,7 +295,7 @@ func (s *RemoteSource) pause(state *remoteState) time.Duration {
 func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	next := *was
 	start := s.now()
-	next.jitter = drawJitter()
+	next.jitter = jitter.Draw(ctx)
 	if next.err = s.adopt(ctx, &next); next.err != nil {
 		next.fails++
 		next.tried, next.etag = s.now(), "" // without an ETag, the next answer has the whole bundle
@@ -369,11 +368,4 @@ func (s *RemoteSource) adoptNewest(ctx context.Context, state *remoteState, j *j
 func isRefusal(err error) bool {
 	var e *BundleError
 	return errors.As(err, &e)
-}
-
-// drawJitter is within [0,1).
-func drawJitter() float64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
 }

@@ -113,6 +113,18 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 }
 
 func showUnverified(env *ui.Env, file string, signed []byte) error {
+	e, b, err := unverifiedBundle(file, signed)
+	if err != nil {
+		return err
+	}
+	env.Warnf("NOT VERIFIED: anyone may have written this bundle; --roots FILE verifies it")
+	shown := describeBundle(b, env.Now())
+	shown.SignedBy = keyIDs(e)
+	return env.Emit(shown, func(p *ui.Printer) { shown.print(p, file, env.Now()) })
+}
+
+// unverifiedBundle reads a signed bundle, and does not look at its signatures.
+func unverifiedBundle(file string, signed []byte) (*dsse.Envelope, *trust.Bundle, error) {
 	e, err := dsse.Parse(signed)
 	if is := filekind.Of(signed); err != nil && is != "" && is != filekind.SignedBundle {
 		err = fmt.Errorf("this is %s, not a signed trust bundle", is)
@@ -121,16 +133,13 @@ func showUnverified(env *ui.Env, file string, signed []byte) error {
 		err = errNoBundle(e.PayloadType)
 	}
 	if err != nil {
-		return loadtrust.Refused(file, err)
+		return nil, nil, loadtrust.Refused(file, err)
 	}
 	b, err := trust.ParseBundle(e.Payload)
 	if err != nil {
-		return loadtrust.Refused(file, err)
+		return nil, nil, loadtrust.Refused(file, err)
 	}
-	env.Warnf("NOT VERIFIED: anyone may have written this bundle; --roots FILE verifies it")
-	shown := describeBundle(b, env.Now())
-	shown.SignedBy = keyIDs(e)
-	return env.Emit(shown, func(p *ui.Printer) { shown.print(p, file, env.Now()) })
+	return e, b, nil
 }
 
 func errNoBundle(payloadType string) error {

@@ -27,7 +27,7 @@ func Command(env *ui.Env) *cobra.Command {
 			"  at worst   trust taint, trust revoke, then build; trust timestamp --revoke at once",
 		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
 		showCommand(env), verifyCommand(env), diffCommand(env), taintCommand(env), serveCommand(env),
-		revokeCommand(env))
+		revokeCommand(env), simulateCommand(env))
 }
 
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).

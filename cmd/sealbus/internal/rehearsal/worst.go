@@ -1,0 +1,180 @@
+package rehearsal
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// instant is how long before its last moment a key signs at last.
+const instant = time.Millisecond
+
+// fitting is a text that a pattern of a source or a type allows.
+func fitting(pattern string) string { return strings.Replace(pattern, "*", "made", 1) }
+
+// Worst are the courses of events that are the worst for each moment of the plan, one for each danger.
+func (p *Plan) Worst() (list []*Scenario) {
+	lives := p.lives()
+	for _, l := range lives {
+		list = append(list, p.firstUse(l)...)
+		list = append(list, p.lastUse(lives, l)...)
+		list = append(list, p.gap(lives, l)...)
+		list = append(list, p.stale(l)...)
+		list = append(list, p.firstType(l)...)
+	}
+	for _, s := range list {
+		last := s.Sends[len(s.Sends)-1]
+		s.End = last.At.Add(last.Delay + time.Duration(s.Receives)*s.Visibility + time.Second)
+	}
+	return list
+}
+
+// firstUse: the bundle comes as late as it may, a cache serves the old one for as long as it may, and a
+// producer with a fast clock that cannot reach the host signs as early as its keyring says.
+func (p *Plan) firstUse(l life) (list []*Scenario) {
+	fast := p.Skew // of the clock that built the bundle
+	at := l.schedule.Active.Add(-fast)
+	if l.built.Equal(p.Publications[0].Built) { // consumers begin with it
+		return nil
+	}
+	if at.Before(l.built) {
+		at = l.built
+	}
+	s := p.scenario()
+	s.Producers = []Producer{{Name: l.producer, Skew: fast, CutOff: !l.first}}
+	s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{l.built}}}
+	s.Sends = []Send{{At: at, Type: l.usual()}}
+	list = append(list, s)
+	s = s.clone() // its clock is as fast, and it asked a while ago
+	s.Consumers[0].Skew, s.Consumers[0].Polls = fast, []time.Time{at.Add(-45 * time.Second)}
+	return append(list, s)
+}
+
+// lastUse: a producer with a slow clock signs with the key at the last moment, the event stays under way for
+// as long as it may, and the consumer's clock is fast. The process may not have heard of a key that takes
+// over, but for the bundle.
+func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
+	var slow time.Duration
+	course := func(end time.Time, o Producer) {
+		at := end.Add(-instant + slow)
+		if at.Before(p.Start) {
+			return
+		}
+		s := p.scenario()
+		for i := range s.Publications {
+			s.Publications[i].Late = 0 // a bundle that lacks the key comes as early as it may
+		}
+		o.Name, o.Skew = l.producer, -slow
+		s.Producers = []Producer{o}
+		s.Consumers = []Consumer{{Name: "billing", Skew: p.Skew - slow}}
+		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
+		list = append(list, s)
+	}
+	if end := l.end(); !end.IsZero() {
+		slow = p.Skew // of the clock that built a bundle, in which the key may be missing
+		course(end, Producer{CutOff: true})
+		slow = p.Skew / 2
+		course(end, Producer{CutOff: true})
+		for behind := 1; behind < len(p.Publications); behind++ {
+			if scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id) != nil { // it has the key
+				course(end, Producer{Behind: behind})
+			}
+		}
+	}
+	for _, next := range lives {
+		if next.producer == l.producer && next.schedule.Active.After(l.schedule.Active) {
+			course(next.schedule.Active, Producer{CutOff: true})
+		}
+	}
+	return list
+}
+
+// stale: the schedule of a key changes. A process whose keyring is behind, and whose clock is fast, signs on
+// by the old one until its bundle says otherwise. It asked just before the change came.
+func (p *Plan) stale(l life) (list []*Scenario) {
+	for i := 1; i < len(p.Publications); i++ {
+		now := p.Publications[i].Built
+		was, is := scheduleIn(p.Publications[i-1], l.id), scheduleIn(p.Publications[i], l.id)
+		if was == nil || is == nil || *was == *is {
+			continue
+		}
+		late := min(p.Late, hearsWithin*p.Refresh)
+		asked := now.Add(late + p.Cache - time.Second)
+		for _, at := range []time.Time{was.Active, is.Retired, is.Expired} {
+			at = at.Add(-p.Skew)
+			if at.Before(now) || !was.SignsAt(at.Add(p.Skew)) {
+				continue
+			}
+			s := p.scenario()
+			for j := range s.Publications[1:] {
+				s.Publications[j+1].Late = late
+			}
+			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Behind: len(p.Publications) - i,
+				Lag: p.Cache}}
+			s.Consumers = []Consumer{{Name: "billing"}}
+			if was.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
+				s.Sends = append(s.Sends, Send{At: asked, Type: l.usual()})
+			}
+			s.Sends = append(s.Sends, Send{At: at, Type: l.usual()})
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// hearsWithin is how many refresh intervals a publication may take where a producer hears of it from its
+// bundle. It asks once in a refresh interval, and consumers ask when they have to.
+const hearsWithin = 2
+
+func scheduleIn(p Publication, id string) *keys.Schedule {
+	for _, o := range cmpOr(p.Merged, p.Policy).Producers {
+		for _, k := range o.Keys {
+			if k.ID == id {
+				return &k.Schedule
+			}
+		}
+	}
+	return nil
+}
+
+// gap: the producer has something to say when a key ends and the next one does not sign yet.
+func (p *Plan) gap(lives []life, l life) []*Scenario {
+	end := l.end()
+	follows := slices.ContainsFunc(lives, func(next life) bool {
+		return next.producer == l.producer && next.schedule.Active.After(end)
+	})
+	if end.IsZero() || end.Before(p.Start) || !follows {
+		return nil
+	}
+	s := p.scenario()
+	s.Producers = []Producer{{Name: l.producer}}
+	s.Consumers = []Consumer{{Name: "billing"}}
+	s.Sends = []Send{{At: end, Type: l.usual()}}
+	return []*Scenario{s}
+}
+
+// firstType: a producer sends a new type as soon as it is told to. One process asks the host. Another cannot,
+// and is told by its operators, whose clock is fast.
+func (p *Plan) firstType(l life) (list []*Scenario) {
+	for _, g := range l.types {
+		if g.built.Equal(l.built) {
+			continue
+		}
+		known := g.built.Add(keydoc.KnownAfter(p.Refresh, p.Cache) - p.Skew)
+		s := p.scenario()
+		s.Producers = []Producer{{Name: l.producer, Skew: p.Skew}, {Name: l.producer, Skew: p.Skew, CutOff: true}}
+		s.Consumers = []Consumer{{Name: "billing", Lag: p.Cache, Polls: []time.Time{g.built}}}
+		for at := g.built; at.Before(known); at = at.Add(max(p.Refresh, known.Sub(g.built)/5)) {
+			s.Sends = append(s.Sends, Send{At: at, Type: fitting(g.pattern)})
+		}
+		if key := p.signing(s.Producers[1], known.Add(p.Skew)); key != nil {
+			s.Sends = append(s.Sends, Send{At: known, By: 0, Type: fitting(g.pattern)},
+				Send{At: known, By: 1, Type: fitting(g.pattern)})
+		}
+		list = append(list, s)
+	}
+	return list
+}
