@@ -93,7 +93,7 @@ var changing = []struct {
 	text string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
-	{regexp.MustCompile(`key [A-Za-z0-9_-]{12}…`), "key ID"},
+	{regexp.MustCompile(`key ([A-Za-z0-9_-]{12}…|[A-Za-z0-9_-]{43})`), "key ID"},
 }
 
 // settled is text without what is another each time: keys and the time of sealing.
@@ -119,5 +119,28 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 		if line != "...\n" && !strings.Contains(shown, line) {
 			t.Errorf("the demo does not write %q", line)
 		}
+	}
+}
+
+// A new user changes a key and revokes the old one with at most six commands, and types no moment twice.
+func TestRotationIsSixCommands(t *testing.T) {
+	doc, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(doc), "\n### 6. ")
+	chapter, _, _ := strings.Cut(after, "\n## ")
+	var typed string
+	for _, m := range transcriptBlock.FindAllStringSubmatch(chapter, -1) {
+		if m[1] == "" {
+			typed += strings.ReplaceAll(m[2], "\\\n", " ")
+		}
+	}
+	if n := strings.Count(typed, "\n"); n == 0 || n > 6 {
+		t.Errorf("%d commands:\n%s", n, typed)
+	}
+	moments := regexp.MustCompile(`\d{4}-\d\d-\d\d\S*| now |\+\d+[dhms]\b`).FindAllString(typed, -1)
+	if len(moments) > 1 {
+		t.Errorf("the moments %q are typed", moments)
 	}
 }

@@ -50,23 +50,35 @@ func keysExport(env *ui.Env, f *loadkeys.KeyringFlags, keyID, out string) error 
 		}
 		chosen = []keys.PublicKey{key}
 	}
-	set, err := keys.FormatJWKSet(chosen...)
-	if err != nil {
-		return err
-	}
 	if out == "" {
+		set, err := keys.FormatJWKSet(chosen...)
+		if err != nil {
+			return err
+		}
 		return env.WriteOut(set)
 	}
-	if err := ui.CreateFile(out, set, ui.PublicFile); err != nil {
+	if err := writePublic(env, ring, out, chosen...); err != nil {
 		return err
 	}
 	result := keysExported{Out: out, Producer: ring.Producer(), Consumer: ring.Consumer()}
 	for _, k := range chosen {
 		result.KeyIDs = append(result.KeyIDs, k.KeyID())
 	}
-	env.Sayf("wrote %s: %s of %s", out, ui.Count(len(chosen), "public key"), loadkeys.OwnerOf(ring))
 	if !env.JSON {
 		return nil
 	}
 	return env.WriteJSON(result)
+}
+
+// writePublic writes these public halves of the ring's keys into a new file.
+func writePublic(env *ui.Env, ring *keys.Keyring, out string, chosen ...keys.PublicKey) error {
+	set, err := keys.FormatJWKSet(chosen...)
+	if err != nil {
+		return err
+	}
+	if err := ui.CreateFile(out, set, ui.PublicFile); err != nil {
+		return err
+	}
+	env.Sayf("wrote %s: %s of %s", out, ui.Count(len(chosen), "public key"), loadkeys.OwnerOf(ring))
+	return nil
 }

@@ -19,7 +19,7 @@ import (
 type rotateFlags struct {
 	loadkeys.KeyringFlags
 	planFlags
-	at      string
+	at, out string
 	overlap ui.DurationValue
 	apply   bool
 
@@ -41,7 +41,7 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 	f := &rotateFlags{overlap: ui.DurationValue(rotation.DefaultOverlap)}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
-		Use:   "rotate --keyring FILE [--at TIME] [--overlap DURATION] [--apply]",
+		Use:   "rotate --keyring FILE [--at TIME] [--overlap DURATION] [--apply [--out FILE]]",
 		Short: "Plan the change to a new key, and do the step that is due", Now: true,
 		Long: "Print what is to be done to change a keyring's key for a new one, and when. Nothing is changed, unless --apply says so:\n" +
 			"then the next step that is due is done. The plan is computed from the keyring each time, so run the command as often\n" +
@@ -63,6 +63,8 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 	cmd.Flags().StringVar(&f.at, "at", "",
 		"the new key takes over at this `TIME`: RFC 3339, a date, now, or +7d (default when consumers can know it)")
 	cmd.Flags().Var(&f.overlap, "overlap", "for how long the old key may still sign after that")
+	cmd.Flags().StringVar(&f.out, "out", "",
+		"with --apply: then write the public halves into this new `FILE`, as keys export does")
 	cmd.Flags().BoolVar(&f.apply, "apply", false, "do the next step that is due")
 	f.KeyringFlags.Register(cmd)
 	f.planFlags.register(cmd)
@@ -70,6 +72,12 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 }
 
 func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
+	switch {
+	case f.out != "" && !f.apply:
+		return ui.Usage("add --apply, or use `sealbus keys export`", "--out goes with --apply, because a plan changes nothing")
+	case f.out != "" && ui.Exists(f.out):
+		return ui.FileExists(f.out)
+	}
 	bundle, o, err := f.open(ctx, env)
 	if err != nil {
 		return err
@@ -101,6 +109,11 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 		o.Begin, o.At = false, time.Time{}
 		if r.steps, err = rotation.Plan(rotation.KeysOf(ring.PublicKeys(), bundle), env.Now(), o); err != nil {
 			return planFailed(err)
+		}
+	}
+	if f.out != "" {
+		if err := writePublic(env, ring, f.out, ring.PublicKeys()...); err != nil {
+			return err
 		}
 	}
 	r.Steps = tellSteps(r.steps)
@@ -197,8 +210,11 @@ func (f *rotateFlags) tellPublish(env *ui.Env, ring *keys.Keyring, s *rotation.S
 	if ring.Consumer() != "" {
 		flag = "consumer"
 	}
-	file := owner + "-" + s.KeyID[:loadkeys.MinPrefix] + ".pub.json"
-	env.Next("for the people who keep the trust", "sealbus keys export"+flagsOf(&f.KeyringFlags)+" --out "+file)
+	file := ui.ShellQuote(f.out)
+	if f.out == "" {
+		file = owner + "-" + s.KeyID[:loadkeys.MinPrefix] + ".pub.json"
+		env.Next("for the people who keep the trust", "sealbus keys export"+flagsOf(&f.KeyringFlags)+" --out "+file)
+	}
 	env.Next("by them", "sealbus trust add --policy policy.yaml --"+flag+" "+owner+" "+file)
 }
 

@@ -25,7 +25,7 @@ import (
 type buildFlags struct {
 	loadkeys.PrivateFlags
 	policy, previous, out, roots   string
-	timestamp                      string
+	timestamp, timestampKey        string
 	keys, root, revokeSessions     []string
 	overrule, widen, unsafe        []string
 	expires, refreshHint, lifetime ui.DurationValue
@@ -52,7 +52,8 @@ func buildCommand(env *ui.Env) *cobra.Command {
 			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
 			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.\n\n" +
 			"Where --roots names timestamp keys, a bundle lives for 90 days, and for at most 400. --timestamp is the newest\n" +
-			"timestamp: each key that it revokes must be revoked in the policy as well, or be named by --overrule.\n\n" +
+			"timestamp: each key that it revokes must be revoked in the policy as well, or be named by --overrule. Where the root\n" +
+			"keys and the timestamp key are on one machine, --timestamp-key signs the next timestamp into that file.\n\n" +
 			"Refused are a policy that allows more than --previous, unless --widen names the producer or consumer, and a schedule\n" +
 			"by which events would be lost; the error says from when on it is not refused (docs/trust.md).",
 		Example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root \\\n  --previous trust.dsse --expires 7d --out trust.dsse",
@@ -70,12 +71,14 @@ func buildCommand(env *ui.Env) *cobra.Command {
 		"the pinned roots `FILE`: checks --previous, and says what signatures are missing")
 	flags.StringVar(&f.timestamp, "timestamp", "",
 		"the newest timestamp `FILE`, whose revocations the bundle takes over")
+	flags.StringVar(&f.timestampKey, "timestamp-key", "",
+		"then sign the next timestamp with this key, a `FILE` or ARN, and put it in the place of --timestamp")
 	flags.StringArrayVar(&f.overrule, "overrule", nil,
 		"let the key of this `KEYID` count again although --timestamp revokes it")
 	flags.StringArrayVar(&f.widen, "widen", nil,
 		"the producer or consumer of this `NAME` may get more than in --previous; all = each of them")
 	flags.StringArrayVar(&f.unsafe, "insecure-schedule", nil,
-		"events of the key of this `KEYID` may be lost by its schedule")
+		"events of the key of this `KEYID` may be lost by its schedule; a producer's name = each of its keys")
 	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
 	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
 	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
@@ -121,10 +124,35 @@ func trustBuild(ctx context.Context, env *ui.Env, f *buildFlags) error {
 	if err != nil {
 		return ui.Rejected("correct what it names", "%w", err)
 	}
+	if missing := f.missing(signed); missing > 0 && f.timestampKey != "" {
+		return ui.Usage("leave --timestamp-key out; when all have signed, use `sealbus trust timestamp`",
+			"the bundle would lack %s, so that no timestamp may name it", ui.Count(missing, "signature"))
+	}
 	if err := f.write(old, signed); err != nil {
 		return err
 	}
-	return tellBuilt(env, f, bundle, previous, signed)
+	if err := tellBuilt(env, f, bundle, previous, signed); err != nil || f.timestampKey == "" {
+		return err
+	}
+	return trustTimestamp(ctx, env, f.nextTimestamp())
+}
+
+// nextTimestamp are the flags of the timestamp that names the bundle.
+func (f *buildFlags) nextTimestamp() *timestampFlags {
+	previous := f.timestamp
+	if f.takeOver == nil {
+		previous = noPrevious
+	}
+	return &timestampFlags{PrivateFlags: f.PrivateFlags, key: f.timestampKey, roots: f.roots, bundle: f.out,
+		previous: previous, out: f.timestamp, expires: timestampLife}
+}
+
+// missing counts the signatures that the bundle lacks, as far as --roots tells.
+func (f *buildFlags) missing(signed []byte) int {
+	if f.pinned == nil {
+		return 0
+	}
+	return missingSignatures(f.pinned, signed)
 }
 
 func (f *buildFlags) check() error {
@@ -166,11 +194,15 @@ func (f *buildFlags) readTimestamp(env *ui.Env) (err error) {
 	switch {
 	case f.timestamp == "" && len(f.overrule) > 0:
 		return ui.Usage("add --timestamp FILE", "--overrule needs the timestamp that it overrules")
+	case f.timestamp == "" && f.timestampKey != "":
+		return ui.Usage("add --timestamp FILE", "--timestamp-key needs the file that it writes")
 	case f.timestamp == "":
 		return nil
 	case !f.hasTimestampKeys():
 		return ui.Usage("add --roots FILE, which names the timestamp keys",
 			"--timestamp cannot be verified without the timestamp keys")
+	case f.timestampKey != "" && f.previous == "" && !ui.Exists(f.timestamp):
+		return nil // both are the first
 	}
 	signed, err := env.ReadFile(f.timestamp, keydoc.MaxTimestamp)
 	if err != nil {
@@ -258,6 +290,10 @@ func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.Pub
 		Widen: f.widen,
 	}
 	for _, given := range f.unsafe {
+		if ids := idsOfProducer(p, given); ids != nil {
+			opts.UnsafeSchedules = append(opts.UnsafeSchedules, ids...)
+			continue
+		}
 		id, err := loadkeys.MatchID(knownIDs(p, previous), given, f.policy)
 		if err != nil {
 			return nil, err
@@ -296,6 +332,18 @@ func fixBuild(err error) string {
 		return "if that is meant, add --widen " + strings.Join(wider.Names(), " --widen ")
 	}
 	return "make the policy file and the submitted public keys agree"
+}
+
+// idsOfProducer are the listed keys of the producer of this name; nil = there is none.
+func idsOfProducer(p *policy.Policy, name string) (ids []string) {
+	for _, o := range p.Producers {
+		for _, k := range o.Keys {
+			if o.Name == name {
+				ids = append(ids, k.ID)
+			}
+		}
+	}
+	return ids
 }
 
 // knownIDs are the keys of the policy and of the previous bundle, which may be nil.
@@ -348,16 +396,14 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 	if previous == nil {
 		env.Warnf("this is version 1; consumers that already have a bundle refuse it; to make the next version, give --previous FILE")
 	}
-	if f.pinned != nil {
-		if r.Missing = missingSignatures(f.pinned, signed); r.Missing > 0 {
-			env.Warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out,
-				ui.Count(r.Missing, "signature"), f.out)
-		}
+	if r.Missing = f.missing(signed); r.Missing > 0 {
+		env.Warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out,
+			ui.Count(r.Missing, "signature"), f.out)
 	}
 	if err := env.Emit(r, func(p *ui.Printer) { r.print(p, env.Now()) }); err != nil {
 		return err
 	}
-	if f.hasTimestampKeys() {
+	if f.hasTimestampKeys() && f.timestampKey == "" {
 		env.Sayf("next: publish it as bundles/%s too; then sealbus trust timestamp has consumers use it",
 			digestOf(b))
 	}

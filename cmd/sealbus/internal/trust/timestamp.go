@@ -36,8 +36,11 @@ type timestampFlags struct {
 // noPrevious is what --previous says for the first timestamp.
 const noPrevious = "none"
 
+// timestampLife is how long a timestamp lives unless --expires says otherwise.
+const timestampLife = ui.DurationValue(24 * time.Hour)
+
 func timestampCommand(env *ui.Env) *cobra.Command {
-	f := timestampFlags{expires: ui.DurationValue(24 * time.Hour)}
+	f := timestampFlags{expires: timestampLife}
 	cmd := env.Command(ui.Command{
 		Use:   "timestamp --key KMS-ARN|FILE --roots FILE --bundle FILE --previous FILE|none [--revoke KEYID --reason TEXT]... --out FILE",
 		Short: "Sign which bundle is the newest, and revoke keys at once",

@@ -44,7 +44,7 @@ func exitStatuses() *Table {
 		"usage: change the command, or what it names: a flag, a file that is missing or another than is meant, a passphrase, "+
 			"credentials, a permission")...)
 	t.Add(Cells("  3", "try again: something did not answer, or could not be read now")...)
-	t.Add(Cells("  4", "something is due (doctor)")...)
+	t.Add(Cells("  4", "something is due (doctor, keys status)")...)
 	t.Add(Cells("  130", "interrupted by Ctrl-C")...)
 	return &t
 }
