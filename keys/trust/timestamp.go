@@ -261,6 +261,12 @@ func OpenTimestamp(signed []byte, roots *Roots, now time.Time) (*Timestamp, erro
 	return ts, nil
 }
 
+// OpenPreviousTimestamp verifies a signed timestamp that the next one follows, for NewTimestamp. It takes one
+// that has expired, too: its revocations are carried over all the same. Every refusal is a *BundleError.
+func OpenPreviousTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
+	return openTimestamp(signed, roots)
+}
+
 // openTimestamp verifies a signed timestamp and reads it, also if it has expired.
 func openTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 	if len(signed) > keydoc.MaxTimestamp {
