@@ -61,6 +61,7 @@ var goLimits = map[string]int64{
 	"signatures":             dsse.MaxSignatures,
 	"delegated_signatures":   wire.MaxDelegations,
 	"cache_seconds":          int64(keydoc.MaxCache / time.Second),
+	"roots_bytes":            keydoc.MaxRoots,
 	"timestamp_bytes":        keydoc.MaxTimestamp,
 	"timestamp_revocations":  keydoc.MaxWithdrawn,
 	"timestamp_seconds":      int64(keydoc.MaxFreshness / time.Second),

@@ -11,6 +11,7 @@ import (
 // A trustStep is what a consumer holds after a step of a vector of timestamps: see vectors/README.md.
 type trustStep struct {
 	Expect          string   `json:"expect"`
+	RootsVersion    int64    `json:"roots_version"`
 	Version         int64    `json:"version"`
 	Expires         string   `json:"expires"`
 	Revoked         []string `json:"revoked"`

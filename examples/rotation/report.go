@@ -20,6 +20,7 @@ const (
 	namespace     = "Sealbus"
 	timestampLeft = "TimestampLifeLeft"
 	bundleLeft    = "BundleLifeLeft"
+	rootsLeft     = "RootsDaysLeft"
 	stepsLate     = "KeyringStepsLate"
 )
 
@@ -45,6 +46,9 @@ func (j *job) report(m *measured) error {
 	}
 	if b := m.bundle; b != nil {
 		add(bundleLeft, "Percent", j.percentLeft(b.Issued(), b.Expires()))
+	}
+	if end := j.roots.Limits().Expires; !end.IsZero() {
+		add(rootsLeft, "Count", max(end.Sub(j.now()).Hours()/24, 0))
 	}
 	if m.stepsLate != nil {
 		add(stepsLate, "Count", float64(*m.stepsLate))

@@ -17,6 +17,9 @@ const (
 	// be of ML-DSA.
 	MaxSigned = MaxBundle/3*4 + 128<<10
 
+	// MaxRoots bounds signed roots that follow others, in bytes: 32 keys and 16 signatures, all of ML-DSA.
+	MaxRoots = 256 << 10
+
 	MaxPolicy = 8 << 20 // bytes of a policy file: room for all keys of a bundle
 
 	MaxPatterns = 1_000 // of a list of sources or types: each is looked at for each event
@@ -55,6 +58,7 @@ func KnownAfter(refreshHint, cache time.Duration) time.Duration {
 const (
 	TimestampFile = "timestamp.dsse"
 	BundlesDir    = "bundles/" // the file's name is the SHA-256 of the bundle's payload, in hexadecimal
+	RootsDir      = "roots/"   // the file's name is the version of the roots, in decimal
 )
 
 // The limits of a session key.

@@ -8,7 +8,10 @@ import {
 } from './formats.mjs';
 import { importKey, readEnvelope, verifies } from './verify.mjs';
 
-const TYPE = { bundle: 'application/vnd.sealbus.bundle+json', timestamp: 'application/vnd.sealbus.timestamp+json' };
+const TYPE = {
+  bundle: 'application/vnd.sealbus.bundle+json', roots: 'application/vnd.sealbus.roots+json',
+  timestamp: 'application/vnd.sealbus.timestamp+json',
+};
 const SKEW = BigInt(LIMITS.timestamp_skew_seconds) * SECOND;
 
 const version = (node) => need(node?.kind === 'number' && /^[1-9]\d{0,15}$/.test(node.value)
@@ -27,7 +30,7 @@ function open(text, type, keys, most) {
   need(signed.length >= most, 'threshold');
   const node = shallow(parseJSON(envelope.payload));
   need(canonical(node) === String(envelope.payload));
-  return { node, sha256: hex(envelope.payload) };
+  return { node, sha256: hex(envelope.payload), payload: String(envelope.payload) };
 }
 
 function readTimestamp(text, roots) {
@@ -48,7 +51,7 @@ function readTimestamp(text, roots) {
     need(!revoked || revoked.every(({ since }) => since <= ts.version));
   }
   need(nanosOf(ts.bundle_since) <= nanosOf(ts.issued) && lifeOf(ts) > 0 && lifeOf(ts) <= LIMITS.timestamp_seconds);
-  return { ...ts, sha256 };
+  return { ...ts, sha256, text };
 }
 
 function readBundle(text, roots) {
@@ -62,8 +65,39 @@ function readBundle(text, roots) {
   const keys = [...bundle.keys.value.values()].map((key) => record(key, entry));
   need(keys.every(({ since }) => !since || nanosOf(since) <= nanosOf(bundle.issued)));
   const most = bundle.timestamp ? LIMITS.long_life_seconds : LIMITS.short_life_seconds;
+  need(bundle.version >= (roots.min_bundle ?? 0), 'rollback');
   need(lifeOf(bundle) <= most, 'lifetime');
-  return { timestamps: 0, ...Object.fromEntries(Object.entries(bundle).filter(([, value]) => value !== undefined)), keys, sha256 };
+  return { timestamps: 0, ...Object.fromEntries(Object.entries(bundle).filter(([, value]) => value !== undefined)), keys, sha256, text };
+}
+
+const imported = ({ keys, timestamp_keys: stamps = [], ...roots }) => ({ ...roots, keys: keys.map(importKey), timestampKeys: stamps.map(importKey) });
+
+// readNextRoots reads the roots that follow, which the old and the new root keys signed.
+function readNextRoots(text, old) {
+  need(Buffer.byteLength(text) <= LIMITS.roots_bytes, 'too_large');
+  const { node, payload } = open(text, TYPE.roots, old.keys, old.threshold);
+  const keys = list(anything, LIMITS.signatures);
+  const { version: number } = record(node, {
+    version, threshold: version, keys, timestamp_keys: optional(keys), expires: optional(second),
+    min_bundle: optional(version), min_timestamp: optional(version),
+  }, 'refused');
+  const roots = imported(JSON.parse(payload));
+  const ids = [...roots.keys, ...roots.timestampKeys].map(({ id }) => id);
+  need(roots.keys.length >= roots.threshold && new Set(ids).size === ids.length);
+  open(text, TYPE.roots, roots.keys, roots.threshold);
+  need(number > old.version, 'rollback');
+  need(number === old.version + 1, 'newer_roots');
+  return roots;
+}
+
+// isBy tells whether so many of the keys still sign a document that is held.
+function isBy(text, type, keys, most) {
+  try {
+    return Boolean(open(text, type, keys, most));
+  } catch (error) {
+    if (error instanceof Rejected) return false;
+    throw error;
+  }
 }
 
 // A consumer: what it holds, and how that changes.
@@ -75,6 +109,31 @@ class Consumer {
   clock(now) {
     const least = this.latest === undefined ? now : this.latest - SKEW;
     return now > least ? now : least;
+  }
+
+  checkRoots(now) {
+    const { expires } = this.roots;
+    need(!expires || this.clock(now) < nanosOf(expires), 'expired');
+  }
+
+  isAbove({ version: number, bundle_version: bundle }) {
+    return number >= (this.roots.min_timestamp ?? 0) && bundle >= (this.roots.min_bundle ?? 0);
+  }
+
+  // adopt judges what is held once more, under newer roots.
+  adopt(roots) {
+    this.roots = roots;
+    if (this.newest && !isBy(this.newest.text, TYPE.timestamp, roots.timestampKeys, 1)) {
+      Object.assign(this, { newest: undefined, until: undefined, latest: undefined, remembered: new Map() });
+    }
+    if (this.used && !isBy(this.used.text, TYPE.bundle, roots.keys, roots.threshold)) this.used = this.bundle = undefined;
+    if (this.bundle && this.bundle.version < (roots.min_bundle ?? 0)) this.bundle = undefined;
+    if (this.newest && !this.isAbove(this.newest)) this.until = undefined;
+    else if (this.isCurrent()) this.until = this.newest.expires;
+  }
+
+  isCurrent() {
+    return this.bundle && this.newest?.bundle_sha256 === this.bundle.sha256 && this.newest.roots_version <= this.roots.version;
   }
 
   // rememberedWith is what is remembered with a timestamp: the highest since, `most` at most, by the list and the ID.
@@ -92,12 +151,14 @@ class Consumer {
 
   hold(ts, now) {
     const was = this.newest ?? { version: 0, roots_version: 0, bundle_version: 0 };
-    const used = this.bundle ?? { version: 0 };
+    const used = this.used ?? { version: 0 };
+    this.checkRoots(now);
     need(nanosOf(ts.issued) <= this.clock(now) + SKEW, 'from_future');
     need(this.clock(now) < nanosOf(ts.expires), 'expired');
     const remembered = this.rememberedWith(ts);
     const fits = remembered.size <= LIMITS.remembered_revocations;
     if (fits && this.newest) this.remembered = this.rememberedWith(ts, this.newest.version); // also if it is refused below
+    need(this.isAbove(ts), 'rollback');
     need(ts.version >= was.version && ts.roots_version >= was.roots_version, 'rollback');
     need(ts.bundle_version >= was.bundle_version && ts.bundle_version >= used.version, 'rollback');
     need(ts.version !== was.version || ts.sha256 === was.sha256, 'equivocate');
@@ -106,20 +167,26 @@ class Consumer {
     need(fits, 'too_large');
     const issued = nanosOf(ts.issued);
     Object.assign(this, { newest: ts, remembered, latest: this.latest > issued ? this.latest : issued });
-    if (ts.bundle_sha256 === used.sha256 && ts.roots_version <= this.roots.version) this.until = ts.expires;
+    if (this.isCurrent()) this.until = ts.expires;
   }
 
   use(bundle, now) {
     const ts = this.newest ?? fail('no_timestamp');
     need(ts.roots_version <= this.roots.version, 'newer_roots');
+    need(this.isAbove(ts), 'rollback');
     need(bundle.version === ts.bundle_version && bundle.sha256 === ts.bundle_sha256, 'other_bundle');
+    this.checkRoots(now);
     need(this.clock(now) < nanosOf(bundle.expires), 'expired');
     need(bundle.timestamps < ts.version && bundle.timestamps >= (this.bundle?.timestamps ?? 0), 'rollback');
-    Object.assign(this, { bundle, until: ts.expires, remembered: this.undecided(this.remembered, bundle) });
+    Object.assign(this, { bundle, used: bundle, until: ts.expires, remembered: this.undecided(this.remembered, bundle) });
   }
 
-  step({ now, timestamp: text, bundle }) {
+  step({ now, roots, timestamp: text, bundle }) {
     try {
+      if (roots) {
+        this.adopt(readNextRoots(roots, this.roots));
+        return 'ok';
+      }
       if (!text) fail('no_timestamp');
       this.hold(readTimestamp(text, this.roots), nanosOf(now));
       if (bundle) this.use(readBundle(bundle, this.roots), nanosOf(now));
@@ -131,13 +198,13 @@ class Consumer {
   }
 
   view() {
-    if (!this.bundle) return {};
+    if (!this.bundle || !this.until) return {};
     const { version: number, expires, keys, revoked_sessions: sessions = [] } = this.bundle;
     const ids = keys.map(({ kid }) => kid);
     const named = [...this.remembered.keys()].map((name) => name.split(' '));
     const others = named.filter(([list, id]) => list === 'session' || !ids.includes(id)).map(([, id]) => id);
     return {
-      version: number, expires: nanosOf(expires) < nanosOf(this.until) ? expires : this.until,
+      version: number, expires: [expires, this.until, this.roots.expires ?? expires].sort()[0],
       revoked: keys.filter(({ kid, revoked }) => revoked || this.remembered.has(`key ${kid}`)).map(({ kid }) => kid).sort(),
       revoked_sessions: [...new Set([...sessions, ...others])].sort(),
     };
@@ -145,14 +212,15 @@ class Consumer {
 }
 
 function readRoots(text) {
-  const roots = JSON.parse(text);
-  return { ...roots, keys: roots.keys.map(importKey), timestampKeys: (roots.timestamp_keys ?? []).map(importKey) };
+  return imported(JSON.parse(text));
 }
 
 const directory = process.argv[2];
 for (const file of readdirSync(directory).filter((name) => name.endsWith('.json')).sort()) {
   const vector = JSON.parse(readFileSync(join(directory, file), 'utf8'));
   const consumer = new Consumer(readRoots(vector.roots));
-  const steps = vector.steps.map((step) => ({ expect: consumer.step(step), ...consumer.view() }));
+  const steps = vector.steps.map((step) => ({
+    expect: consumer.step(step), ...consumer.view(), roots_version: step.roots && consumer.roots.version,
+  }));
   console.log(JSON.stringify({ file, steps }));
 }

@@ -51,14 +51,14 @@ type BundleOptions struct {
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
 	RefreshHint     time.Duration // whole seconds, at most 7 days and shorter than the bundle lives; 0 = none
 	RevokedSessions []string      // thumbprints of session keys
-	// Cache is the longest time for which a cache between the host and a consumer may serve an old file; whole
-	// seconds, at most 7 days; 0 = absent.
+	// Cache is the longest time for which a cache between the host and a consumer may serve an old file;
+	// whole seconds, at most 7 days; 0 = absent.
 	Cache time.Duration
 
 	// TimestampRequired is for a bundle that lives for more than 7 days: it counts only with a Timestamp.
 	TimestampRequired bool
-	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose Since
-	// is not higher; 0 = none.
+	// Timestamps is the version of a Timestamp: this bundle takes over or overrules each Withdrawal whose
+	// Since is not higher; 0 = none.
 	Timestamps int64
 }
 

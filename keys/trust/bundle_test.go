@@ -391,7 +391,8 @@ func TestKnownAtWithTimestamps(t *testing.T) {
 	}
 	ts := &Timestamp{Version: 1, RootsVersion: 1, BundleVersion: b.version, BundleSHA256: seenOf(b).digest,
 		BundleSince: day(2), Issued: day(3), Expires: day(4)}
-	h := &holding{bundle: b, seen: seenOf(b), timestamp: ts, until: day(4)}
+	h := newTimed(t).nothing()
+	h.bundle, h.seen, h.timestamp, h.until = b, seenOf(b), ts, day(4)
 	known := 80 * time.Minute
 	h.look()
 	if got := h.view.KnownAt(fresh); !got.Equal(day(2).Add(known)) {

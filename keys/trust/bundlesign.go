@@ -34,7 +34,7 @@ const (
 	WhyFuture      BundleWhy = "from_future"  // a timestamp that is issued later than now
 	WhyNoTimestamp BundleWhy = "no_timestamp" // it counts only with a timestamp, and there is none
 	WhyOtherBundle BundleWhy = "other_bundle" // not the bundle that the timestamp names
-	WhyNewerRoots  BundleWhy = "newer_roots"  // the timestamp names roots that are not at hand
+	WhyNewerRoots  BundleWhy = "newer_roots"  // it names or follows roots that are not at hand
 	WhyLifetime    BundleWhy = "lifetime"     // it lives longer than such a bundle may
 )
 
@@ -179,6 +179,9 @@ func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 			opts.MinVersion)
 	}
 	now := clockOr(opts.Now)()
+	if err := roots.checkTime(now); err != nil {
+		return nil, err
+	}
 	if !now.Before(b.expires) {
 		return nil, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version,
 			b.expires.Format(keydoc.TimeFormat))
@@ -198,7 +201,7 @@ func openWithTimestamp(b *Bundle, roots *Roots, signed []byte, now time.Time) (*
 	if err != nil {
 		return nil, err
 	}
-	h, err := judge(roots, &holding{}, ts, b, 0, now)
+	h, err := judge(&holding{chain: chainOf(roots)}, ts, b, 0, now)
 	if err != nil {
 		return nil, err
 	}
@@ -230,10 +233,12 @@ func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 	return b, nil
 }
 
-// checkLife refuses a bundle that lives longer than its roots allow. Roots without timestamp keys leave that
-// to the builder of the bundle, but a bundle that needs a timestamp is not for them.
+// checkLife refuses a bundle that is older, or lives longer, than its roots allow. Roots without timestamp
+// keys leave that to the builder of the bundle, but a bundle that needs a timestamp is not for them.
 func (r *Roots) checkLife(b *Bundle) error {
 	switch life := b.expires.Sub(b.issued); {
+	case b.version < r.limits.MinBundle:
+		return refuse(WhyRollback, "bundle %d, and the roots want %d at least", b.version, r.limits.MinBundle)
 	case !r.needTimestamps() && b.needsTimestamp:
 		return refuse(WhyNoTimestamp,
 			"bundle %d counts only with a timestamp, and the roots name no timestamp keys", b.version)

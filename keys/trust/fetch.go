@@ -33,36 +33,36 @@ type Options struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
-	// RefreshHint is the time between two fetches, at least MinInterval, or between two looks at a file; 0 = the
-	// bundle's own hint, or one minute if it has none. A max-age of the origin can only shorten it, because it
-	// is not signed. The origin is always asked when the bundle expires.
+	// RefreshHint is the time between two fetches, at least MinInterval, or between two looks at a file; 0 =
+	// the bundle's own hint, or one minute if it has none. A max-age of the origin can only shorten it,
+	// because it is not signed. The origin is always asked when the bundle expires.
 	RefreshHint time.Duration
 	// MinInterval is the least time between two fetches, also if an attacker invents key IDs; 0 = 10 s.
 	MinInterval time.Duration
 	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
-	// file. Older bundles are refused, and a start survives an outage of the origin or a missing bundle file. ""
-	// = in memory only: a program that starts accepts an older bundle that has not expired, and with it a key
-	// that was revoked since. One file serves one set of roots. It belongs in a directory that only the program
-	// can write to. Its lock (.lock) is beside it.
+	// file. Older bundles are refused, and a start survives an outage of the origin or a missing bundle file.
+	// "" = in memory only: a program that starts accepts an older bundle that has not expired, and with it a
+	// key that was revoked since. One file serves one set of roots. It belongs in a directory that only the
+	// program can write to. Its lock (.lock) is beside it.
 	StateFile string
 
 	// Timestamp is the signed timestamp that the bundle counts with, for OpenBundle under roots that name
 	// timestamp keys; nil = there is none. Sources look for it beside the bundle.
 	Timestamp []byte
 	// UnsafeNoTimestamp has OpenBundle accept a bundle without a timestamp although the roots name timestamp
-	// keys. It is for tools that build the next bundle or its timestamp: the bundle may be an old one, and may
-	// have keys that were revoked.
+	// keys. It is for tools that build the next bundle or its timestamp: the bundle may be an old one, and
+	// may have keys that were revoked.
 	UnsafeNoTimestamp bool
 
 	// Client fetches over HTTPS. Its transport can have a TLS configuration or a proxy of your own; nil = a
 	// client that trusts the system's certificate authorities. Its CheckRedirect runs after the check of
 	// FetchBundle. Only FetchBundle and HTTPSOrigin use it.
 	Client *http.Client
-	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is still signed. But an attacker on the
-	// network can withhold a newer bundle until the old one expires, and can see who asks. Only FetchBundle and
-	// HTTPSOrigin use it.
+	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is still signed. But an attacker on
+	// the network can withhold a newer bundle until the old one expires, and can see who asks. Only
+	// FetchBundle and HTTPSOrigin use it.
 	UnsafeAllowHTTP bool
 }
 
@@ -74,11 +74,10 @@ type Options struct {
 // hours asks before it judges an event. Callers at the same time share one fetch, which goes on when the
 // context of one of them ends. It is safe for concurrent use and needs no closing.
 type RemoteSource struct {
-	origin     Origin
-	timestamps Origin // of the timestamp beside the bundle; nil = the roots name no timestamp keys
-	roots      *Roots
-	opts       Options // filled in
-	now        func() time.Time
+	origin Origin
+	beside Directory // the same origin; nil = it has nothing beside the bundle
+	opts   Options   // filled in
+	now    func() time.Time
 
 	state  atomic.Pointer[remoteState]
 	mu     sync.Mutex     // over flight, and state's changes
@@ -89,9 +88,8 @@ var _ Refresher = (*RemoteSource)(nil)
 
 // remoteState is immutable.
 type remoteState struct {
-	bundle *Bundle // the last good one, expired or not; nil = none yet
-	seen   seen    // the newest that was seen, by this process or through the state file
-	etag   string  // of bundle, or of the timestamp
+	memory
+	etag   string // of the bundle, or of the timestamp where the roots name timestamp keys
 	maxAge time.Duration
 
 	checked time.Time // when the origin was last asked and answered with a good bundle; zero = never
@@ -99,11 +97,6 @@ type remoteState struct {
 	fails   int       // failures since then
 	jitter  float64   // within [0,1), drawn with each answer
 	err     error     // how the last attempt failed
-
-	unkept []byte // what is still to be written to the state file
-	kept   error  // why it could not be
-
-	held *holding // nil = the roots name no timestamp keys; otherwise bundle is its view, and seen is not used
 }
 
 // FetchBundle fetches a signed bundle over HTTPS and follows it. It fails if the first fetch fails, unless
@@ -113,6 +106,9 @@ type remoteState struct {
 // Where the roots name timestamp keys, it asks for the file timestamp.dsse beside the bundle, and gets the
 // bundle from bundles/ beside it when the timestamp names another one. A new revocation counts at once, also
 // if the new bundle cannot be had. The old bundle then lives until the last timestamp that named it expires.
+//
+// With each attempt it asks for the roots that follow those it knows, in roots/ beside the bundle, until
+// there are none (ErrNotFound). Under newer roots it judges what it holds once more.
 //
 // The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
 // only to the same host and only over HTTPS.
@@ -140,19 +136,16 @@ func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *Options) 
 	if err := opts.check(roots); err != nil {
 		return nil, err
 	}
-	s := &RemoteSource{origin: origin, roots: roots, opts: opts.filledIn(), now: clockOr(opts.Now)}
-	if roots.needTimestamps() {
-		dir, ok := origin.(Directory)
-		if !ok {
-			return nil, errors.New("trust: the roots name timestamp keys, and the origin is no Directory")
-		}
-		s.timestamps = dir.Beside(keydoc.TimestampFile)
-	}
-	first, err := s.remembered()
+	s := &RemoteSource{origin: origin, opts: opts.filledIn(), now: clockOr(opts.Now)}
+	s.beside, _ = origin.(Directory)
+	remembered, err := startMemory(roots, opts, s.beside != nil)
 	if err != nil {
 		return nil, err
 	}
-	s.state.Store(first)
+	if remembered.held.roots.needTimestamps() && s.beside == nil {
+		return nil, errNoDirectory
+	}
+	s.state.Store(&remoteState{memory: remembered})
 	if err := s.await(ctx, s.mayAsk, true); err != nil {
 		return nil, s.unavailable(err)
 	}
@@ -165,6 +158,8 @@ func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *Options) 
 	}
 	return s, nil
 }
+
+var errNoDirectory = errors.New("trust: the roots name timestamp keys, and the origin is no Directory")
 
 func (o *Options) check(roots *Roots) error {
 	switch {
@@ -237,26 +232,11 @@ func (s *RemoteSource) unavailable(err error) error {
 	return fmt.Errorf("trust: %s: %w: %w", s.origin, ErrUnavailable, err)
 }
 
-func isUsable(s *remoteState, now time.Time) bool {
-	if s.held != nil {
-		return s.held.isAlive(now)
-	}
-	return s.bundle != nil && now.Before(s.bundle.expires)
-}
-
 func (s *RemoteSource) usable(state *remoteState) (*Bundle, error) {
-	if isUsable(state, s.now()) {
-		return state.bundle, nil
+	if state.held.isAlive(s.now()) {
+		return state.held.view, nil
 	}
-	err := state.err
-	if state.held != nil {
-		err = state.held.deadBecause(s.roots, err)
-	} else if state.bundle != nil {
-		expired := refuse(WhyExpired, "bundle %d expired at %s: publish a new one", state.bundle.version,
-			state.bundle.expires.Format(keydoc.TimeFormat))
-		err = errors.Join(expired, err)
-	}
-	return nil, s.unavailable(err)
+	return nil, s.unavailable(state.held.deadBecause(state.err))
 }
 
 // isDue reports whether Bundle asks: when the interval has passed, and then until the origin gives a good
@@ -285,10 +265,10 @@ func (s *RemoteSource) interval(state *remoteState) time.Duration {
 		d = min(d, state.maxAge)
 	}
 	d -= time.Duration(state.jitter * float64(d) / 10)
-	if state.bundle != nil {
-		d = min(d, state.bundle.expires.Sub(state.checked))
+	if state.held.view != nil {
+		d = min(d, state.held.view.expires.Sub(state.checked))
 	}
-	if state.held != nil && state.held.timestamp != nil { // so that a short outage does no harm
+	if state.held.timestamp != nil { // so that a short outage does no harm
 		d = min(d, state.held.timestamp.Expires.Sub(state.held.timestamp.Issued)/3)
 	}
 	return d
@@ -296,8 +276,8 @@ func (s *RemoteSource) interval(state *remoteState) time.Duration {
 
 func (s *RemoteSource) hint(state *remoteState) time.Duration {
 	hint := s.opts.RefreshHint
-	if hint == 0 && state.bundle != nil {
-		hint = state.bundle.refreshHint
+	if hint == 0 && state.held.view != nil {
+		hint = state.held.view.refreshHint
 	}
 	return max(cmp.Or(hint, defaultRefresh), s.opts.MinInterval)
 }
@@ -331,65 +311,59 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	return &next
 }
 
-// adopt stores the origin's bundle in state, unless it is refused or goes back.
+// adopt follows the roots, and then the timestamp or the bundle. If newer roots cannot be had, a timestamp
+// may still revoke keys, and the error is about the roots all the same.
 func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
+	was := state.held.roots
+	j := &judging{stateFile: s.opts.StateFile, minVersion: s.opts.MinVersion, now: s.now}
+	if s.beside != nil {
+		j.read = func(name string, most int64) ([]byte, error) { return fetchBounded(ctx, s.beside.Beside(name), most) }
+	}
+	err := state.followRoots(ctx, j)
+	if state.held.roots != was {
+		state.etag = ""
+	}
+	was = state.held.roots
+	err = joined(err, s.adoptNewest(ctx, state, j))
+	if state.held.roots != was { // another process had newer ones, under which another file counts
+		state.etag = ""
+	}
+	return err
+}
+
+// adoptNewest asks for the timestamp if the roots name timestamp keys, and for the bundle otherwise.
+func (s *RemoteSource) adoptNewest(ctx context.Context, state *remoteState, j *judging) error {
 	etag := state.etag
-	if !isUsable(state, s.now()) {
+	if !state.held.isAlive(s.now()) {
 		etag = "" // an answer that nothing changed would not help
 	}
-	if s.timestamps != nil {
-		return s.adoptTimestamp(ctx, state, etag)
+	origin, most, take := s.origin, int64(keydoc.MaxSigned), state.takeBundle
+	if state.held.roots.needTimestamps() {
+		if s.beside == nil {
+			return errNoDirectory
+		}
+		origin, most, take = s.beside.Beside(keydoc.TimestampFile), keydoc.MaxTimestamp, state.takeTimestamp
 	}
-	got, err := s.origin.Fetch(ctx, etag)
+	got, err := origin.Fetch(ctx, etag)
+	var signed []byte
+	var unchanged bool
+	if err == nil {
+		signed, unchanged, err = got.read(etag, most)
+	}
+	if err != nil && origin != s.origin {
+		return fmt.Errorf("%s: %w", origin, err)
+	}
 	if err != nil {
 		return err
 	}
-	signed, unchanged, err := got.read(etag, keydoc.MaxSigned)
-	if err != nil {
+	if err := take(ctx, j, signed); err != nil {
 		return err
 	}
 	if !unchanged {
-		if err := s.adoptSigned(ctx, state, signed); err != nil {
-			return err
-		}
 		state.etag = got.ETag
 	}
 	state.maxAge = got.MaxAge
-	s.keepAgain(ctx, state)
 	return nil
-}
-
-func (s *RemoteSource) adoptSigned(ctx context.Context, state *remoteState, signed []byte) error {
-	b, err := OpenBundle(signed, s.roots, &Options{Now: s.now, MinVersion: s.opts.MinVersion})
-	if err != nil {
-		return err
-	}
-	is := seenOf(b)
-	if err := state.seen.follows(is); err != nil {
-		return err
-	}
-	if state.bundle != nil && is == state.seen {
-		return nil // the same, perhaps with other signatures
-	}
-	err = s.keep(ctx, is, signed)
-	if isRefusal(err) {
-		return err
-	}
-	state.bundle, state.seen, state.unkept, state.kept = b, is, nil, nil
-	if err != nil { // the newer bundle is safer, also if it could not be stored
-		state.unkept, state.kept = signed, err
-	}
-	return nil
-}
-
-// keepAgain tries to write to the state file what could not be written before.
-func (s *RemoteSource) keepAgain(ctx context.Context, state *remoteState) {
-	if state.unkept == nil {
-		return
-	}
-	if state.kept = s.keep(ctx, state.seen, state.unkept); state.kept == nil {
-		state.unkept = nil
-	}
 }
 
 func isRefusal(err error) bool {

@@ -26,6 +26,7 @@ import (
 type origin struct {
 	*httptest.Server
 	requests atomic.Int64
+	roots    atomic.Int64 // requests for roots that follow, of which there are none; not among the others
 
 	mu      sync.Mutex
 	body    []byte
@@ -43,6 +44,11 @@ func newOrigin(t testing.TB, body []byte) *origin {
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/roots/") {
+		o.roots.Add(1)
+		http.NotFound(w, r)
+		return
+	}
 	o.requests.Add(1)
 	o.mu.Lock()
 	body, handler, etag := o.body, o.handler, o.etag
@@ -200,6 +206,90 @@ func TestHTTPSConforms(t *testing.T) {
 				return s, srv.Publish
 			})
 		})
+	}
+}
+
+func TestHTTPSChain(t *testing.T) {
+	keystest.TestChain(t, func(t testing.TB, roots *trust.Roots,
+		opts *trust.Options) (func(string, []byte), func() (trust.Refresher, error)) {
+		var files sync.Map
+		srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			doc, ok := files.Load(r.URL.Path)
+			if !ok {
+				http.NotFound(w, r)
+				return
+			}
+			_, _ = w.Write(doc.([]byte))
+		}))
+		t.Cleanup(srv.Close)
+		put := func(name string, doc []byte) {
+			files.Store("/a/"+name, doc)
+			if doc == nil {
+				files.Delete("/a/" + name)
+			}
+		}
+		return put, func() (trust.Refresher, error) {
+			return trust.FetchBundle(t.Context(), srv.URL+"/a/bundle.dsse", roots, &trust.Options{
+				Now: opts.Now, MinInterval: opts.MinInterval, Client: srv.Client()})
+		}
+	})
+}
+
+func TestFileChain(t *testing.T) {
+	keystest.TestChain(t, func(t testing.TB, roots *trust.Roots,
+		opts *trust.Options) (func(string, []byte), func() (trust.Refresher, error)) {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "roots"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		bundle := &followed{TB: t, path: filepath.Join(dir, "bundle.dsse"), mtime: opts.Now().Add(-1000 * time.Hour)}
+		put := func(name string, doc []byte) {
+			f := &followed{TB: t, path: filepath.Join(dir, name)}
+			if name == "bundle.dsse" {
+				f = bundle
+			}
+			f.Publish(doc)
+		}
+		return put, func() (trust.Refresher, error) {
+			return trust.WatchFile(bundle.path, roots, &trust.Options{Now: opts.Now})
+		}
+	})
+}
+
+// A file called roots beside the bundle is no directory of roots, and none is missed.
+func TestFileWithoutChain(t *testing.T) {
+	o := newOrg(t)
+	f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"), mtime: o.now().Add(-1000 * time.Hour)}
+	f.Publish(o.bundle(1))
+	o.check(os.WriteFile(filepath.Join(filepath.Dir(f.path), "roots"), []byte("{}"), 0o600))
+	s, err := trust.WatchFile(f.path, o.roots, &trust.Options{Now: o.now})
+	if err != nil || s.LastError() != nil {
+		t.Errorf("%v, %v", err, s.LastError())
+	}
+}
+
+// 404 and 403 end the chain. Every other failure is one of the refresh. The bundle is in use all the same.
+func TestEndOfTheChain(t *testing.T) {
+	o := newOrg(t)
+	for status, ends := range map[int]bool{404: true, 403: true, 401: false, 410: false, 429: false, 500: false, 503: false, 302: false} {
+		srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/bundle.dsse" {
+				_, _ = w.Write(o.bundle(1))
+				return
+			}
+			w.WriteHeader(status)
+		}))
+		s, err := trust.FetchBundle(t.Context(), srv.URL+"/bundle.dsse?token=hush", o.roots,
+			&trust.Options{Now: o.now, Client: srv.Client()})
+		o.check(err)
+		_, err = s.Refresh(t.Context(), o.now())
+		if (err == nil) != ends || (s.LastError() == nil) != ends || errors.Is(err, trust.ErrNotFound) {
+			t.Errorf("%d: Refresh: %v, last error %v", status, err, s.LastError())
+		}
+		if err != nil && (!strings.Contains(err.Error(), "/roots/2") || strings.Contains(err.Error(), "hush")) {
+			t.Errorf("%d: %v", status, err)
+		}
+		srv.Close()
 	}
 }
 
@@ -968,7 +1058,7 @@ func TestHTTPSTimestamp(t *testing.T) {
 	s, err := trust.FetchBundle(t.Context(), srv.URL+"/a/bundle.dsse?token=hush", roots, o.options(srv))
 	o.check(err)
 	o.want(s, 1, nil)
-	want := []string{"/a/timestamp.dsse?token=hush", fmt.Sprintf("/a/bundles/%x?token=hush", ts.BundleSHA256)}
+	want := []string{"/a/roots/2?token=hush", "/a/timestamp.dsse?token=hush", fmt.Sprintf("/a/bundles/%x?token=hush", ts.BundleSHA256)}
 	if fmt.Sprint(asked) != fmt.Sprint(want) {
 		t.Errorf("asked for %s, want %s", asked, want)
 	}

@@ -16,7 +16,7 @@ func (s *RemoteSource) await(ctx context.Context, due func(*remoteState, time.Ti
 			return nil
 		}
 		state := s.state.Load()
-		settles := settle && isUsable(state, s.now())
+		settles := settle && state.held.isAlive(s.now())
 		if settles && !mine && state.err != nil {
 			return nil
 		}

@@ -20,10 +20,8 @@ const holdingFormat = "sealbus/trust-state/v2"
 const (
 	// maxHoldingHead bounds that head, in bytes: maxRemembered revocations with long reasons.
 	maxHoldingHead = 12 << 20
-	// maxHeldRoots bounds the roots in the file, in bytes: 32 keys, all of ML-DSA, in JSON.
-	maxHeldRoots = 256 << 10
 	// maxHolding bounds the file, in bytes.
-	maxHolding = maxHoldingHead + maxHeldRoots + keydoc.MaxTimestamp + keydoc.MaxSigned
+	maxHolding = maxHoldingHead + (1+maxKeptSteps)*keydoc.MaxRoots + keydoc.MaxTimestamp + keydoc.MaxSigned
 )
 
 // keptHolding is a state file with a holding, of which no signature was verified yet: a line of canonical
@@ -31,15 +29,17 @@ const (
 //
 //	{"format","latest","payload","revoked","revoked_sessions","sizes","until","version"}
 //
-// and then the roots, the signed timestamp and the signed bundle, whose sizes the line has in bytes. The line
-// is believed, because only this program writes the file. The documents are verified each time.
+// and then the payload of roots, the signed roots that follow them, the signed timestamp and the signed
+// bundle, whose sizes the line has in bytes. The line is believed, because only this program writes the file.
+// The documents are verified each time.
 type keptHolding struct {
-	head                     holding // without documents
-	roots, timestamp, bundle []byte
+	head              holding // without documents
+	chain             chain   // not verified
+	timestamp, bundle []byte
 }
 
-func (h *holding) appendState(dst []byte, roots *Roots) []byte {
-	documents := [][]byte{roots.Payload(), h.signedTimestamp, h.signedBundle}
+func (h *holding) appendState(dst []byte) []byte {
+	documents := slices.Concat([][]byte{h.first}, h.steps, [][]byte{h.signedTimestamp, h.signedBundle})
 	var sizes []int64
 	for _, doc := range documents {
 		sizes = append(sizes, int64(len(doc)))
@@ -86,17 +86,27 @@ func parseHolding(doc []byte) (*keptHolding, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := []int{maxHeldRoots, keydoc.MaxTimestamp, keydoc.MaxSigned}
-	for i, into := range []*[]byte{&k.roots, &k.timestamp, &k.bundle} {
-		if sizes[i] < 0 || sizes[i] > int64(limits[i]) || sizes[i] > int64(len(rest)) {
+	documents := make([][]byte, len(sizes))
+	for i, size := range sizes {
+		most := keydoc.MaxRoots
+		switch i - len(sizes) {
+		case -1:
+			most = keydoc.MaxSigned
+		case -2:
+			most = keydoc.MaxTimestamp
+		}
+		if size < 0 || size > int64(most) || size > int64(len(rest)) {
 			return nil, errors.New("its sizes are not those of its documents")
 		}
-		*into, rest = rest[:sizes[i]:sizes[i]], rest[sizes[i]:]
+		documents[i], rest = rest[:size:size], rest[size:]
 	}
 	if len(rest) > 0 {
 		return nil, errors.New("it has bytes after its documents")
 	}
-	return k, nil
+	n := len(sizes) - 2
+	k.timestamp, k.bundle = documents[n], documents[n+1]
+	k.chain, err = parseChain(documents[:n])
+	return k, err
 }
 
 func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
@@ -115,7 +125,7 @@ func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
 		case "revoked_sessions":
 			h.revoked.sessions = readSessions(&r, maxRemembered)
 		case "sizes":
-			for a := r.Array(); r.Element(&a) && len(sizes) < 4; {
+			for a := r.Array(); r.Element(&a) && len(sizes) < maxKeptSteps+4; {
 				sizes = append(sizes, r.Int())
 			}
 		case "until":
@@ -130,7 +140,8 @@ func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
 		return nil, err
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(digest)
-	if err != nil || h.seen.version < 0 || h.seen.version > maxBundleVersion || len(sizes) != 3 ||
+	if err != nil || h.seen.version < 0 || h.seen.version > maxBundleVersion ||
+		len(sizes) < 3 || len(sizes) > maxKeptSteps+3 ||
 		len(raw) != len(h.seen.digest) && h.seen.version > 0 {
 		return nil, errors.New("its head has no digest, no sizes, or a version that is not within 1 to 2^53-1")
 	}
@@ -141,107 +152,121 @@ func (h *holding) parseHead(head []byte) (sizes []int64, err error) {
 	return sizes, h.checkMemory()
 }
 
-// checkRoots refuses roots that may not follow those in the file. isSame = they are the same.
-func (k *keptHolding) checkRoots(roots *Roots) (isSame bool, err error) {
-	was, err := parseRootsPayload(k.roots)
-	switch {
-	case err != nil:
-		return false, fmt.Errorf("its roots: %w", err)
-	case roots.version < was.version:
-		return false, refuse(WhyRollback, "roots version %d, and the state file knows version %d: "+
-			"give this program the newer roots file", roots.version, was.version)
-	case string(roots.Payload()) == string(k.roots):
-		return true, nil
-	case roots.version == was.version:
-		return false, refuse(WhyEquivocate, "roots version %d with another content than the state file knows: "+
-			"give changed roots a higher version", roots.version)
-	}
-	return false, nil
-}
-
-// holding verifies the documents under the roots. If newer roots do not verify the timestamp, it is forgotten
-// with its revocations: so root holders recover from a stolen timestamp key. If they do not verify the
-// bundle, it is not used, but its version counts. Documents that known has as well are not verified again.
-func (k *keptHolding) holding(roots *Roots, minVersion int64, known *holding) (*holding, error) {
-	isSame, err := k.checkRoots(roots)
+// holding verifies the documents under the roots of the file, and then under those of known, which may be
+// newer or older. Documents that do not verify under the roots of the file are damaged, and are not
+// forgotten. Documents that known has as well are not verified again.
+func (k *keptHolding) holding(minVersion int64, known *holding) (*holding, error) {
+	newest, err := known.extended(k.chain)
 	if err != nil {
 		return nil, err
 	}
 	h := k.head
+	h.chain = k.chain
 	if len(k.timestamp) > 0 {
-		if h.timestamp, err = openTimestamp(k.timestamp, roots); err != nil {
-			if isSame || whyOf(err) != WhyThreshold { // a damaged one is not forgotten
-				return nil, fmt.Errorf("its timestamp: %w", err)
-			}
-			h = holding{seen: h.seen}
+		if h.timestamp, err = openTimestamp(k.timestamp, h.roots); err != nil {
+			return nil, fmt.Errorf("its timestamp: %w", err)
 		}
 		h.signedTimestamp = k.timestamp
 	}
-	if h.timestamp == nil {
-		h.signedTimestamp = nil
+	if err := h.readBundle(k.bundle, known); err != nil {
+		return nil, fmt.Errorf("its bundle: %w", err)
 	}
-	switch {
-	case len(k.bundle) == 0:
-	case bytes.Equal(k.bundle, known.signedBundle):
-		h.bundle, h.signedBundle = known.bundle, known.signedBundle
-	default:
-		b, err := openAnyTime(k.bundle, roots)
-		switch {
-		case err != nil && isSame:
-			return nil, fmt.Errorf("its bundle: %w", err)
-		case err == nil && seenOf(b) != h.seen:
-			return nil, errors.New("its head is not that of its bundle")
-		case err == nil && b.version >= minVersion:
-			h.bundle, h.signedBundle = b, k.bundle
-		}
+	if h.bundle != nil && h.bundle.version < minVersion {
+		h.bundle = nil
 	}
-	if h.isCurrent(roots) {
-		h.until = h.timestamp.Expires
+	if newest.roots.version > h.roots.version {
+		return h.adopt(newest), nil
 	}
-	h.look()
+	h.chain = newest // with the same roots
+	h.settle()
 	return &h, nil
 }
 
-// recallHolding is what the state file holds, which may be of a time without timestamps.
-func recallHolding(path string, roots *Roots, minVersion int64, known *holding) (*holding, error) {
+// readBundle reads the bundle of a state file. The roots verify its signatures, and need not take it.
+func (h *holding) readBundle(signed []byte, known *holding) error {
+	if len(signed) == 0 {
+		return nil
+	}
+	h.signedBundle = signed
+	if known.bundle != nil && known.seen == h.seen && bytes.Equal(signed, known.signedBundle) &&
+		string(h.roots.Payload()) == string(known.roots.Payload()) {
+		h.bundle = known.bundle
+		return nil
+	}
+	e, err := parseSigned(signed)
+	if err == nil {
+		err = h.roots.verify(e)
+	}
+	if err != nil {
+		return err
+	}
+	b, err := ParseBundle(e.Payload)
+	switch {
+	case err != nil:
+		return err
+	case e.PayloadType != keydoc.BundleType || seenOf(b) != h.seen:
+		return errors.New("its head is that of another one")
+	}
+	h.bundle = b
+	return nil
+}
+
+// ofOld is the holding of a state file of a time without roots in it. If the roots do not verify its bundle,
+// the bundle is not used, but its version counts.
+func (k *kept) ofOld(minVersion int64, c chain) (*holding, error) {
+	h := &holding{chain: c, seen: k.seen}
+	switch b, err := openAnyTime(k.signed, c.roots); {
+	case err == nil && b.version != k.version:
+		return nil, errors.New("its head names another version than its bundle")
+	case err == nil:
+		if h.signedBundle = k.signed; b.version >= minVersion {
+			h.bundle = b
+		}
+	}
+	h.settle()
+	return h, nil
+}
+
+// recallHolding is what the state file holds, under the roots of known or newer ones in the file, which
+// follow them. A file that cannot be read is an error and does not count as none: an attacker who can damage
+// the file could otherwise roll back the trust.
+func recallHolding(path string, minVersion int64, known *holding) (*holding, error) {
+	none := &holding{chain: known.chain}
 	if path == "" {
-		return &holding{}, nil
+		return none, nil
 	}
 	doc, err := readOwn(path, maxHolding)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &holding{}, nil
+		return none, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	if !isHolding(doc) {
-		k, err := parseState(doc)
-		if err != nil {
-			return nil, damagedState(path, err)
+	var h *holding
+	if isHolding(doc) {
+		var k *keptHolding
+		if k, err = parseHolding(doc); err == nil {
+			h, err = k.holding(minVersion, known)
 		}
-		h := &holding{seen: k.seen}
-		if b, err := openAnyTime(k.signed, roots); err == nil && b.version >= minVersion {
-			h.bundle, h.signedBundle = b, k.signed
-		}
-		return h, nil
-	}
-	k, err := parseHolding(doc)
-	if err == nil {
-		var h *holding
-		if h, err = k.holding(roots, minVersion, known); err == nil {
-			return h, nil
+	} else {
+		var k *kept
+		if k, err = parseState(doc); err == nil {
+			h, err = k.ofOld(minVersion, known.chain)
 		}
 	}
 	if why := whyOf(err); why == WhyRollback || why == WhyEquivocate {
 		return nil, fmt.Errorf("state file %s: %w", path, err)
 	}
-	return nil, damagedState(path, err)
+	if err != nil {
+		return nil, damagedState(path, err)
+	}
+	return h, nil
 }
 
 // keepHolding joins the holding with that in the state file, which another process may have written, and
 // writes the result. A refusal is a *BundleError. With every other error, which is about the file, the
 // holding that was given is the result.
-func keepHolding(ctx context.Context, path string, roots *Roots, next *holding) (*holding, error) {
+func keepHolding(ctx context.Context, path string, next *holding) (*holding, error) {
 	if path == "" {
 		return next, nil
 	}
@@ -250,15 +275,15 @@ func keepHolding(ctx context.Context, path string, roots *Roots, next *holding) 
 		return next, fmt.Errorf("locking state file %s: %w: check the directory and who may write there", path, err)
 	}
 	defer unlock()
-	was, err := recallHolding(path, roots, 0, next)
+	was, err := recallHolding(path, 0, next)
 	if err != nil {
 		return next, err
 	}
-	joined, err := next.join(roots, was)
+	joined, err := next.join(was)
 	if err != nil {
 		return next, fmt.Errorf("state file %s: %w", path, err)
 	}
-	if err := swapIn(path, joined.appendState(nil, roots)); err != nil {
+	if err := swapIn(path, joined.appendState(nil)); err != nil {
 		return joined, fmt.Errorf("writing state file %s: %w: check the directory and the space on the disk",
 			path, err)
 	}

@@ -185,8 +185,18 @@ func statusError(code int) error {
 	case code >= 500:
 		fix = "the origin fails: see its log; it is asked again"
 	}
-	return fmt.Errorf("the answer is %d %s: %s", code, http.StatusText(code), fix)
+	err := fmt.Errorf("the answer is %d %s: %s", code, http.StatusText(code), fix)
+	if code == http.StatusNotFound || code == http.StatusForbidden { // a store may not say which names exist
+		return notFound{err}
+	}
+	return err
 }
+
+// notFound is an error that is ErrNotFound in addition.
+type notFound struct{ error }
+
+func (notFound) Is(target error) bool { return target == ErrNotFound }
+func (e notFound) Unwrap() error      { return e.error }
 
 // maxAgeOf is the max-age of Cache-Control (RFC 9111 section 5.2.2.1); 0 = none. It ignores the header Age of
 // a cache, which could only make it shorter.

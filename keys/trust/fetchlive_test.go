@@ -116,9 +116,12 @@ type beside struct {
 func (f beside) Fetch(context.Context, string) (*trust.Fetched, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	signed := f.bundles[f.name]
-	if f.name == keydoc.TimestampFile {
+	signed, ok := f.bundles[f.name]
+	switch {
+	case f.name == keydoc.TimestampFile:
 		signed = f.next()
+	case !ok:
+		return nil, trust.ErrNotFound
 	}
 	return &trust.Fetched{Body: io.NopCloser(bytes.NewReader(signed))}, nil
 }

@@ -14,20 +14,27 @@ import (
 // Origin is a place that signed bundles come from. It is not trusted: its answers are verified, and bounded
 // in size and time.
 type Origin interface {
-	// Fetch gets the signed bundle. etag is the ETag of the bundle that the caller has; "" = none. If the origin
-	// still has that bundle, it need not send it again. Fetch is called from one goroutine at a time, unless
-	// the process was frozen during a call. It must return when ctx ends. An error says what to do.
+	// Fetch gets the signed bundle. etag is the ETag of the bundle that the caller has; "" = none. If the
+	// origin still has that bundle, it need not send it again. Fetch is called from one goroutine at a time,
+	// unless the process was frozen during a call. It must return when ctx ends. An error says what to do.
 	Fetch(ctx context.Context, etag string) (*Fetched, error)
 	// String names the origin in errors, without secrets.
 	String() string
 }
 
-// Directory is an Origin with other files beside the bundle. Sources need one where the roots name timestamp
+// ErrNotFound is (wrapped in) the error of Origin.Fetch if there is no such file, or if the origin does not
+// say whether there is: the answers 404 and 403 of HTTP and S3. It ends a chain of roots. Every other failure
+// leaves open whether newer roots exist.
+var ErrNotFound = errors.New("there is no such file")
+
+// Directory is an Origin with other files beside the bundle. Sources look there for the roots that follow the
+// newest they know: "roots/" and their version, in decimal. They need one where the roots name timestamp
 // keys: they ask for the small file "timestamp.dsse", and get the bundle from "bundles/" and the SHA-256 of
 // its payload, in hexadecimal.
 type Directory interface {
 	Origin
-	// Beside is the file of that name in the directory of the bundle.
+	// Beside is the file of that name in the directory of the bundle. If there is none, its Fetch returns
+	// ErrNotFound.
 	Beside(name string) Origin
 }
 
@@ -46,10 +53,14 @@ func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 	if err := nilcheck.Check("trust: the origin", origin); err != nil {
 		return nil, err
 	}
+	return fetchBounded(ctx, origin, keydoc.MaxSigned)
+}
+
+func fetchBounded(ctx context.Context, origin Origin, most int64) ([]byte, error) {
 	got, err := origin.Fetch(ctx, "")
 	if err == nil {
 		var signed []byte
-		if signed, _, err = got.read("", keydoc.MaxSigned); err == nil {
+		if signed, _, err = got.read("", most); err == nil {
 			return signed, nil
 		}
 	}

@@ -51,13 +51,12 @@ func (s seen) follows(next seen) error {
 // differs reports whether s is the same version as other with another content.
 func (s seen) differs(other seen) bool { return s.version == other.version && s.digest != other.digest }
 
-// kept is a state file: a line of canonical JSON, {"format","payload","version"} with the SHA-256 of the
-// payload in base64url, and then the signed bundle as it came. The line is believed, because only this
-// program writes the file. The bundle is verified each time.
+// kept is a state file of the first format, which is read only: a line of canonical JSON,
+// {"format","payload","version"} with the SHA-256 of the payload in base64url, and then the signed bundle as
+// it came. The line is believed, because only this program writes the file. The bundle is verified each time.
 type kept struct {
 	seen
-	signed  []byte
-	holding *keptHolding // of which it is a part; nil = none
+	signed []byte
 }
 
 func (k *kept) append(dst []byte) []byte {
@@ -126,131 +125,10 @@ func parseStateHead(head []byte) (*kept, error) {
 	return k, nil
 }
 
-// ofHolding is the part of a state file with a holding that is of use without timestamps.
-func ofHolding(doc []byte) (*kept, error) {
-	k, err := parseHolding(doc)
-	if err != nil {
-		return nil, err
-	}
-	return &kept{seen: k.head.seen, signed: k.bundle, holding: k}, nil
-}
-
-// readState reads the state file; nil = there is none yet. A file that cannot be read is an error and does
-// not count as none: an attacker who can damage the file could otherwise roll back the trust.
-func readState(path string) (*kept, error) {
-	doc, err := readOwn(path, maxHolding)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("state file: %w", err)
-	}
-	parse := parseState
-	if isHolding(doc) {
-		parse = ofHolding
-	}
-	k, err := parse(doc)
-	if err != nil {
-		return nil, damagedState(path, err)
-	}
-	return k, nil
-}
-
 // damagedState says how to go on safely. Removing the file alone would allow a rollback.
 func damagedState(path string, err error) error {
-	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; "+
-		"then set MinVersion to the newest version that you know, and only then remove the file", path, err)
-}
-
-// remembered is the state that a source starts from.
-func (s *RemoteSource) remembered() (*remoteState, error) {
-	if s.timestamps != nil {
-		h, err := recallHolding(s.opts.StateFile, s.roots, s.opts.MinVersion, &holding{})
-		if err != nil {
-			return nil, fmt.Errorf("trust: %w", err)
-		}
-		return &remoteState{bundle: h.view, held: h}, nil
-	}
-	b, is, err := recall(s.opts.StateFile, s.roots, s.opts.MinVersion)
-	if err != nil {
-		return nil, err
-	}
-	return &remoteState{bundle: b, seen: is}, nil
-}
-
-// recall reads the bundle in the state file; none if the path is "" or there is no file yet. A bundle that
-// does not verify under these roots, or is below minVersion, is not used, but its version counts.
-func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) {
-	if path == "" {
-		return nil, seen{}, nil
-	}
-	k, err := readState(path)
-	if err != nil {
-		return nil, seen{}, fmt.Errorf("trust: %w", err)
-	}
-	if k == nil {
-		return nil, seen{}, nil
-	}
-	if k.holding != nil { // older roots must not switch timestamps off
-		if _, err := k.holding.checkRoots(roots); err != nil {
-			return nil, seen{}, fmt.Errorf("trust: state file %s: %w", path, err)
-		}
-	}
-	switch b, err := openAnyTime(k.signed, roots); {
-	case err == nil && b.version != k.version:
-		return nil, seen{}, fmt.Errorf("trust: %w",
-			damagedState(path, errors.New("its head names another version than its bundle")))
-	case err == nil && b.version >= minVersion:
-		return b, k.seen, nil
-	}
-	return nil, k.seen, nil
-}
-
-// keep stores the bundle in the state file. If the file has a newer one, which another process may have
-// written, the error is a *BundleError. Every other error is about the file.
-func (s *RemoteSource) keep(ctx context.Context, is seen, signed []byte) error {
-	if s.opts.StateFile == "" {
-		return nil
-	}
-	return keepState(ctx, s.opts.StateFile, s.roots, &kept{seen: is, signed: signed})
-}
-
-func keepState(ctx context.Context, path string, roots *Roots, next *kept) error {
-	unlock, err := lockState(ctx, path+".lock")
-	if err != nil {
-		return fmt.Errorf("locking state file %s: %w: check the directory and who may write there", path, err)
-	}
-	defer unlock()
-	was, err := readState(path)
-	if err != nil {
-		return err
-	}
-	if was != nil {
-		if err := was.follows(next.seen); err != nil {
-			return fmt.Errorf("state file %s: %w", path, err)
-		}
-		if err := was.mayLose(roots); err != nil {
-			return fmt.Errorf("state file %s: %w", path, err)
-		}
-	}
-	if err := swapIn(path, next.append(nil)); err != nil {
-		return fmt.Errorf("writing state file %s: %w: check the directory and the space on the disk", path,
-			err)
-	}
-	return nil
-}
-
-// mayLose refuses to write over a holding unless the roots are newer ones, which switch timestamps off. It is
-// a fault of the file, not of the bundle: the newer bundle is used.
-func (k *kept) mayLose(roots *Roots) error {
-	if k.holding == nil {
-		return nil
-	}
-	if _, err := k.holding.checkRoots(roots); err != nil {
-		// No refusal, so err is not wrapped.
-		return fmt.Errorf("another process keeps timestamps in it, which are not lost: %s", err.Error())
-	}
-	return nil
+	return fmt.Errorf("state file %s is damaged: %s: find out who changed it, since an attacker could roll back the trust so; "+
+		"then set MinVersion to the newest version that you know, and only then remove the file", path, err.Error())
 }
 
 // readOwn reads a file that this program wrote. It does not follow a link at the end of the path: in a

@@ -68,13 +68,21 @@ func (s *stateBench) mustStart(version int64) *RemoteSource {
 	return source
 }
 
-func (s *stateBench) file() *kept {
+// file is what the state file holds.
+func (s *stateBench) file() seen {
 	s.Helper()
-	k, err := readState(s.opts.StateFile)
+	h, err := recallHolding(s.opts.StateFile, 0, &holding{chain: chainOf(s.roots.roots)})
 	if err != nil {
 		s.Fatal(err)
 	}
-	return k
+	return h.seen
+}
+
+// holdingOf holds a bundle that is in use without a timestamp.
+func holdingOf(roots *Roots, b *Bundle, signed []byte) *holding {
+	h := &holding{chain: chainOf(roots), bundle: b, seen: seenOf(b), signedBundle: signed}
+	h.look()
+	return h
 }
 
 func TestStateFileStopsRollback(t *testing.T) {
@@ -130,12 +138,16 @@ func TestStateFileSurvivesAnOutage(t *testing.T) {
 	}
 }
 
-// After a change of roots, what the old ones signed is not used, but its version counts.
+// A state file of the first format does not know its roots: what other ones signed is not used, but its
+// version counts.
 func TestStateFileOfOtherRoots(t *testing.T) {
 	s := newStateBench(t)
-	s.publish(versioned(t, 5))
+	five := versioned(t, 5)
+	old := &kept{seen: seenOf(five), signed: s.roots.sign(t, five, 0, 1)}
+	if err := os.WriteFile(s.opts.StateFile, old.append(nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.mustStart(5)
-	s.origin.signed = nil
 	s.roots = newRoots3(t)
 	if _, err := s.start(); !errors.Is(err, errDown) {
 		t.Errorf("the bundle of other roots is used: %v", err)
@@ -151,12 +163,13 @@ func TestStateFileOfOtherRoots(t *testing.T) {
 
 func TestDamagedStateFile(t *testing.T) {
 	s := newStateBench(t)
-	s.publish(versioned(t, 5))
-	s.mustStart(5)
-	good, err := os.ReadFile(s.opts.StateFile)
-	if err != nil {
+	five := versioned(t, 5)
+	s.publish(five)
+	good := (&kept{seen: seenOf(five), signed: s.origin.signed}).append(nil)
+	if err := os.WriteFile(s.opts.StateFile, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.mustStart(5)
 	head, signed, _ := bytes.Cut(good, []byte("\n"))
 	other := s.roots.sign(t, versioned(t, 6), 0, 1)
 	relabelled := bytes.Replace(good, []byte(`"version":5`), []byte(`"version":4`), 1)
@@ -226,7 +239,7 @@ func TestStateFileThatFailsLater(t *testing.T) {
 	}
 }
 
-// A version that another process has seen counts for this one.
+// A version that another process has seen counts for this one, which goes on with it.
 func TestStateFileIsShared(t *testing.T) {
 	s := newStateBench(t)
 	s.publish(versioned(t, 1))
@@ -235,7 +248,7 @@ func TestStateFileIsShared(t *testing.T) {
 	s.mustStart(9)
 	s.publish(versioned(t, 3)) // newer than what the first knows
 	s.clock.advance(time.Hour)
-	if b, err := one.Bundle(t.Context()); err != nil || b.Version() != 1 {
+	if b, err := one.Bundle(t.Context()); err != nil || b.Version() != 9 {
 		t.Errorf("%v, %v", b, err)
 	}
 	wantWhy(t, "older than another process's", one.LastError(), WhyRollback)
@@ -307,59 +320,59 @@ func TestStateFileBesideALink(t *testing.T) {
 	}
 }
 
-// writeVersions keeps the bundles of versions from 1 to n, each digest made from its version.
-func writeVersions(ctx context.Context, path string, signed []byte, n int64) error {
-	for v := int64(1); v <= n; v++ {
-		err := keepState(ctx, path, nil, stateOf(v, signed))
-		if err != nil && !isRefusal(err) {
+// writeVersions keeps the bundles of a directory, which are named by their versions, one after the other.
+func writeVersions(ctx context.Context, dir string) error {
+	doc, err := os.ReadFile(filepath.Join(dir, "roots"))
+	if err != nil {
+		return err
+	}
+	roots, err := ParseRoots(doc)
+	if err != nil {
+		return err
+	}
+	for v := 1; v <= stateVersions; v++ {
+		signed, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(v)))
+		if err != nil {
+			return err
+		}
+		b, err := openAnyTime(signed, roots)
+		if err != nil {
+			return err
+		}
+		if _, err := keepHolding(ctx, filepath.Join(dir, "state"), holdingOf(roots, b, signed)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// stateOf is a state whose head fits its bundle, but for the version, which is verified apart.
-func stateOf(version int64, signed []byte) *kept {
-	e, err := parseSigned(signed)
-	if err != nil {
-		panic(err)
-	}
-	b, err := ParseBundle(e.Payload)
-	if err != nil {
-		panic(err)
-	}
-	is := seenOf(b)
-	is.version = version
-	return &kept{seen: is, signed: signed}
-}
-
 const (
 	stateVersions = 30
-	stateWriter   = "SEALBUS_TEST_STATE_FILE" // set in the processes that TestStateFileNeverGoesBack starts
+	stateWriter   = "SEALBUS_TEST_STATE_DIR" // set in the processes that TestStateFileNeverGoesBack starts
 )
 
 // Many writers of one file, in this process and in others: what is read meanwhile never goes back, is never
 // half written, and in the end is the highest.
 func TestStateFileNeverGoesBack(t *testing.T) {
-	if path := os.Getenv(stateWriter); path != "" {
-		signed, err := os.ReadFile(path + ".bundle")
-		if err == nil {
-			err = writeVersions(t.Context(), path, signed, stateVersions)
-		}
-		if err != nil {
+	if dir := os.Getenv(stateWriter); dir != "" {
+		if err := writeVersions(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	path, r := filepath.Join(t.TempDir(), "state"), newRoots3(t)
-	signed := r.sign(t, versioned(t, 1), 0, 1)
-	if err := os.WriteFile(path+".bundle", signed, 0o600); err != nil {
+	dir, r := t.TempDir(), newRoots3(t)
+	path := filepath.Join(dir, "state")
+	err := os.WriteFile(filepath.Join(dir, "roots"), r.roots.Payload(), 0o600)
+	for v := 1; v <= stateVersions && err == nil; v++ {
+		err = os.WriteFile(filepath.Join(dir, strconv.Itoa(v)), r.sign(t, versioned(t, int64(v)), 0, 1), 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := writeVersions(t.Context(), path, signed, stateVersions); err != nil {
+			if err := writeVersions(t.Context(), dir); err != nil {
 				t.Error(err)
 			}
 		})
@@ -367,7 +380,7 @@ func TestStateFileNeverGoesBack(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStateFileNeverGoesBack$")
-			cmd.Env = append(os.Environ(), stateWriter+"="+path)
+			cmd.Env = append(os.Environ(), stateWriter+"="+dir)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
@@ -382,17 +395,15 @@ func TestStateFileNeverGoesBack(t *testing.T) {
 			running = false
 		default:
 		}
-		k, err := readState(path)
+		h, err := recallHolding(path, 0, &holding{chain: chainOf(r.roots)})
 		if err != nil {
 			t.Error(err)
 			break
 		}
-		if k != nil {
-			if k.version < last {
-				t.Errorf("version %d after %d", k.version, last)
-			}
-			last = k.version
+		if h.seen.version < last {
+			t.Errorf("version %d after %d", h.seen.version, last)
 		}
+		last = h.seen.version
 	}
 	<-done
 	if last != stateVersions {
@@ -415,6 +426,22 @@ func TestStateFileLocked(t *testing.T) {
 	unlock()
 	s.opts.Timeout = 0
 	s.mustStart(1)
+}
+
+// stateOf is a state of the first format whose head fits its bundle, but for the version, which is verified
+// apart.
+func stateOf(version int64, signed []byte) *kept {
+	e, err := parseSigned(signed)
+	if err != nil {
+		panic(err)
+	}
+	b, err := ParseBundle(e.Payload)
+	if err != nil {
+		panic(err)
+	}
+	is := seenOf(b)
+	is.version = version
+	return &kept{seen: is, signed: signed}
 }
 
 // FuzzState: what parses is written back byte for byte, and has a head that fits.

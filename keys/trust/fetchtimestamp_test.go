@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ func (o *onShelf) Fetch(_ context.Context, etag string) (*Fetched, error) {
 	doc := o.files[o.name]
 	is := thumbprintOf(doc)
 	switch {
+	case doc == nil && strings.HasPrefix(o.name, keydoc.RootsDir):
+		return nil, ErrNotFound
 	case doc == nil:
 		return nil, errDown
 	case is == etag:

@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/keydoc"
@@ -22,21 +24,20 @@ const (
 	defaultRefresh = keydoc.DefaultRefresh
 	// minRefresh is the least time between two looks while the file is at fault, or has expired.
 	minRefresh = time.Second
-	// lockPatience is how long a look at the file waits for another process that writes the state file. Writing
-	// it takes little time, because the file is small.
+	// lockPatience is how long a look at the file waits for another process that writes the state file.
+	// Writing it takes little time, because the file is small.
 	lockPatience = 2 * time.Second
-	// mtimeGrain is how coarse the times of a file system may be. A file that was changed so shortly before it
-	// was read may change again and keep its time.
+	// mtimeGrain is how coarse the times of a file system may be. A file that was changed so shortly before
+	// it was read may change again and keep its time.
 	mtimeGrain = 2 * time.Second
 )
 
 // FileSource is a Source that follows a file. It has no goroutine: when it is used, it decides by the clock
 // whether to look at the file. It is safe for concurrent use.
 type FileSource struct {
-	path  string
-	roots *Roots
-	opts  Options
-	now   func() time.Time
+	path string
+	opts Options
+	now  func() time.Time
 
 	mu    sync.Mutex // held while looking at the file
 	state atomic.Pointer[fileState]
@@ -46,19 +47,17 @@ var _ Refresher = (*FileSource)(nil)
 
 // fileState is immutable.
 type fileState struct {
-	bundle  *Bundle // the last good one
-	seen    seen
-	info    os.FileInfo // of the file that was read last, good or not
-	settled bool        // info shows every later change of the file
-	read    [32]byte    // SHA-256 of the file that was good last
-	checked time.Time   // when the file was looked at last
-	err     error       // what was wrong then
-
-	unkept []byte // what is still to be written to the state file
-	kept   error  // why it could not be
-
-	held *holding // nil = the roots name no timestamp keys; otherwise bundle is its view, and info is not used
+	memory
+	info     os.FileInfo // of the bundle that was read last, good or not; not used with timestamps
+	settled  bool        // info shows every later change of the file
+	read     [32]byte    // SHA-256 of the bundle that was good last
+	checked  time.Time   // when the files were looked at last
+	rootsErr error       // what was wrong with the roots that follow then
+	err      error       // what was wrong with the bundle or its timestamp
 }
+
+// fault is what was wrong at the last look.
+func (s *fileState) fault() error { return joined(s.rootsErr, s.err) }
 
 // WatchFile reads a signed bundle and follows its file. It reads the file again when its time, size or
 // identity has changed. It keeps the last good bundle when a new one is refused, and never goes back to a
@@ -67,7 +66,8 @@ type fileState struct {
 // file.
 //
 // Where the roots name timestamp keys, it also follows the file timestamp.dsse beside the bundle. The bundle
-// may then be in bundles/ beside it instead, under the SHA-256 of its payload in hexadecimal.
+// may then be in bundles/ beside it instead, under the SHA-256 of its payload in hexadecimal. It follows the
+// roots in roots/ beside the bundle as FetchBundle does.
 //
 // The file is always looked at when the bundle expires, and then once a second until it has a newer bundle.
 // After a look that found a fault, the next one follows within a minute. The state file is another file than
@@ -84,24 +84,19 @@ func WatchFile(path string, roots *Roots, opts *Options) (*FileSource, error) {
 	case opts.Timestamp != nil || opts.UnsafeNoTimestamp:
 		return nil, errors.New("trust: Timestamp and UnsafeNoTimestamp are for OpenBundle only")
 	}
-	f := &FileSource{path: path, roots: roots, opts: *opts, now: clockOr(opts.Now)}
-	first := &fileState{}
-	var err error
-	if roots.needTimestamps() {
-		if first.held, err = recallHolding(opts.StateFile, roots, opts.MinVersion, &holding{}); err != nil {
-			return nil, fmt.Errorf("trust: %w", err)
-		}
-	} else if first.bundle, first.seen, err = recall(opts.StateFile, roots, opts.MinVersion); err != nil {
+	f := &FileSource{path: path, opts: *opts, now: clockOr(opts.Now)}
+	remembered, err := startMemory(roots, opts, true)
+	if err != nil {
 		return nil, err
 	}
-	state := f.look(first, f.now())
+	state := f.look(&fileState{memory: remembered}, f.now())
 	switch {
 	case state.kept != nil: // better reported at the start than found at the first restart
 		return nil, fmt.Errorf("trust: %w", state.kept)
-	case state.held != nil && !state.held.isAlive(f.now()):
-		return nil, state.held.deadBecause(roots, state.err)
-	case state.held == nil && state.err != nil && (state.bundle == nil || !f.now().Before(state.bundle.expires)):
-		return nil, state.err
+	case state.held.roots.needTimestamps() && !state.held.isAlive(f.now()):
+		return nil, state.held.deadBecause(state.fault())
+	case state.fault() != nil && !state.held.isAlive(f.now()):
+		return nil, state.fault()
 	}
 	f.state.Store(state)
 	return f, nil
@@ -117,11 +112,10 @@ func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
 // usable is the bundle of the state. With timestamps, the caller's clock alone cannot tell that it has
 // expired.
 func (f *FileSource) usable(s *fileState) (*Bundle, error) {
-	if s.held != nil && !s.held.isAlive(f.now()) {
-		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable,
-			s.held.deadBecause(f.roots, s.err))
+	if s.held.view == nil || s.held.roots.needTimestamps() && !s.held.isAlive(f.now()) {
+		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable, s.held.deadBecause(s.fault()))
 	}
-	return s.bundle, nil
+	return s.held.view, nil
 }
 
 // Refresh looks at the file, unless it looked since then. A look at a file that did not change costs little,
@@ -132,10 +126,10 @@ func (f *FileSource) Refresh(_ context.Context, since time.Time) (*Bundle, error
 		since = now
 	}
 	state := f.lookIf(func(s *fileState, now time.Time) bool {
-		return !isCheckedSince(s.checked, since, now) && (s.err == nil || due(s, now, minRefresh))
+		return !isCheckedSince(s.checked, since, now) && (s.fault() == nil || due(s, now, minRefresh))
 	})
-	if state.err != nil {
-		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable, state.err)
+	if err := state.fault(); err != nil {
+		return nil, fmt.Errorf("trust: %s: %w: %w", f.path, ErrUnavailable, err)
 	}
 	if now := f.now(); !isCheckedSince(state.checked, since, now) {
 		return nil, fmt.Errorf("trust: %s: %w: the clock was set back", f.path, ErrUnavailable)
@@ -146,20 +140,20 @@ func (f *FileSource) Refresh(_ context.Context, since time.Time) (*Bundle, error
 // LastError is the fault of the file, or of writing the state file, at the last look; nil = none.
 func (f *FileSource) LastError() error {
 	state := f.state.Load()
-	return errors.Join(state.err, state.kept)
+	return errors.Join(state.fault(), state.kept)
 }
 
 // interval is the refresh hint, and not longer than until the bundle expires. After a failure it is short,
 // because the file may have been read while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
-	if s.bundle == nil { // only with timestamps
+	if s.held.view == nil {
 		return minRefresh
 	}
-	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, defaultRefresh)
-	if s.err != nil || s.kept != nil {
+	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.held.view.refreshHint, defaultRefresh)
+	if s.fault() != nil || s.kept != nil {
 		hint = min(hint, defaultRefresh)
 	}
-	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
+	return min(hint, max(s.held.view.expires.Sub(s.checked), minRefresh))
 }
 
 // lookIf looks at the file if that is due.
@@ -183,83 +177,81 @@ func due(s *fileState, now time.Time, interval time.Duration) bool {
 	return since(s.checked, now, interval)
 }
 
-// look is the state after a look at the file.
+// look is the state after a look at the files.
 func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	next := *was
 	next.checked = now
-	if was.held != nil {
-		next.err = f.lookAtTimestamp(&next, now)
-		return &next
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	j := &judging{stateFile: f.opts.StateFile, minVersion: f.opts.MinVersion, now: func() time.Time { return now },
+		read: f.read}
+	next.rootsErr = next.followRoots(ctx, j)
+	if next.held.roots != was.held.roots {
+		next.info, next.read = nil, [32]byte{} // so that the same bundle is judged once more
 	}
-	if next.unkept != nil { // what could not be written before
-		if err := f.keep(&next, next.seen, next.unkept); err != nil {
-			next.kept, next.unkept = err, nil // another process has seen a newer one
-		}
-	}
-	info, err := os.Stat(f.path)
-	if err != nil {
-		next.err = fmt.Errorf("trust: %w", err)
-		next.info = nil // so that the file is read when it comes back
-		return &next
-	}
-	if was.settled && was.info != nil && sameFile(was.info, info) {
-		return &next
-	}
-	signed, info, err := privatefile.ReadBounded(f.path, keydoc.MaxSigned)
-	if err != nil {
-		next.err, next.info = err, nil
-		return &next
-	}
-	next.info = info
-	next.settled = now.Sub(info.ModTime()) >= mtimeGrain
-	sum := sha256.Sum256(signed)
-	if next.err == nil && sum == next.read {
-		return &next // verifying it costs much more than reading it
-	}
-	if next.err = f.adopt(&next, signed, now); next.err == nil {
-		next.read = sum
-	}
-	if isExpired(next.err) {
-		next.info = nil // so that the same file is read again, in case the clock was wrong and is corrected
+	if next.held.roots.needTimestamps() {
+		next.info = nil
+		next.err = f.lookAtTimestamp(ctx, &next, j)
+	} else {
+		f.lookAtBundle(ctx, &next, j)
 	}
 	return &next
 }
 
-// lookAtTimestamp is the look where the roots name timestamp keys. It reads the bundle only if the timestamp
-// names another one.
-func (f *FileSource) lookAtTimestamp(s *fileState, now time.Time) error {
-	dir := filepath.Dir(f.path)
-	signed, _, err := privatefile.ReadBounded(filepath.Join(dir, keydoc.TimestampFile), keydoc.MaxTimestamp)
+// read is the reader of the files beside the bundle, which may also be at its own path.
+func (f *FileSource) read(name string, most int64) ([]byte, error) {
+	doc, _, err := privatefile.ReadBounded(filepath.Join(filepath.Dir(f.path), filepath.FromSlash(name)), most)
+	isMissing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	switch {
+	case isMissing && strings.HasPrefix(name, keydoc.BundlesDir):
+		doc, _, err = privatefile.ReadBounded(f.path, most)
+	case isMissing && strings.HasPrefix(name, keydoc.RootsDir):
+		return nil, ErrNotFound
+	}
+	return doc, err
+}
+
+func (f *FileSource) lookAtTimestamp(ctx context.Context, s *fileState, j *judging) error {
+	signed, err := f.read(keydoc.TimestampFile, keydoc.MaxTimestamp)
 	if err != nil {
 		return err
 	}
-	h, err := s.held.holdSigned(f.roots, signed, f.opts.MinVersion, now)
-	isHeld := err == nil // otherwise at most its revocations count
-	if isHeld {
-		h, err = h.useNamed(f.roots, now, func(name string) ([]byte, error) {
-			signed, _, err := privatefile.ReadBounded(filepath.Join(dir, filepath.FromSlash(name)), keydoc.MaxSigned)
-			if errors.Is(err, fs.ErrNotExist) {
-				signed, _, err = privatefile.ReadBounded(f.path, keydoc.MaxSigned)
-			}
-			return signed, err
-		})
-	}
-	if h != s.held || s.kept != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-		defer cancel()
-		kept, unkept := keepHolding(ctx, f.opts.StateFile, f.roots, h)
-		if isRefusal(unkept) { // the revocations count all the same
-			s.held, s.kept = s.held.withhold(h.revoked), nil
-			s.bundle = s.held.view
-			return errors.Join(err, unkept)
+	return s.takeTimestamp(ctx, j, signed)
+}
+
+// lookAtBundle reads the bundle if its file has changed.
+func (f *FileSource) lookAtBundle(ctx context.Context, s *fileState, j *judging) {
+	if s.kept != nil { // what could not be written before
+		if err := s.take(ctx, j.stateFile, s.held); err != nil {
+			s.kept = err // another process has another history
 		}
-		h, s.kept = kept, unkept
 	}
-	s.held, s.bundle = h, h.view
-	if isHeld && h.isCurrent(f.roots) { // perhaps another process had the bundle
-		return nil
+	info, err := os.Stat(f.path)
+	if err != nil {
+		s.err = fmt.Errorf("trust: %w", err)
+		s.info = nil // so that the file is read when it comes back
+		return
 	}
-	return err
+	if s.settled && s.info != nil && sameFile(s.info, info) {
+		return
+	}
+	signed, info, err := privatefile.ReadBounded(f.path, keydoc.MaxSigned)
+	if err != nil {
+		s.err, s.info = err, nil
+		return
+	}
+	s.info = info
+	s.settled = j.now().Sub(info.ModTime()) >= mtimeGrain
+	sum := sha256.Sum256(signed)
+	if s.err == nil && sum == s.read {
+		return // verifying it costs much more than reading it
+	}
+	if s.err = s.takeBundle(ctx, j, signed); s.err == nil {
+		s.read = sum
+	}
+	if isExpired(s.err) {
+		s.info = nil // so that the same file is read again, in case the clock was wrong and is corrected
+	}
 }
 
 func isExpired(err error) bool {
@@ -269,46 +261,4 @@ func isExpired(err error) bool {
 
 func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
-}
-
-// adopt stores the signed bundle in s, unless it is refused or goes back.
-func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
-	b, err := OpenBundle(signed, f.roots, &Options{
-		Now: func() time.Time { return now }, MinVersion: f.opts.MinVersion,
-	})
-	if err != nil {
-		return err
-	}
-	is := seenOf(b)
-	if err := s.seen.follows(is); err != nil {
-		return err
-	}
-	if s.bundle != nil && is == s.seen {
-		return nil // the same, perhaps with other signatures
-	}
-	if err := f.keep(s, is, signed); err != nil {
-		return err
-	}
-	s.bundle, s.seen = b, is
-	return nil
-}
-
-// keep stores the bundle in the state file. It refuses a bundle that is older than the stored one, which
-// another process may have written. A newer bundle is used even if the state file cannot be written, because
-// it is safer than the old one. Writing is then tried again.
-func (f *FileSource) keep(s *fileState, is seen, signed []byte) error {
-	if f.opts.StateFile == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	err := keepState(ctx, f.opts.StateFile, f.roots, &kept{seen: is, signed: signed})
-	if isRefusal(err) {
-		return err
-	}
-	s.kept, s.unkept = err, nil
-	if err != nil {
-		s.unkept = signed
-	}
-	return nil
 }

@@ -383,7 +383,7 @@ func TestWatchFileStateStopsRollback(t *testing.T) {
 	old, newer := versioned(t, 4), versioned(t, 7)
 	w := newWatched(t, newer, opts)
 	w.put(w.sign(old))
-	if s, err := w.restart(Options{}); err != nil || s.state.Load().bundle.version != 4 {
+	if s, err := w.restart(Options{}); err != nil || s.state.Load().held.view.version != 4 {
 		t.Fatalf("without a state file: %v", err)
 	}
 	for name, c := range map[string]struct {
@@ -465,13 +465,15 @@ func TestWatchFileStateLater(t *testing.T) {
 	}
 	w.clock.advance(time.Hour)
 	w.want(2, "")
-	if k, err := readState(opts.StateFile); err != nil || k.version != 2 {
-		t.Errorf("%+v, %v", k, err)
+	if h, err := recallHolding(opts.StateFile, 0, &holding{chain: chainOf(w.roots.roots)}); err != nil ||
+		h.seen.version != 2 {
+		t.Errorf("%+v, %v", h, err)
 	}
-	if err := keepState(t.Context(), opts.StateFile, nil, stateOf(9, w.sign(versioned(t, 1)))); err != nil {
+	nine := versioned(t, 9)
+	if _, err := keepHolding(t.Context(), opts.StateFile, holdingOf(w.roots.roots, nine, w.sign(nine))); err != nil {
 		t.Fatal(err)
 	}
 	w.put(w.sign(versioned(t, 3)))
 	w.clock.advance(time.Hour)
-	w.want(2, WhyRollback)
+	w.want(9, WhyRollback)
 }

@@ -31,7 +31,7 @@ type spiedFile struct {
 }
 
 func (f *spiedFile) Fetch(ctx context.Context, etag string) (*Fetched, error) {
-	if f.name != keydoc.TimestampFile {
+	if strings.HasPrefix(f.name, keydoc.BundlesDir) {
 		f.on.onBundle()
 	}
 	return f.Origin.Fetch(ctx, etag)
@@ -45,7 +45,7 @@ func TestRevocationIsKeptBeforeTheBundle(t *testing.T) {
 	asked := 0
 	host := &spied{d.shelf, func() {
 		asked++
-		h, err := recallHolding(d.opts.StateFile, d.roots, 0, &holding{})
+		h, err := recallHolding(d.opts.StateFile, 0, d.nothing())
 		if err != nil || h.timestamp == nil || h.timestamp.Version != d.last.Version ||
 			len(h.revoked.keys) != len(d.last.Revoked) {
 			t.Errorf("the state file is %+v, %v", h, err)

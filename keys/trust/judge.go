@@ -7,14 +7,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
 const maxRemembered = keydoc.MaxRemembered
 
-// holding is all that a consumer knows of bundles and timestamps, where its roots name timestamp keys. It is
-// immutable. Its zero value knows nothing. docs/trust.md has the rules by which it changes.
+// holding is all that a consumer knows of roots, bundles and timestamps. It is immutable. One with roots
+// alone knows nothing else. docs/trust.md has the rules by which it changes.
 type holding struct {
+	chain                // the newest roots, which verified all this
 	timestamp *Timestamp // the newest that counted; nil = none
 	latest    time.Time  // the latest time at which a timestamp was issued
 	bundle    *Bundle    // in use, as the root keys signed it; nil = none
@@ -24,18 +26,55 @@ type holding struct {
 
 	view *Bundle // bundle with the revocations, which expires at until; nil = there is no bundle
 
-	signedTimestamp, signedBundle []byte // for the state file
+	signedTimestamp []byte // for the state file, and for newer roots
+	signedBundle    []byte // that of seen, also if it is not in use; nil = it is not at hand
 }
 
 // judge is the whole judgement: the holding after a timestamp and a bundle, of which the signatures are good.
 // A nil bundle is not at hand. If one of them is refused, the holding is what the other made of it.
-func judge(roots *Roots, was *holding, ts *Timestamp, b *Bundle, minVersion int64,
-	now time.Time) (*holding, error) {
-	h, err := was.hold(roots, ts, minVersion, now)
+func judge(was *holding, ts *Timestamp, b *Bundle, minVersion int64, now time.Time) (*holding, error) {
+	h, err := was.hold(ts, minVersion, now)
 	if err != nil || b == nil {
 		return h, err
 	}
-	return h.use(roots, b, now)
+	return h.use(b, now)
+}
+
+// adopt is the holding under newer roots. A version is forgotten only if these roots no longer verify the
+// signatures of its document: so root holders recover from stolen keys, whose thief may have signed version
+// 2^53-1. A timestamp is forgotten with its revocations.
+func (h *holding) adopt(c chain) *holding {
+	next := *h
+	if h.signedTimestamp != nil && !isSignedUnder(h.signedTimestamp, c.roots.verifyTimestamp) {
+		next = holding{bundle: h.bundle, seen: h.seen, signedBundle: h.signedBundle}
+	}
+	next.chain = c
+	if h.signedBundle != nil && !isSignedUnder(h.signedBundle, c.roots.verify) {
+		next.bundle, next.seen, next.signedBundle = nil, seen{}, nil
+	}
+	next.settle()
+	return &next
+}
+
+func isSignedUnder(signed []byte, verify func(*dsse.Envelope) error) bool {
+	e, err := parseSigned(signed)
+	return err == nil && verify(e) == nil
+}
+
+// settle takes a bundle out of use that the roots do not take, and says until when the one in use lives.
+func (h *holding) settle() {
+	if h.bundle != nil && h.roots.checkLife(h.bundle) != nil {
+		h.bundle = nil // its version counts on
+	}
+	switch {
+	case h.timestamp == nil:
+		h.until = time.Time{}
+	case h.roots.admit(h.timestamp) != nil:
+		h.until = time.Time{}
+	case h.isCurrent():
+		h.until = h.timestamp.Expires
+	}
+	h.look()
 }
 
 // clock is the time by which this consumer judges. Setting the clock back makes nothing valid again.
@@ -43,14 +82,17 @@ func (h *holding) clock(now time.Time) time.Time { return later(now, h.latest.Ad
 
 // hold is the holding after a timestamp, whose revocations count at once. They also count if it may not come
 // after what is held, as where two operators signed at once: it is genuine, and withholds only.
-func (h *holding) hold(roots *Roots, ts *Timestamp, minVersion int64, now time.Time) (*holding, error) {
+func (h *holding) hold(ts *Timestamp, minVersion int64, now time.Time) (*holding, error) {
+	if err := h.roots.checkTime(h.clock(now)); err != nil {
+		return h, err
+	}
 	if err := ts.checkTime(h.clock(now)); err != nil {
 		return h, err
 	}
-	if err := h.follows(ts, minVersion); err != nil {
+	if err := cmp.Or(h.roots.admit(ts), h.follows(ts, minVersion)); err != nil {
 		return h.withhold(withdrawnBy(ts)), err
 	}
-	if h.timestamp != nil && h.timestamp.Version == ts.Version && h.isCurrent(roots) {
+	if h.timestamp != nil && h.timestamp.Version == ts.Version && h.isCurrent() {
 		return h, nil // the same once more
 	}
 	next := *h
@@ -59,7 +101,7 @@ func (h *holding) hold(roots *Roots, ts *Timestamp, minVersion int64, now time.T
 	if err := next.checkMemory(); err != nil {
 		return h, err
 	}
-	if next.isCurrent(roots) {
+	if next.isCurrent() {
 		next.until = ts.Expires
 	}
 	next.look()
@@ -67,7 +109,7 @@ func (h *holding) hold(roots *Roots, ts *Timestamp, minVersion int64, now time.T
 }
 
 // isCurrent reports whether the newest timestamp names the bundle in use, and no newer roots.
-func (h *holding) isCurrent(roots *Roots) bool { return h.pending(roots) == nil }
+func (h *holding) isCurrent() bool { return h.pending() == nil }
 
 // follows refuses a timestamp that may not come after what is held.
 func (h *holding) follows(ts *Timestamp, minVersion int64) error {
@@ -109,13 +151,16 @@ func (h *holding) checkMemory() error {
 }
 
 // pending is why the bundle in use is not the one that the newest timestamp names; nil = it is.
-func (h *holding) pending(roots *Roots) error {
+func (h *holding) pending() error {
 	switch ts := h.timestamp; {
 	case ts == nil:
 		return refuse(WhyNoTimestamp, "the roots name timestamp keys, and there is no timestamp")
-	case ts.RootsVersion > roots.version:
+	case ts.RootsVersion > h.roots.version:
 		return refuse(WhyNewerRoots, "timestamp %d names roots version %d, but version %d is at hand: "+
-			"give this program the newer roots file", ts.Version, ts.RootsVersion, roots.version)
+			"publish the roots between beside the bundle, or give this program the newer roots file", ts.Version,
+			ts.RootsVersion, h.roots.version)
+	case h.roots.admit(ts) != nil:
+		return h.roots.admit(ts)
 	case h.bundle == nil || h.seen != ts.named():
 		return refuse(WhyOtherBundle, "the bundle that timestamp %d names, version %d, is not at hand",
 			ts.Version, ts.BundleVersion)
@@ -124,14 +169,16 @@ func (h *holding) pending(roots *Roots) error {
 }
 
 // use is the holding after the bundle came into use, which is the one that the timestamp names.
-func (h *holding) use(roots *Roots, b *Bundle, now time.Time) (*holding, error) {
+func (h *holding) use(b *Bundle, now time.Time) (*holding, error) {
 	ts, is := h.timestamp, seenOf(b)
 	switch {
-	case ts == nil || ts.RootsVersion > roots.version:
-		return h, h.pending(roots)
+	case ts == nil || ts.RootsVersion > h.roots.version || h.roots.admit(ts) != nil:
+		return h, h.pending()
 	case is != ts.named():
 		return h, refuse(WhyOtherBundle, "this is bundle %d, and timestamp %d names another: version %d",
 			b.version, ts.Version, ts.BundleVersion)
+	case h.roots.checkTime(h.clock(now)) != nil:
+		return h, h.roots.checkTime(h.clock(now))
 	case !h.clock(now).Before(b.expires):
 		return h, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version,
 			b.expires.Format(keydoc.TimeFormat))
@@ -149,9 +196,12 @@ func (h *holding) use(roots *Roots, b *Bundle, now time.Time) (*holding, error) 
 	return &next, nil
 }
 
-// join is the holding of two that share a state file. It never goes back behind either of them. Two that no
-// honest signer can have led to are refused.
-func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
+// join is the holding of two that share a state file, of which the other has no older roots. It never goes
+// back behind either of them. Two that no honest signer can have led to are refused.
+func (h *holding) join(other *holding) (*holding, error) {
+	if other.roots.version > h.roots.version {
+		h = h.adopt(other.chain)
+	}
 	next := *h
 	if other.seen.differs(h.seen) {
 		return nil, refuse(WhyEquivocate, "bundle %d with another content than was seen", other.seen.version)
@@ -174,7 +224,10 @@ func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
 	} else if other.seen == h.seen && other.until.Before(h.until) {
 		next.until = other.until
 	}
-	if next.isCurrent(roots) {
+	if next.signedBundle == nil && other.seen == h.seen {
+		next.signedBundle = other.signedBundle
+	}
+	if next.isCurrent() {
 		next.until = next.timestamp.Expires
 	}
 	next.latest = later(h.latest, other.latest)
@@ -187,7 +240,7 @@ func (h *holding) join(roots *Roots, other *holding) (*holding, error) {
 // timestamp that is not held, whose version may be forged: no bundle could decide on it, and newer roots
 // forget only what is held. So none is since more than the timestamp that is.
 func (h *holding) withhold(more withdrawn) *holding {
-	if h.timestamp == nil { // then no bundle is in use either
+	if h.timestamp == nil {
 		return h
 	}
 	next := *h
@@ -202,8 +255,12 @@ func (h *holding) withhold(more withdrawn) *holding {
 // look makes the view.
 func (h *holding) look() {
 	h.view = nil
-	if h.bundle != nil && !h.until.IsZero() { // a bundle without an expiry would never expire
-		h.view = h.bundle.withheld(h.revoked, h.until)
+	switch {
+	case h.bundle == nil:
+	case !h.roots.needTimestamps():
+		h.view = h.bundle.until(h.roots.limits.Expires)
+	case !h.until.IsZero(): // a bundle without an expiry would never expire
+		h.view = h.bundle.withheld(h.revoked, h.until).until(h.roots.limits.Expires)
 		if h.timestamp != nil { // if it names a later bundle, this one was named before
 			h.view.since = h.timestamp.BundleSince
 		}
@@ -219,6 +276,16 @@ func whyOf(err error) BundleWhy {
 		return e.Why
 	}
 	return ""
+}
+
+// until is b, but no longer in force than the roots that signed it; zero = they have no end.
+func (b *Bundle) until(end time.Time) *Bundle {
+	if end.IsZero() || !end.Before(b.expires) {
+		return b
+	}
+	c := *b
+	c.expires = end
+	return &c
 }
 
 // withheld is b with these revocations, and no longer in force than until. It shares with b what is the same.

@@ -177,7 +177,7 @@ func (w *world) timestamp(r *reader) *Timestamp {
 // play plays a scenario to the judgement and to the model, which must agree at each step.
 func (w *world) play(t *testing.T, choices []byte) {
 	r := reader(choices)
-	h := &holding{}
+	h := &holding{chain: chainOf(w.roots)}
 	m := &model{world: w, min: int64(r.choose(3))}
 	for n := 0; len(r) > 0; n++ {
 		ts := w.timestamp(&r)
@@ -192,7 +192,7 @@ func (w *world) play(t *testing.T, choices []byte) {
 			b = w.bundles[i]
 		}
 		was := *h
-		next, err := judge(w.roots, h, ts, b, m.min, now)
+		next, err := judge(h, ts, b, m.min, now)
 		if want := m.step(ts, b, now); whyOf(err) != want || (err == nil) != (want == "") {
 			t.Fatalf("step %d: %v, want %q", n, err, want)
 		}
@@ -289,7 +289,7 @@ func TestRootHoldersDecideHoweverLongTheyTake(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for range cases.Of(2_000) {
 		made := map[string]int64{} // the version of the last revocation by hand
-		b, h := bundleOf(1, 0), &holding{}
+		b, h := bundleOf(1, 0), o.nothing()
 		ts := o.timestamp(b, nil, day(1))
 		lookedAt := ts.Version
 		for range 4 + rng.IntN(20) {
@@ -326,7 +326,7 @@ func seeing(t *testing.T, roots *Roots, h *holding, ts *Timestamp, b *Bundle, rn
 	if rng != nil && rng.IntN(2) == 0 {
 		b = nil
 	}
-	next, err := judge(roots, h, ts, b, 0, day(1))
+	next, err := judge(h, ts, b, 0, day(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestWithhold(t *testing.T) {
 	k, session := thumbprintOf([]byte("k")), thumbprintOf([]byte("s"))
 	ts := o.timestamp(o.bundle(1, 0), nil, day(2), k, session)
 	ts.Version, ts.RevokedSessions = 3, map[string]int64{session: 1}
-	h, err := judge(o.roots, &holding{}, ts, o.bundle(1, 0), 0, day(2))
+	h, err := judge(o.nothing(), ts, o.bundle(1, 0), 0, day(2))
 	o.check(err)
 	of := func(at time.Time, since int64) map[string]Withdrawal {
 		return map[string]Withdrawal{k: {Revocation{at, "another reason"}, since}}
@@ -370,14 +370,14 @@ func TestWithhold(t *testing.T) {
 			t.Errorf("%s: since %d, on which no bundle can decide", name, next.revoked.keys[k].Since)
 		}
 	}
-	if h := (&holding{}).withhold(h.revoked); h.revoked.len() != 0 {
+	if h := o.nothing().withhold(h.revoked); h.revoked.len() != 0 {
 		t.Error("remembered without a timestamp, with which newer roots would forget it")
 	}
 }
 
 // honest are two consumers of one honest signer, who saw some of its timestamps, with or without the bundle.
 func (w *world) honest(t *testing.T, rng *rand.Rand) (both [2]*holding) {
-	both = [2]*holding{{}, {}}
+	both = [2]*holding{{chain: chainOf(w.roots)}, {chain: chainOf(w.roots)}}
 	for version := range int64(8) {
 		b := w.bundles[[]int{0, 0, 0, 5, 5, 10, 10, 10}[version]] // which decides on timestamps below
 		ts := &Timestamp{Version: version + 1, RootsVersion: 1, BundleVersion: b.version,
@@ -392,7 +392,7 @@ func (w *world) honest(t *testing.T, rng *rand.Rand) (both [2]*holding) {
 				at = nil
 			}
 			var err error
-			if both[i], err = judge(w.roots, h, ts, at, 0, day(1)); err != nil {
+			if both[i], err = judge(h, ts, at, 0, day(1)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -406,7 +406,7 @@ func TestJoinNeverGoesBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range cases.Of(50_000) {
 		both := w.honest(t, rng)
-		j, err := both[0].join(w.roots, both[1])
+		j, err := both[0].join(both[1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,10 +415,10 @@ func TestJoinNeverGoesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if again, err := j.join(w.roots, both[1]); err != nil || goesBack(j, again) != nil {
+		if again, err := j.join(both[1]); err != nil || goesBack(j, again) != nil {
 			t.Fatalf("joined again: %v, %v", err, goesBack(j, again))
 		}
-		if other, err := both[1].join(w.roots, both[0]); err != nil || !sameHolding(j, other) {
+		if other, err := both[1].join(both[0]); err != nil || !sameHolding(j, other) {
 			t.Fatalf("the other way round: %+v, %+v, %v", j, other, err)
 		}
 	}
@@ -436,7 +436,7 @@ func TestJoinRefusesTwoHistories(t *testing.T) {
 	o := newTimed(t)
 	b := o.bundle(2, 0)
 	at := func(ts *Timestamp, b *Bundle) *holding {
-		h, err := judge(o.roots, &holding{}, ts, b, 0, day(1))
+		h, err := judge(o.nothing(), ts, b, 0, day(1))
 		o.check(err)
 		return h
 	}
@@ -454,9 +454,9 @@ func TestJoinRefusesTwoHistories(t *testing.T) {
 		"one version of bundles":    {at(first, b), at(o.timestamp(other, nil, day(1)), other), WhyEquivocate},
 		"a bundle that goes back":   {at(first, b), at(back, older), WhyRollback},
 	} {
-		_, err := c.a.join(o.roots, c.b)
+		_, err := c.a.join(c.b)
 		wantWhy(t, name, err, c.want)
-		_, err = c.b.join(o.roots, c.a)
+		_, err = c.b.join(c.a)
 		wantWhy(t, name+", the other way round", err, c.want)
 	}
 }
@@ -482,7 +482,7 @@ func goesBack(h, next *holding) error {
 // The memory for revocations is bounded: beyond it a timestamp is refused, and the consumer comes to a halt.
 func TestRememberedRevocationsAreBounded(t *testing.T) {
 	o := newTimed(t)
-	h, b := &holding{}, o.bundle(1, 0)
+	h, b := o.nothing(), o.bundle(1, 0)
 	var err error
 	for n := range int64(maxRemembered/1000 + 1) {
 		ts := o.timestamp(b, nil, day(1))
@@ -490,7 +490,7 @@ func TestRememberedRevocationsAreBounded(t *testing.T) {
 		for i := range 1000 {
 			ts.Revoked[thumbprintOf(fmt.Append(nil, n, i))] = Withdrawal{Revocation{At: day(1)}, n + 1}
 		}
-		if h, err = judge(o.roots, h, ts, b, 0, day(1)); n < maxRemembered/1000 && err != nil {
+		if h, err = judge(h, ts, b, 0, day(1)); n < maxRemembered/1000 && err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -498,7 +498,7 @@ func TestRememberedRevocationsAreBounded(t *testing.T) {
 	if h.timestamp.Version != maxRemembered/1000 {
 		t.Errorf("timestamp %d is held", h.timestamp.Version)
 	}
-	if decided, err := judge(o.roots, h, o.timestamp(o.bundle(2, maxRemembered/1000), nil, day(1)),
+	if decided, err := judge(h, o.timestamp(o.bundle(2, maxRemembered/1000), nil, day(1)),
 		o.bundle(2, maxRemembered/1000), 0, day(1)); err != nil || decided.revoked.len() != 0 {
 		t.Errorf("after a bundle that took them over: %v", err)
 	}

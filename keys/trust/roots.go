@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/filekind"
@@ -25,6 +26,40 @@ type Roots struct {
 	keys      []*keys.Verifier
 
 	timestampKeys []*keys.Verifier // none = bundles need no timestamp
+	limits        RootsLimits
+}
+
+// RootsLimits are optional members of roots. They bound what counts under them, also if it was accepted
+// before.
+type RootsLimits struct {
+	// Expires is when nothing counts any more under these roots, except the roots that follow them; cut to
+	// whole seconds; zero = never.
+	Expires      time.Time
+	MinBundle    int64 // refuse bundles of lower versions; at most 2^53-1; 0 = accept every version
+	MinTimestamp int64 // likewise for timestamps
+}
+
+// WithLimits is a copy of r with these limits.
+func (r *Roots) WithLimits(limits RootsLimits) (*Roots, error) {
+	c := *r
+	c.limits = limits
+	c.limits.Expires = keydoc.WholeSecond(limits.Expires)
+	if err := c.check(); err != nil {
+		return nil, &BundleError{Why: WhyMalformed, Err: err}
+	}
+	return &c, nil
+}
+
+// Limits are the limits of the roots.
+func (r *Roots) Limits() RootsLimits { return r.limits }
+
+// checkTime refuses what comes under roots that have expired.
+func (r *Roots) checkTime(now time.Time) error {
+	if end := r.limits.Expires; !end.IsZero() && !now.Before(end) {
+		return refuse(WhyExpired, "roots version %d expired at %s: publish the roots that follow as %s%d",
+			r.version, end.Format(keydoc.TimeFormat), keydoc.RootsDir, r.version+1)
+	}
+	return nil
 }
 
 // NewRoots makes roots of version (at least 1): a bundle needs the signatures of threshold of the keys. A
@@ -77,6 +112,11 @@ func (r *Roots) check() error {
 			len(r.keys))
 	case len(r.timestampKeys) > maxRoots:
 		return fmt.Errorf("roots: more than %d timestamp keys", maxRoots)
+	case min(r.limits.MinBundle, r.limits.MinTimestamp) < 0,
+		max(r.limits.MinBundle, r.limits.MinTimestamp) > maxBundleVersion:
+		return errors.New("roots: min_bundle or min_timestamp is not within 1 to 2^53-1")
+	case !writable(r.limits.Expires):
+		return errors.New("roots: the year of expires is not within 1 to 9999")
 	}
 	seen := map[string]bool{}
 	for _, k := range slices.Concat(r.keys, r.timestampKeys) { // one that is on line cannot be kept off line
@@ -97,12 +137,20 @@ func (r *Roots) Threshold() int { return r.threshold }
 // Keys are the root keys, in the order of their IDs.
 func (r *Roots) Keys() []*keys.Verifier { return slices.Clone(r.keys) }
 
-// Payload is the roots file as canonical JSON: {"keys","threshold","version"}, and "timestamp_keys" if there
-// are any. Consumers can pin it without signatures as their first roots file.
+// Payload is the roots file as canonical JSON: {"keys","threshold","version"}, and "timestamp_keys",
+// "expires", "min_bundle" and "min_timestamp" if there are any. Consumers can pin it without signatures as
+// their first roots file.
 func (r *Roots) Payload() []byte {
 	appendJWK := func(dst []byte, v *keys.Verifier) []byte { return append(dst, v.JWK()...) }
 	var o keydoc.Object
 	o.Raw("keys", keydoc.AppendArray(nil, r.keys, appendJWK))
+	o.Time("expires", r.limits.Expires)
+	if r.limits.MinBundle > 0 {
+		o.Int("min_bundle", r.limits.MinBundle)
+	}
+	if r.limits.MinTimestamp > 0 {
+		o.Int("min_timestamp", r.limits.MinTimestamp)
+	}
 	o.Int("threshold", int64(r.threshold))
 	if len(r.timestampKeys) > 0 {
 		o.Raw("timestamp_keys", keydoc.AppendArray(nil, r.timestampKeys, appendJWK))
@@ -180,9 +228,13 @@ func openRoots(signed []byte) (*Roots, error) {
 	return r, nil
 }
 
-// Next reads the successor of the pinned roots. It must have a higher version, and signatures of the
-// threshold of the old and of the new root keys.
+// Next reads the roots that follow r, as they are published in roots/ beside the bundle: at most 256 KiB,
+// with a payload in canonical JSON. Their version is one more than that of r, and they have signatures of the
+// threshold of the old and of the new root keys. Neither r nor they need to be in force still.
 func (r *Roots) Next(signed []byte) (*Roots, error) {
+	if len(signed) > keydoc.MaxRoots {
+		return nil, refuse(WhyTooLarge, "roots of more than %d bytes", keydoc.MaxRoots)
+	}
 	e, err := parseSigned(signed)
 	if err != nil {
 		return nil, err
@@ -194,11 +246,16 @@ func (r *Roots) Next(signed []byte) (*Roots, error) {
 		return nil, fmt.Errorf("trust: under the old roots: %w", err)
 	}
 	next, err := openRoots(signed)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if next.version <= r.version {
+	case string(next.Payload()) != string(e.Payload):
+		return nil, &BundleError{Why: WhyMalformed, Err: fmt.Errorf("roots: %w", keydoc.ErrNotCanonical)}
+	case next.version <= r.version:
 		return nil, refuse(WhyRollback, "roots version %d does not follow %d", next.version, r.version)
+	case next.version > r.version+1:
+		return nil, refuse(WhyNewerRoots, "roots version %d follows %d, and version %d is at hand", next.version,
+			next.version-1, r.version)
 	}
 	return next, nil
 }
@@ -207,6 +264,7 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 	var version int64
 	var threshold int
 	var list, timestampKeys []*keys.Verifier
+	var limits RootsLimits
 	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
@@ -220,6 +278,12 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 			if timestampKeys = readRootKeys(&r); len(timestampKeys) == 0 {
 				r.Failf("timestamp_keys is empty: leave it out")
 			}
+		case "expires":
+			limits.Expires = keydoc.ReadTime(&r)
+		case "min_bundle":
+			limits.MinBundle = readFloor(&r)
+		case "min_timestamp":
+			limits.MinTimestamp = readFloor(&r)
 		default:
 			r.Failf("unknown member %q", keydoc.Clip(name))
 		}
@@ -228,10 +292,22 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 		return nil, &BundleError{Why: WhyMalformed, Err: fmt.Errorf("roots: %w", err)}
 	}
 	roots, err := NewRoots(version, threshold, list...)
-	if err != nil || len(timestampKeys) == 0 {
-		return roots, err
+	if err == nil && len(timestampKeys) > 0 {
+		roots, err = roots.WithTimestampKeys(timestampKeys...)
 	}
-	return roots.WithTimestampKeys(timestampKeys...)
+	if err == nil && limits != (RootsLimits{}) {
+		roots, err = roots.WithLimits(limits)
+	}
+	return roots, err
+}
+
+// readFloor reads a version. A floor of 0 would say nothing, and is left out.
+func readFloor(r *jsontext.Decoder) int64 {
+	n := r.Int()
+	if n < 1 || n > maxBundleVersion {
+		r.Failf("min_bundle or min_timestamp is not within 1 to 2^53-1")
+	}
+	return n
 }
 
 func readThreshold(r *jsontext.Decoder) int {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
@@ -128,9 +129,8 @@ func TestNextRoots(t *testing.T) {
 	if r, err := old.Next(signRoots(t, next, a, b, c)); err != nil || r.Version() != 3 || len(r.Keys()) != 3 {
 		t.Errorf("signed by old and new: %v", err)
 	}
-	if r, err := old.Next(signRoots(t, mustRoots(t, 9, 1, d), a, b, d)); err != nil || r.Version() != 9 {
-		t.Errorf("a later version: %v", err)
-	}
+	_, err := old.Next(signRoots(t, mustRoots(t, 4, 1, d), a, b, d))
+	wantWhy(t, "a version is left out", err, WhyNewerRoots)
 	for name, who := range map[string][]*RootKey{
 		"only by the old": {a, b}, "only by the new": {c, d}, "by the new and one old": {b, c, d},
 		"by a stranger": {mustRoot(t)},
@@ -138,7 +138,7 @@ func TestNextRoots(t *testing.T) {
 		_, err := old.Next(signRoots(t, next, who...))
 		wantWhy(t, name, err, WhyThreshold)
 	}
-	_, err := old.Next(signRoots(t, mustRoots(t, 2, 2, b, c), a, b, c))
+	_, err = old.Next(signRoots(t, mustRoots(t, 2, 2, b, c), a, b, c))
 	wantWhy(t, "the same version", err, WhyRollback)
 	_, err = old.Next(signRoots(t, mustRoots(t, 1, 2, b, c), a, b, c))
 	wantWhy(t, "an older version", err, WhyRollback)
@@ -150,6 +150,105 @@ func TestNextRoots(t *testing.T) {
 	}
 	_, err = old.Next(bundle)
 	wantWhy(t, "a bundle", err, WhyType)
+	for name, c := range map[string]struct {
+		signed []byte
+		want   BundleWhy
+	}{
+		"one root twice":       {doubled(t, signRoots(t, next, a, c, d)), WhyThreshold},
+		"a root of both twice": {doubled(t, signRoots(t, next, b)), WhyThreshold},
+		"not canonical":        {sealedRoots(t, bytes.Replace(next.Payload(), []byte(":"), []byte(": "), 1), a, b, c), WhyMalformed},
+		"unknown member":       {sealedRoots(t, bytes.Replace(next.Payload(), []byte("{"), []byte(`{"a":1,`), 1), a, b, c), WhyMalformed},
+		"more than 256 KiB":    {append(signRoots(t, next, a, b, c), bytes.Repeat([]byte(" "), keydoc.MaxRoots)...), WhyTooLarge},
+		"a root not in either": {signRoots(t, next, mustRoot(t), b, c), WhyThreshold},
+	} {
+		_, err := old.Next(c.signed)
+		wantWhy(t, name, err, c.want)
+	}
+}
+
+// sealedRoots signs the text of a payload, whatever it says.
+func sealedRoots(t testing.TB, payload []byte, keys ...*RootKey) []byte {
+	t.Helper()
+	var signers []RootSigner
+	for _, k := range keys {
+		signers = append(signers, k)
+	}
+	signed, err := signPayload(t.Context(), rootsType, payload, signers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// Limits are members of their own. Roots without them are written as before.
+func TestRootsLimits(t *testing.T) {
+	a := mustRoot(t)
+	bare := mustRoots(t, 3, 1, a)
+	if bytes.Contains(bare.Payload(), []byte("min")) || bytes.Contains(bare.Payload(), []byte("expires")) {
+		t.Errorf("%s", bare.Payload())
+	}
+	limits := RootsLimits{Expires: day(9).Add(time.Millisecond), MinBundle: 7, MinTimestamp: 1<<53 - 1}
+	r, err := bare.WithLimits(limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := ParseRoots(r.Payload())
+	if limits.Expires = day(9); err != nil || back.Limits() != limits || bare.Limits() != (RootsLimits{}) ||
+		!bytes.Contains(r.Payload(), []byte(`"expires":"2026-01-10T00:00:00Z"`)) {
+		t.Errorf("%+v, %v", back, err)
+	}
+	for name, c := range map[string]RootsLimits{"negative bundle": {MinBundle: -1},
+		"negative timestamp": {MinTimestamp: -1}, "2^53": {MinBundle: 1 << 53},
+		"2^53, timestamp": {MinTimestamp: 1 << 53}, "year 10000": {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}} {
+		_, err := bare.WithLimits(c)
+		wantWhy(t, name, err, WhyMalformed)
+	}
+	for _, member := range []string{`"min_bundle":0`, `"min_bundle":9007199254740992`, `"min_bundle":1.5`, `"min_timestamp":-1`,
+		`"min_timestamp":"1"`, `"expires":""`, `"expires":"2026-01-10T00:00:00.5Z"`, `"expires":null`, `"min_roots":1`} {
+		_, err := ParseRoots(bytes.Replace(bare.Payload(), []byte("{"), []byte("{"+member+","), 1))
+		wantWhy(t, member, err, WhyMalformed)
+	}
+}
+
+// Without a holding, the limits bind as well.
+func TestRootsLimitsBind(t *testing.T) {
+	o := newTimed(t)
+	limited := func(limits RootsLimits) *Roots {
+		r, err := o.roots.WithLimits(limits)
+		o.check(err)
+		return r
+	}
+	b := o.bundle(4, 0)
+	ts := o.timestamp(b, nil, day(1))
+	ts.Version = 4
+	bundle, timestamp := o.signBundle(b), o.sign(ts)
+	at := func(when time.Time) func() time.Time { return func() time.Time { return when } }
+	for name, c := range map[string]struct {
+		limits RootsLimits
+		now    time.Time
+		want   BundleWhy
+	}{
+		"at the floors":   {RootsLimits{MinBundle: 4, MinTimestamp: 4, Expires: day(2)}, day(1), ""},
+		"bundle floor":    {RootsLimits{MinBundle: 5}, day(1), WhyRollback},
+		"timestamp floor": {RootsLimits{MinTimestamp: 5}, day(1), WhyRollback},
+		"expired":         {RootsLimits{Expires: day(1)}, day(1), WhyExpired},
+	} {
+		r := limited(c.limits)
+		_, err := OpenBundle(bundle, r, &Options{Now: at(c.now), Timestamp: timestamp})
+		if (err == nil) != (c.want == "") || whyOf(err) != c.want {
+			t.Errorf("%s: OpenBundle: %v", name, err)
+		}
+		_, err = OpenTimestamp(timestamp, r, c.now)
+		if (err == nil) != (c.want == "") || whyOf(err) != c.want {
+			t.Errorf("%s: OpenTimestamp: %v", name, err)
+		}
+	}
+	made, err := NewTimestamp(limited(RootsLimits{MinTimestamp: 9}), b, nil, TimestampOptions{Now: day(1)})
+	if err != nil || made.Version != 9 {
+		t.Errorf("%+v, %v", made, err)
+	}
+	_, err = NewTimestamp(limited(RootsLimits{MinBundle: 9}), b, nil, TimestampOptions{Now: day(1)})
+	wantWhy(t, "a timestamp of a bundle below the floor", err, WhyRollback)
 }
 
 func TestRootsAddSignature(t *testing.T) {

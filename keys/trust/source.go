@@ -12,7 +12,8 @@ var ErrUnavailable = errors.New("trust is unavailable")
 
 // Source returns the trust bundle by which events are judged.
 type Source interface {
-	// Bundle is the newest bundle that the source has, as an immutable snapshot. The caller checks its expiry.
+	// Bundle is the newest bundle that the source has, as an immutable snapshot. The caller checks its
+	// expiry.
 	Bundle(ctx context.Context) (*Bundle, error)
 }
 

@@ -63,8 +63,11 @@ func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOp
 	}
 	named := seenOf(b)
 	ts := &Timestamp{
-		Version: b.timestamps + 1, RootsVersion: roots.version, BundleVersion: named.version,
+		Version: max(b.timestamps+1, roots.limits.MinTimestamp), RootsVersion: roots.version, BundleVersion: named.version,
 		BundleSHA256: named.digest, Issued: keydoc.WholeSecond(opts.Now),
+	}
+	if err := errors.Join(roots.admit(ts), roots.checkTime(opts.Now)); err != nil {
+		return nil, err
 	}
 	ts.BundleSince = ts.Issued
 	ts.Expires = keydoc.WholeSecond(ts.Issued.Add(defaultFreshness))
@@ -255,16 +258,36 @@ func OpenTimestamp(signed []byte, roots *Roots, now time.Time) (*Timestamp, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := roots.admit(ts); err != nil {
+		return nil, err
+	}
+	if err := roots.checkTime(now); err != nil {
+		return nil, err
+	}
 	if err := ts.checkTime(now); err != nil {
 		return nil, err
 	}
 	return ts, nil
 }
 
-// OpenPreviousTimestamp verifies a signed timestamp that the next one follows, for NewTimestamp. It takes one
-// that has expired, too: its revocations are carried over all the same. Every refusal is a *BundleError.
+// OpenPreviousTimestamp verifies a signed timestamp that the next one follows, for NewTimestamp. It also takes
+// one that has expired, or that the limits of the roots refuse: its revocations are carried over all the same.
+// Every refusal is a *BundleError.
 func OpenPreviousTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 	return openTimestamp(signed, roots)
+}
+
+// admit refuses a timestamp that is older, or names an older bundle, than the roots allow.
+func (r *Roots) admit(ts *Timestamp) error {
+	switch limits := r.limits; {
+	case ts.Version < limits.MinTimestamp:
+		return refuse(WhyRollback, "timestamp %d, and the roots want %d at least", ts.Version,
+			limits.MinTimestamp)
+	case ts.BundleVersion < limits.MinBundle:
+		return refuse(WhyRollback, "the timestamp names bundle %d, and the roots want %d at least",
+			ts.BundleVersion, limits.MinBundle)
+	}
+	return nil
 }
 
 // openTimestamp verifies a signed timestamp and reads it, also if it has expired.

@@ -36,6 +36,9 @@ func (o *timed) check(err error) {
 	}
 }
 
+// nothing is the holding of a consumer that has the roots alone.
+func (o *timed) nothing() *holding { return &holding{chain: chainOf(o.roots)} }
+
 func (o *timed) rootsOf(version int64) *Roots {
 	o.Helper()
 	r, err := NewRoots(version, 1, o.root.Verifier())

@@ -34,10 +34,12 @@ type trustVector struct {
 
 type trustStep struct {
 	Now       time.Time `json:"now"`
+	Roots     string    `json:"roots,omitempty"`
 	Timestamp string    `json:"timestamp,omitempty"`
 	Bundle    string    `json:"bundle,omitempty"`
 
 	Expect          string   `json:"expect"`
+	RootsVersion    int64    `json:"roots_version,omitempty"`
 	Version         int64    `json:"version,omitempty"`
 	Expires         string   `json:"expires,omitempty"`
 	Revoked         []string `json:"revoked,omitempty"`
@@ -423,7 +425,12 @@ func (v *trustVector) finish(t *testing.T, roots *trust.Roots) {
 	}
 	for i := range v.Steps {
 		s := &v.Steps[i]
-		err := h.Step(roots, text(s.Timestamp), text(s.Bundle), 0, s.Now)
+		var err error
+		if s.Roots != "" {
+			s.RootsVersion, err = h.StepRoots(roots, text(s.Roots))
+		} else {
+			err = h.Step(roots, text(s.Timestamp), text(s.Bundle), 0, s.Now)
+		}
 		why := string(whyOf(err))
 		if err == nil {
 			why = ok
@@ -450,7 +457,7 @@ func (v *trustVector) finish(t *testing.T, roots *trust.Roots) {
 func TestTrustVectors(t *testing.T) {
 	b := newBureau(t)
 	cases := b.sound()
-	for _, more := range []map[string]trustCase{b.misspelt(), b.refused(), b.marked(), b.refusedBundles()} {
+	for _, more := range []map[string]trustCase{b.misspelt(), b.refused(), b.marked(), b.refusedBundles(), b.chained()} {
 		maps.Copy(cases, more)
 	}
 	var names []string

@@ -8,9 +8,11 @@
 //
 // # Permissions
 //
-// The program needs s3:GetObject on that one object, and kms:Decrypt on the key if the
-// object is encrypted under a KMS key. Without s3:ListBucket on the bucket, S3 answers that a missing object
-// is forbidden.
+// The program needs s3:GetObject on that one object, and kms:Decrypt on the key if the object is encrypted
+// under a KMS key. It also needs s3:GetObject on what is beside the object: roots/* for the roots that
+// follow, and timestamp.dsse and bundles/* where the roots name timestamp keys. Without s3:ListBucket on the
+// bucket, S3 answers that a missing object is forbidden. So a program that may not read roots/* finds no
+// newer roots.
 //
 // # Stability
 //
@@ -143,13 +145,18 @@ func policyStatement(bucket, key string) string {
 type object struct {
 	client      Client
 	bucket, key string
+	most        int64 // bytes; 0 = as many as a bundle or timestamp of that name may have
 }
 
 var _ trust.Directory = (*object)(nil)
 
 // Beside is the object of that name below the same prefix.
 func (o *object) Beside(name string) trust.Origin {
-	return &object{o.client, o.bucket, o.key[:strings.LastIndex(o.key, "/")+1] + name}
+	beside := &object{client: o.client, bucket: o.bucket, key: o.key[:strings.LastIndex(o.key, "/")+1] + name}
+	if strings.HasPrefix(name, keydoc.RootsDir) {
+		beside.most = keydoc.MaxRoots
+	}
+	return beside
 }
 
 func newObject(client Client, bucket, key string) (*object, error) {
@@ -174,7 +181,10 @@ const reads = 3
 
 // Fetch asks with If-None-Match. The client reports as an error that nothing changed.
 func (o *object) Fetch(ctx context.Context, etag string) (*trust.Fetched, error) {
-	if strings.HasSuffix("/"+o.key, "/"+keydoc.TimestampFile) {
+	switch {
+	case o.most > 0:
+		return o.fetch(ctx, etag, o.most)
+	case strings.HasSuffix("/"+o.key, "/"+keydoc.TimestampFile):
 		return o.fetch(ctx, etag, keydoc.MaxTimestamp)
 	}
 	return o.fetch(ctx, etag, keydoc.MaxSigned)
@@ -256,9 +266,10 @@ func statusOf(err error) int {
 
 // explain says what to do about the client's error.
 func (o *object) explain(err error) error {
-	fix := ""
+	fix, isMissing := "", false
 	switch code := codeOf(err); {
 	case code == "NoSuchKey":
+		isMissing = true
 		fix = "there is no such object: check its name, and that a bundle was published there"
 	case code == "NoSuchBucket":
 		fix = "there is no such bucket: check its name and the account"
@@ -268,13 +279,23 @@ func (o *object) explain(err error) error {
 		code == "SignatureDoesNotMatch":
 		fix = "check the credentials and the clock"
 	case statusOf(err) == http.StatusForbidden:
+		isMissing = true
 		fix = "the program needs " + policyStatement(o.bucket, o.key) +
 			", and kms:Decrypt if a KMS key encrypts the object; without s3:ListBucket a missing object is forbidden, too"
 	default:
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, fix)
+	if err = fmt.Errorf("%w: %s", err, fix); isMissing {
+		return missing{err}
+	}
+	return err
 }
+
+// missing is an error that is trust.ErrNotFound in addition.
+type missing struct{ error }
+
+func (missing) Is(target error) bool { return target == trust.ErrNotFound }
+func (e missing) Unwrap() error      { return e.error }
 
 func codeOf(err error) string {
 	var e smithy.APIError

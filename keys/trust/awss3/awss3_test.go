@@ -20,6 +20,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
@@ -38,15 +39,19 @@ type store struct {
 	testing.TB
 	*s3.Client
 	failing  atomic.Pointer[http.HandlerFunc] // instead of S3
-	requests atomic.Int64
-	asked    atomic.Value // If-None-Match of the last request
+	requests atomic.Int64                     // without those for roots that follow
+	chain    atomic.Int64                     // those
+	asked    atomic.Value                     // If-None-Match of the last request
 }
 
 func newStore(t testing.TB) *store {
 	s := &store{TB: t}
 	fake := gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
+		isRoots := strings.Contains(r.URL.Path, "/"+keydoc.RootsDir)
+		if isRoots {
+			s.chain.Add(1)
+		} else if r.Method == http.MethodGet {
 			s.requests.Add(1)
 			s.asked.Store(r.Header.Get("If-None-Match"))
 		}
@@ -116,6 +121,46 @@ func TestConforms(t *testing.T) {
 	})
 }
 
+func TestChain(t *testing.T) {
+	keystest.TestChain(t, func(t testing.TB, roots *trust.Roots,
+		opts *trust.Options) (func(string, []byte), func() (trust.Refresher, error)) {
+		s := newStore(t)
+		put := func(name string, doc []byte) {
+			if key := "published/" + name; doc != nil {
+				s.put(key, doc, "")
+			} else if _, err := s.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key}); err != nil {
+				t.Error(err)
+			}
+		}
+		return put, func() (trust.Refresher, error) {
+			return awss3.FetchBundle(t.Context(), s, bucket, object, roots, opts)
+		}
+	})
+}
+
+// Only an object that may be missing ends the chain. S3 hides it where the program may not list the bucket.
+func TestNotFound(t *testing.T) {
+	s := newStore(t)
+	o, err := awss3.Origin(s, bucket, object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		status int
+		code   string
+		want   bool
+	}{
+		{404, "NoSuchKey", true}, {403, "AccessDenied", true}, {404, "NoSuchBucket", false}, {403, "ExpiredToken", false},
+		{403, "SignatureDoesNotMatch", false}, {500, "InternalError", false}, {503, "SlowDown", false},
+	} {
+		s.fail(c.status, c.code)
+		_, err := o.(trust.Directory).Beside("roots/2").Fetch(t.Context(), "")
+		if err == nil || errors.Is(err, trust.ErrNotFound) != c.want {
+			t.Errorf("%d %s: %v", c.status, c.code, err)
+		}
+	}
+}
+
 func roots(t testing.TB) *trust.Roots { return keystest.Roots(t, 1, keystest.Root(t, "a")) }
 
 func signed(t testing.TB) []byte {
@@ -145,7 +190,7 @@ func TestAsksWithETag(t *testing.T) {
 	if _, err := source.Refresh(t.Context(), now()); err != nil || source.LastError() != nil {
 		t.Errorf("304: %v, %v", err, source.LastError())
 	}
-	if s.asked.Load() == "" || s.requests.Load() != 2 || now().Sub(source.Checked()) > 5*time.Minute {
+	if s.asked.Load() == "" || s.requests.Load() != 2 || s.chain.Load() != 2 || now().Sub(source.Checked()) > 5*time.Minute {
 		t.Errorf("%d requests, the last with ETag %q; checked at %s", s.requests.Load(), s.asked.Load(),
 			source.Checked())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 // rotationNotice is how long before the last key of a producer stops signing its successor should be there:
 // to make it, review it, and let every consumer have the bundle.
 const rotationNotice = 14 * 24 * time.Hour
+
+// rootsNotice is how long before roots expire their holders should gather: the last quarter of a year.
+const rootsNotice = 90 * 24 * time.Hour
 
 // mostProducers is how many producers have findings of their own.
 const mostProducers = 20
@@ -53,6 +57,9 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 		d.trusted.byID[k.KeyID()] = k
 	}
 	d.checkFreshness(b)
+	if err := d.checkRoots(ctx); err != nil {
+		return err
+	}
 	d.checkProducers(b)
 	return nil
 }
@@ -77,6 +84,31 @@ func (d *doctor) checkFreshness(b *trust.Bundle) {
 	default:
 		d.ok("bundle", "%s; consumers look for a newer one every %s", about, ui.FormatDuration(hint))
 	}
+}
+
+// checkRoots warns before the newest roots expire. They do not say when they were made, so there is no third
+// of their life to go by.
+func (d *doctor) checkRoots(ctx context.Context) error {
+	roots, err := loadtrust.ReadRoots(d.env, d.f.Roots)
+	if err == nil {
+		roots, err = loadtrust.Newest(ctx, d.env, d.f.Trust, roots)
+	}
+	if err != nil {
+		return err // they were read a moment ago
+	}
+	end := roots.Limits().Expires
+	if end.IsZero() {
+		return nil
+	}
+	left := end.Sub(d.env.Now())
+	if left < rootsNotice {
+		d.warning("roots", "make the next ones with `sealbus trust root rotate`, and publish them as roots/"+
+			strconv.FormatInt(roots.Version()+1, 10), "version %d expires in %s: nothing counts after that",
+			roots.Version(), ui.FormatDuration(left))
+		return nil
+	}
+	d.ok("roots", "version %d expires in %s", roots.Version(), ui.FormatDuration(left))
+	return nil
 }
 
 // checkTimestamp warns before consumers run out of timestamps. `sealbus trust timestamp` looks at the bundle.

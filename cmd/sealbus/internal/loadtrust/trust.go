@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -158,13 +159,48 @@ func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roo
 	return OpenSigned(ctx, env, where, signed, roots, 0)
 }
 
-// OpenSigned verifies a bundle that was read from there, at a.now(). If the roots name timestamp keys, it
-// reads the timestamp beside it.
+// maxSteps is how many roots a command follows.
+const maxSteps = 64
+
+// Newest are the newest roots that follow these beside the bundle. A bundle from standard input has nothing
+// beside it.
+func Newest(ctx context.Context, env *ui.Env, where string, roots *trust.Roots) (*trust.Roots, error) {
+	origin, err := trustOrigin(ctx, env, where)
+	_, hasMore := origin.(trust.Directory)
+	if err != nil || where == "-" || origin != nil && !hasMore {
+		return roots, err
+	}
+	for range maxSteps {
+		name := keydoc.RootsDir + strconv.FormatInt(roots.Version()+1, 10)
+		path := filepath.Join(filepath.Dir(where), filepath.FromSlash(name))
+		if origin == nil && !ui.Exists(path) {
+			return roots, nil
+		}
+		signed, err := readBeside(ctx, env, where, name, keydoc.MaxRoots)
+		if errors.Is(err, trust.ErrNotFound) {
+			return roots, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if roots, err = roots.Next(signed); err != nil {
+			return nil, Refused(name, err)
+		}
+	}
+	return nil, ui.Rejected("give a newer roots file", "more than %d roots follow those of --roots", maxSteps)
+}
+
+// OpenSigned verifies a bundle that was read from there, at a.now(), under the newest roots that follow
+// these. If they name timestamp keys, it reads the timestamp beside it.
 func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, roots *trust.Roots,
 	minVersion int64) (*trust.Bundle, error) {
+	roots, err := Newest(ctx, env, where, roots)
+	if err != nil {
+		return nil, err
+	}
 	opts := trust.Options{Now: env.Now, MinVersion: minVersion}
 	if len(roots.TimestampKeys()) > 0 {
-		timestamp, err := readBeside(ctx, env, where)
+		timestamp, err := readBeside(ctx, env, where, keydoc.TimestampFile, keydoc.MaxTimestamp)
 		if err != nil {
 			return nil, err
 		}
@@ -177,16 +213,16 @@ func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, r
 	return b, nil
 }
 
-// readBeside reads the timestamp beside the bundle.
-func readBeside(ctx context.Context, env *ui.Env, where string) ([]byte, error) {
+// readBeside reads the file of that name beside the bundle.
+func readBeside(ctx context.Context, env *ui.Env, where, name string, most int) ([]byte, error) {
 	origin, err := trustOrigin(ctx, env, where)
 	if err != nil {
 		return nil, err
 	}
 	if dir, ok := origin.(trust.Directory); ok {
-		return fetchSigned(ctx, dir.Beside(keydoc.TimestampFile))
+		return fetchSigned(ctx, dir.Beside(name))
 	}
-	return env.ReadFile(filepath.Join(filepath.Dir(where), keydoc.TimestampFile), keydoc.MaxTimestamp)
+	return env.ReadFile(filepath.Join(filepath.Dir(where), filepath.FromSlash(name)), most)
 }
 
 // ReadSigned reads a signed bundle from a file, standard input, an https:// URL or an object of S3. Nothing

@@ -213,7 +213,7 @@ func previousBundle(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*tr
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo, UnsafeNoTimestamp: true})
+	b, err := trust.OpenBundle(signed, unlimited(roots), &trust.Options{Now: longAgo, UnsafeNoTimestamp: true})
 	if err != nil {
 		return nil, nil, loadtrust.Refused(f.previous, err)
 	}

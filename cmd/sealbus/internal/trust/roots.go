@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -16,6 +18,51 @@ type rootsMade struct {
 	Threshold int      `json:"threshold"`
 	KeyIDs    []string `json:"key_ids"`
 	Timestamp []string `json:"timestamp_key_ids,omitempty"`
+
+	Expires      string `json:"expires,omitempty"`
+	MinBundle    int64  `json:"min_bundle,omitempty"`
+	MinTimestamp int64  `json:"min_timestamp,omitempty"`
+
+	// of `trust root rotate`, and of `trust show`
+	SignedBy   []string `json:"signed_by,omitempty"` // their own root keys
+	MissingOld int      `json:"missing_old_signatures,omitempty"`
+	MissingNew int      `json:"missing_new_signatures,omitempty"`
+}
+
+func describeRoots(roots *trust.Roots) *rootsMade {
+	limits := roots.Limits()
+	r := &rootsMade{Version: roots.Version(), Threshold: roots.Threshold(), Expires: ui.FormatTime(limits.Expires),
+		MinBundle: limits.MinBundle, MinTimestamp: limits.MinTimestamp}
+	for _, k := range roots.Keys() {
+		r.KeyIDs = append(r.KeyIDs, k.KeyID())
+	}
+	for _, k := range roots.TimestampKeys() {
+		r.Timestamp = append(r.Timestamp, k.KeyID())
+	}
+	return r
+}
+
+func (r *rootsMade) print(p *ui.Printer) {
+	p.Linef("%s  version %d, %d of %s must sign", p.Bold(ui.Clean(r.Out)), r.Version, r.Threshold,
+		ui.Count(len(r.KeyIDs), "root key"))
+	ui.PrintList(p, "  ", r.KeyIDs)
+	if len(r.Timestamp) > 0 {
+		p.Linef("bundles count only with a timestamp, signed by one of %s",
+			ui.Count(len(r.Timestamp), "timestamp key"))
+		ui.PrintList(p, "  ", r.Timestamp)
+	}
+	if r.Expires != "" {
+		p.Linef("expires %s", r.Expires)
+	}
+	if r.MinBundle > 0 {
+		p.Linef("refuses bundles below version %d", r.MinBundle)
+	}
+	if r.MinTimestamp > 0 {
+		p.Linef("refuses timestamps below version %d", r.MinTimestamp)
+	}
+	if r.MissingOld > 0 || r.MissingNew > 0 {
+		p.Linef("still to sign: %d of the old root keys, %d of the new ones", r.MissingOld, r.MissingNew)
+	}
 }
 
 func rootsCommand(env *ui.Env) *cobra.Command {
@@ -52,23 +99,9 @@ func trustRoots(env *ui.Env, pubs []string, timestamps []*keys.Verifier, version
 	if err := ui.Need(ui.Flag("out", out)); err != nil {
 		return err
 	}
-	public, err := readPublicKeys(env, pubs)
+	verifiers, err := readRootKeys(env, pubs)
 	if err != nil {
 		return err
-	}
-	var verifiers []*keys.Verifier
-	result := rootsMade{Out: out}
-	for _, k := range public {
-		if k.Verifier == nil {
-			return ui.Rejected("give the .pub files that `sealbus trust root new` wrote",
-				"key %s is for encryption and cannot sign", k.KeyID())
-		}
-		if k.Producer != "" {
-			return ui.Usage("give the .pub files that `sealbus trust root new` wrote",
-				"key %s is a signing key of producer %s: its holder could change the trust",
-				ui.ShortID(k.KeyID()), k.Producer)
-		}
-		verifiers = append(verifiers, k.Verifier)
 	}
 	roots, err := trust.NewRoots(version, threshold, verifiers...)
 	if err == nil {
@@ -80,24 +113,68 @@ func trustRoots(env *ui.Env, pubs []string, timestamps []*keys.Verifier, version
 	if err := ui.CreateFile(out, append(roots.Payload(), '\n'), ui.PublicFile); err != nil {
 		return err
 	}
-	result.Version, result.Threshold = roots.Version(), roots.Threshold()
-	for _, k := range roots.Keys() {
-		result.KeyIDs = append(result.KeyIDs, k.KeyID())
-	}
-	for _, k := range roots.TimestampKeys() {
-		result.Timestamp = append(result.Timestamp, k.KeyID())
-	}
+	result := describeRoots(roots)
+	result.Out = out
 	if roots.Threshold() == 1 {
 		env.Warnf("one root key can sign a bundle alone: an attacker who steals it controls the trust")
 	}
-	return env.Emit(result, func(p *ui.Printer) {
-		p.Linef("%s  version %d, %d of %s must sign", p.Bold(ui.Clean(out)), result.Version, result.Threshold,
-			ui.Count(len(result.KeyIDs), "root key"))
-		ui.PrintList(p, "  ", result.KeyIDs)
-		if len(result.Timestamp) > 0 {
-			p.Linef("bundles count only with a timestamp, signed by one of %s",
-				ui.Count(len(result.Timestamp), "timestamp key"))
-			ui.PrintList(p, "  ", result.Timestamp)
+	return env.Emit(result, result.print)
+}
+
+// showRoots shows a roots file. Under pinned roots it is verified if it is the same, or follows them.
+func showRoots(env *ui.Env, file string, doc []byte, pinnedFile string) error {
+	pinned, err := pinnedRoots(env, pinnedFile)
+	if err != nil {
+		return err
+	}
+	roots, err := trust.ParseRoots(payloadOf(doc))
+	switch {
+	case err != nil:
+	case pinned == nil:
+		env.Warnf("NOT VERIFIED: anyone may have written these roots; --roots FILE verifies those that follow it")
+	case string(pinned.Payload()) != string(roots.Payload()):
+		_, err = pinned.Next(doc)
+	}
+	if err != nil {
+		return loadtrust.Refused(file, err)
+	}
+	shown := describeRoots(roots)
+	shown.Out, shown.SignedBy = file, goodSigners(roots, doc)
+	if err := env.Emit(shown, shown.print); err != nil {
+		return err
+	}
+	if end := roots.Limits().Expires; !end.IsZero() && !env.Now().Before(end) {
+		env.Warnf("they have expired: nothing counts under them, except the roots that follow")
+		return ui.Ended(ui.ExitRejected)
+	}
+	return nil
+}
+
+// payloadOf is the payload of a signed document, and the document itself if it is not signed.
+func payloadOf(doc []byte) []byte {
+	if e, err := dsse.Parse(doc); err == nil {
+		return e.Payload
+	}
+	return doc
+}
+
+// readRootKeys reads the public halves of root keys.
+func readRootKeys(env *ui.Env, pubs []string) (verifiers []*keys.Verifier, err error) {
+	public, err := readPublicKeys(env, pubs)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range public {
+		if k.Verifier == nil {
+			return nil, ui.Rejected("give the .pub files that `sealbus trust root new` wrote",
+				"key %s is for encryption and cannot sign", k.KeyID())
 		}
-	})
+		if k.Producer != "" {
+			return nil, ui.Usage("give the .pub files that `sealbus trust root new` wrote",
+				"key %s is a signing key of producer %s: its holder could change the trust",
+				ui.ShortID(k.KeyID()), k.Producer)
+		}
+		verifiers = append(verifiers, k.Verifier)
+	}
+	return verifiers, nil
 }

@@ -63,7 +63,7 @@ func showCommand(env *ui.Env) *cobra.Command {
 	var roots string
 	cmd := env.Command(ui.Command{
 		Use: "show [--roots FILE] BUNDLE", Short: "Show the keys of a trust bundle and where each stands",
-		Long: "Show the keys of a trust bundle, where each stands in its life, and what it may speak for. Or show a timestamp.\n" +
+		Long: "Show the keys of a trust bundle, where each stands in its life, and what it may speak for. Or show a timestamp or a roots file.\n" +
 			"BUNDLE is a file, an https:// URL or s3://BUCKET/KEY. Without --roots nothing is verified, and the output says so. Exit status 1 if the bundle is not to be trusted.",
 		Args: ui.Exactly("BUNDLE"), Now: true,
 		Run: func(ctx context.Context, args []string) error { return trustShow(ctx, env, args[0], roots) },
@@ -79,6 +79,8 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	}
 	isTimestamp := filekind.Of(signed) == filekind.Timestamp
 	switch {
+	case filekind.Of(signed) == filekind.Roots || filekind.Of(signed) == filekind.SignedRoots:
+		return showRoots(env, file, signed, rootsFile)
 	case rootsFile == "" && isTimestamp:
 		return showUnverifiedTimestamp(env, file, signed)
 	case rootsFile == "":
@@ -87,6 +89,9 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	roots, err := loadtrust.ReadRoots(env, rootsFile)
 	if err != nil {
 		return ui.AsNeeded("roots", err)
+	}
+	if roots, err = loadtrust.Newest(ctx, env, file, roots); err != nil {
+		return err
 	}
 	if isTimestamp {
 		return showTimestamp(env, file, signed, roots)

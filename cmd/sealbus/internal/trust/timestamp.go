@@ -190,6 +190,15 @@ func idsOf(b *trust.Bundle) (ids []string) {
 	return ids
 }
 
+// unlimited are the roots without floors, for documents that others follow: the floors may be why they do.
+func unlimited(roots *trust.Roots) *trust.Roots {
+	plain, err := roots.WithLimits(trust.RootsLimits{})
+	if err != nil { // cannot be: roots without limits are good
+		return roots
+	}
+	return plain
+}
+
 // openTimestamp opens a timestamp that another document follows, also if it has expired.
 func openTimestamp(where string, signed []byte, roots *trust.Roots) (*trust.Timestamp, error) {
 	ts, err := trust.OpenPreviousTimestamp(signed, roots)

@@ -14,8 +14,8 @@ import (
 )
 
 func Command(env *ui.Env) *cobra.Command {
-	root := env.Group("root", "Make the root keys, which sign the trust",
-		"Root keys sign trust bundles and stay offline.", rootNewCommand(env))
+	root := env.Group("root", "Make and change the root keys, which sign the trust",
+		"Root keys sign trust bundles and stay offline.", rootNewCommand(env), rotateCommand(env))
 	return env.Group("trust", "Keep the trust: which keys may speak for what",
 		"Trust is built from a reviewed policy file and public keys, and signed by root keys that stay offline.\n"+
 			"No trust command reads a producer's private key.\n\n"+
@@ -23,6 +23,7 @@ func Command(env *ui.Env) *cobra.Command {
 			"  per key    trust add, and a review of the policy file\n"+
 			"  regularly  trust diff, trust build, trust sign, trust verify; publish the bundle\n"+
 			"  hourly     trust timestamp, where the roots name timestamp keys\n"+
+			"  yearly     trust root rotate, trust sign; publish it as roots/N\n"+
 			"  at worst   trust taint, trust revoke, then build; trust timestamp --revoke at once",
 		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env), timestampCommand(env),
 		showCommand(env), verifyCommand(env), diffCommand(env), taintCommand(env), serveCommand(env),

@@ -19,6 +19,11 @@ type bundleVerified struct {
 	Keys      int      `json:"keys"`
 	SignedBy  []string `json:"signed_by"`
 	Threshold int      `json:"threshold"`
+
+	RootsVersion int64  `json:"roots_version"`
+	RootsExpires string `json:"roots_expires,omitempty"`
+	MinBundle    int64  `json:"min_bundle,omitempty"`
+	MinTimestamp int64  `json:"min_timestamp,omitempty"`
 }
 
 func verifyCommand(env *ui.Env) *cobra.Command {
@@ -50,6 +55,9 @@ func trustVerify(ctx context.Context, env *ui.Env, file, rootsFile string, minVe
 	if err != nil {
 		return err
 	}
+	if roots, err = loadtrust.Newest(ctx, env, file, roots); err != nil {
+		return err
+	}
 	b, err := loadtrust.OpenSigned(ctx, env, file, signed, roots, minVersion)
 	if err != nil {
 		return err
@@ -59,11 +67,22 @@ func trustVerify(ctx context.Context, env *ui.Env, file, rootsFile string, minVe
 		Expires:  ui.FormatTime(b.Expires()),
 		DaysLeft: ui.DaysLeft(b.Expires(), env.Now()), Keys: len(b.SigningKeys()),
 		SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
+		RootsVersion: roots.Version(), RootsExpires: ui.FormatTime(roots.Limits().Expires),
+		MinBundle: roots.Limits().MinBundle, MinTimestamp: roots.Limits().MinTimestamp,
 	}
 	return env.Emit(r, func(p *ui.Printer) {
 		p.Hangingf(2, "%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.Green("verified"),
 			p.Bold(ui.Clean(file)), r.Version,
 			ui.Count(r.Keys, "signing key"), ui.Count(len(r.SignedBy), "root key"), r.Threshold,
 			ui.FormatDuration(b.Expires().Sub(env.Now())))
+		if r.RootsExpires != "" {
+			p.Linef("roots version %d expire %s", r.RootsVersion, r.RootsExpires)
+		}
+		if r.MinBundle > 0 {
+			p.Linef("roots version %d refuse bundles below version %d", r.RootsVersion, r.MinBundle)
+		}
+		if r.MinTimestamp > 0 {
+			p.Linef("roots version %d refuse timestamps below version %d", r.RootsVersion, r.MinTimestamp)
+		}
 	})
 }
