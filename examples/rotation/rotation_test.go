@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/examples/orders/orderstest"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/rotation"
@@ -20,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard)
-	m.Run()
+	orderstest.Main(m)
 }
 
 // TestThreeDaysOfRenewals: no consumer is ever without trust, and no third of a timestamp's life is used up.
@@ -84,7 +85,8 @@ func (w *world) revoke(id string) {
 	w.must(err)
 	previous, err := trust.OpenPreviousTimestamp(doc, w.roots)
 	w.must(err)
-	b, err := trust.OpenBundle(w.object(bundleFile), w.roots, &trust.Options{Now: w.now, UnsafeNoTimestamp: true})
+	b, err := trust.OpenBundle(w.object(bundleFile), w.roots, &trust.Options{Now: w.now,
+		UnsafeNoTimestamp: true})
 	w.must(err)
 	ts, err := trust.NewTimestamp(w.roots, b, previous, trust.TimestampOptions{Now: w.clock,
 		Revoke: map[string]trust.Revocation{id: {At: w.clock, Reason: "laptop stolen"}}})
@@ -98,7 +100,8 @@ func (w *world) revoke(id string) {
 
 // TestEmergencyBetweenReadAndWrite: the renewal loses, and each later one carries the revocation over.
 func TestEmergencyBetweenReadAndWrite(t *testing.T) {
-	for _, at := range []func(call) bool{isAction("kms:Sign"), isPut(timestampFile), isAction("kms:GetPublicKey")} {
+	for _, at := range []func(call) bool{isAction("kms:Sign"), isPut(timestampFile),
+		isAction("kms:GetPublicKey")} {
 		w := newWorld(t)
 		id := w.ring().PublicKeys()[0].KeyID()
 		w.before, w.wants = func(call) { w.revoke(id) }, at
@@ -166,6 +169,22 @@ func TestNeverStartsAnew(t *testing.T) {
 	}
 }
 
+// TestRootsThatExpire: their end is measured, and is an error when it has come.
+func TestRootsThatExpire(t *testing.T) {
+	w := newWorld(t)
+	limited, err := w.roots.WithLimits(trust.RootsLimits{Expires: w.clock.Add(10*24*time.Hour + time.Hour)})
+	w.must(err)
+	w.roots = limited
+	w.must(w.tick())
+	if left := w.measuredAs()[rootsLeft]; left != 10 {
+		t.Errorf("%v days", left)
+	}
+	w.clock = w.clock.Add(10 * 24 * time.Hour)
+	if err := w.tick(); err == nil || w.measuredAs()[rootsLeft] != 0 {
+		t.Errorf("%v, %v", err, w.measuredAs())
+	}
+}
+
 // TestAfterALongOutage the timestamp has expired, and is followed all the same.
 func TestAfterALongOutage(t *testing.T) {
 	w := newWorld(t)
@@ -198,7 +217,8 @@ func TestBundlesThatAreNotPublished(t *testing.T) {
 		why     trust.BundleWhy
 	}{
 		"older": {first, trust.WhyRollback}, "forged": {forged, trust.WhyThreshold},
-		"damaged": {otherSecond[:100], trust.WhyMalformed}, "another of the same version": {other, trust.WhyEquivocate},
+		"damaged":                     {otherSecond[:100], trust.WhyMalformed},
+		"another of the same version": {other, trust.WhyEquivocate},
 	} {
 		w.put(bundleFile, c.content)
 		before := w.timestamp()
@@ -271,7 +291,8 @@ func TestStepsThatAreLate(t *testing.T) {
 		}
 		if w.measuredAs()[stepsLate] > 0 {
 			alarmed = w.clock
-			if early := public[1].Schedule.Active.Sub(alarmed); early < notice-2*time.Hour || early > notice+2*time.Hour {
+			early := public[1].Schedule.Active.Sub(alarmed)
+			if early < notice-2*time.Hour || early > notice+2*time.Hour {
 				t.Errorf("made at %s, alarmed %s before it signs", made, early)
 			}
 			return

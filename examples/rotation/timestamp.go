@@ -79,8 +79,8 @@ type nextTimestamp struct {
 }
 
 // next is the timestamp that follows. It is about the newest bundle. If that cannot be vouched for, because
-// it is damaged, older or signed under other roots, the bundle that counts now goes on to count, and the error
-// says why.
+// it is damaged, older or signed under other roots, the bundle that counts now goes on to count, and the
+// error says why.
 func (j *job) next(ctx context.Context, previous *trust.Timestamp) (*nextTimestamp, error) {
 	next, refused := j.follow(ctx, previous, bundleFile)
 	if refused == nil {

@@ -174,7 +174,9 @@ func (w *world) bundleOf(version int64) ([]byte, *trust.Bundle) {
 // ring is the keyring that producers have.
 func (w *world) ring() *keys.Keyring {
 	w.Helper()
-	ring, err := open(w.Context(), func(context.Context) ([]byte, error) { return w.vault.labelled(current), nil })
+	ring, err := open(w.Context(), func(context.Context) ([]byte, error) {
+		return w.vault.labelled(current), nil
+	})
 	w.must(err)
 	return ring
 }

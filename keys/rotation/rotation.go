@@ -124,8 +124,8 @@ type Step struct {
 	Like       string // Make: the ID of the key that it takes over from; "" = there is none
 }
 
-// Change is the change of a keyring that does the step. For Make the caller adds the key, or uses Prepare. The steps of others
-// have no change: then it is nil.
+// Change is the change of a keyring that does the step. For Make the caller adds the key, or uses Prepare.
+// The steps of others have no change: then it is nil.
 func (s *Step) Change() *keys.Change {
 	switch s.Action {
 	case Make, Move, End:
@@ -136,8 +136,8 @@ func (s *Step) Change() *keys.Change {
 	return nil
 }
 
-// Prepare is Change, and for Make it also makes the new key, of the algorithm or curve of the key that it takes
-// over from. keyID is the key that the step is about.
+// Prepare is Change, and for Make it also makes the new key, of the algorithm or curve of the key that it
+// takes over from. keyID is the key that the step is about.
 func (s *Step) Prepare(ring *keys.Keyring) (c *keys.Change, keyID string, err error) {
 	if c = s.Change(); s.Action != Make {
 		return c, s.KeyID, nil
