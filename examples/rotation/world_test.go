@@ -208,7 +208,8 @@ func (w *world) timestamp() *trust.Timestamp {
 // consumer follows the trust as a consumer does.
 func (w *world) consumer() *trust.RemoteSource {
 	w.Helper()
-	source, err := awss3.FetchBundle(w.Context(), w.admin, testBucket, bundleFile, w.roots, &trust.Options{Now: w.now})
+	source, err := awss3.FetchBundle(w.Context(), w.admin, testBucket, bundleFile, w.roots,
+		&trust.Options{Now: w.now})
 	w.must(err)
 	return source
 }
