@@ -253,16 +253,16 @@ func route(keyService, vault, objects http.Handler) http.Handler {
 // callOf is what IAM would be asked about the request.
 func callOf(r *http.Request, body []byte) call {
 	service, action, ok := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	var in struct{ KeyId, SecretId string }
+	var in struct{ KeyID, SecretID string }
 	_ = json.Unmarshal(body, &in) // of S3 it is no JSON
 	switch {
 	case !ok:
 		verb := map[string]string{http.MethodGet: "s3:GetObject", http.MethodPut: "s3:PutObject"}[r.Method]
 		return call{verb, "arn:aws:s3:::" + strings.TrimPrefix(r.URL.Path, "/")}
 	case service == "TrentService":
-		return call{"kms:" + action, in.KeyId}
+		return call{"kms:" + action, in.KeyID}
 	}
-	return call{service + ":" + action, in.SecretId}
+	return call{service + ":" + action, in.SecretID}
 }
 
 // guard is AWS as the function sees it: with policies, and with whatever the test lets happen.
@@ -330,14 +330,14 @@ func (v *vault) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var in struct {
-		SecretId, ClientRequestToken, VersionStage, RemoveFromVersionId, MoveToVersionId string
+		SecretID, ClientRequestToken, VersionStage, RemoveFromVersionID, MoveToVersionID string
 		SecretBinary                                                                     []byte
 		VersionStages                                                                    []string
 	}
 	err := json.NewDecoder(r.Body).Decode(&in)
 	answer, fault := map[string]any{"ARN": testSecret}, ""
 	switch _, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); {
-	case err != nil || in.SecretId != testSecret:
+	case err != nil || in.SecretID != testSecret:
 		fault = "ResourceNotFoundException"
 	case action == "GetSecretValue":
 		answer["VersionId"], answer["SecretBinary"] = v.labels[current], v.versions[v.labels[current]]
@@ -347,13 +347,13 @@ func (v *vault) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			v.labels[l] = in.ClientRequestToken
 		}
 		answer["VersionId"] = in.ClientRequestToken
-	case action != "UpdateSecretVersionStage" || v.labels[in.VersionStage] != in.RemoveFromVersionId:
+	case action != "UpdateSecretVersionStage" || v.labels[in.VersionStage] != in.RemoveFromVersionID:
 		fault = "InvalidParameterException"
-	case v.versions[in.MoveToVersionId] == nil:
+	case v.versions[in.MoveToVersionID] == nil:
 		fault = "ResourceNotFoundException"
 	default:
-		v.labels["AWSPREVIOUS"] = in.RemoveFromVersionId
-		v.labels[in.VersionStage] = in.MoveToVersionId
+		v.labels["AWSPREVIOUS"] = in.RemoveFromVersionID
+		v.labels[in.VersionStage] = in.MoveToVersionID
 	}
 	rw.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	if fault != "" {
