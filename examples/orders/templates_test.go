@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -44,8 +45,8 @@ func all(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	files = slices.DeleteFunc(files, func(name string) bool { return name == "policy.yaml" }) // of README.md
-	files = append(files, "../opener/opener.yaml")
-	if len(files) != 6 {
+	files = append(files, "../opener/opener.yaml", "../rotation/rotation.yaml")
+	if len(files) != 7 {
 		t.Fatalf("the templates are %v", files)
 	}
 	return files
@@ -123,6 +124,9 @@ var mutants = []struct {
 	{"consumer.yaml", "MetricName: ApproximateAgeOfOldestMessage", "MetricName: NumberOfMessagesSent",
 		cfntest.Alarms},
 	{"consumer.yaml", "Threshold: 240", "Threshold: 900", cfntest.Alarms},
+	{"../rotation/rotation.yaml", "      TreatMissingData: breaching\n", "", cfntest.Alarms},
+	{"../rotation/rotation.yaml", "                Resource: !Ref TimestampKeyArn", `                Resource: "*"`,
+		cfntest.Wildcards},
 	{"../opener/opener.yaml", "VisibilityTimeout: 180", "VisibilityTimeout: 60", cfntest.Partial},
 }
 
@@ -260,7 +264,9 @@ func TestPoliciesAreTheTemplates(t *testing.T) {
 	used := make(map[string]bool)
 	known := policies(t, "iam/*.json")
 	maps.Copy(known, policies(t, "../opener/iam/*.json"))
-	for _, file := range []string{"producer.yaml", "consumer.yaml", "../opener/opener.yaml"} {
+	maps.Copy(known, policies(t, "../rotation/iam/*.json"))
+	for _, file := range []string{"producer.yaml", "consumer.yaml", "../opener/opener.yaml",
+		"../rotation/rotation.yaml"} {
 		template := read(t, file)
 		for _, typ := range []string{"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"} {
 			for _, id := range template.OfType(typ) {
@@ -362,7 +368,7 @@ func TestQuarantineKeysAreBase64(t *testing.T) {
 // sdkClients are where each service's actions are methods.
 var sdkClients = map[string]any{
 	"sqs": &sqs.Client{}, "s3": &s3.Client{}, "dynamodb": &dynamodb.Client{}, "events": &eventbridge.Client{},
-	"secretsmanager": &secretsmanager.Client{},
+	"secretsmanager": &secretsmanager.Client{}, "kms": &kms.Client{},
 }
 
 // otherActions are those that are not called as they are named, or by no client here.
@@ -371,7 +377,7 @@ var otherActions = []string{"s3:ListBucket", "lambda:InvokeFunction", "logs:Crea
 
 // TestActionsExist: a misspelt action allows nothing, without an error.
 func TestActionsExist(t *testing.T) {
-	for _, pattern := range []string{"iam/*.json", "../opener/iam/*.json"} {
+	for _, pattern := range []string{"iam/*.json", "../opener/iam/*.json", "../rotation/iam/*.json"} {
 		for name, statements := range policies(t, pattern) {
 			for _, s := range statements {
 				for _, action := range cfntest.List(cfntest.Get(s, "Action")) {

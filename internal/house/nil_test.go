@@ -306,6 +306,9 @@ var nilArguments = map[string]refused{
 	"keys/trust/awss3.FetchBundle client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, (*struct{ awss3.Client })(nil), "b", "k", someRoots, nil))
 	}, "the client is a nil *"},
+	"keys/trust/awss3.Replace client": {func() error {
+		return awss3.Replace(ctx, (*struct{ awss3.WriteClient })(nil), "b", "k", "", nil)
+	}, "the client is a nil *"},
 	"keys/trust/awss3.OpenKeyring client": {func() error {
 		return errOf(awss3.OpenKeyring(ctx, (*struct{ awss3.Client })(nil), "b", "k", "p"))
 	}, "the client is a nil *"},

@@ -6,10 +6,7 @@
 //	list := rotation.KeysOf(ring.PublicKeys(), bundle)
 //	steps, err := rotation.Plan(list, time.Now(), &rotation.Options{Begin: true})
 //	if s, ok := rotation.NextDue(steps); ok {
-//		c := s.Change()
-//		if s.Action == rotation.Make {
-//			c.Add, err = keys.GenerateSigner(keys.Ed25519, ring.Producer())
-//		}
+//		c, keyID, err := s.Prepare(ring)
 //		err = ring.Apply(c)
 //	}
 //
@@ -30,10 +27,12 @@ package rotation
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -125,8 +124,8 @@ type Step struct {
 	Like       string // Make: the ID of a key of the same kind, which it takes over from if that has not ended
 }
 
-// Change is the change of a keyring that does the step. For Make the caller adds the key. The steps of others
-// have no change: then it is nil.
+// Change is the change of a keyring that does the step. For Make the caller adds the key, or uses Prepare.
+// The steps of others have no change: then it is nil.
 func (s *Step) Change() *keys.Change {
 	switch s.Action {
 	case Make, Move, End:
@@ -135,6 +134,33 @@ func (s *Step) Change() *keys.Change {
 		return &keys.Change{Remove: []string{s.KeyID}}
 	}
 	return nil
+}
+
+// Prepare is Change, and for Make it also makes the new key, of the algorithm or curve of the key that it
+// takes over from. keyID is the key that the step is about.
+func (s *Step) Prepare(ring *keys.Keyring) (c *keys.Change, keyID string, err error) {
+	if c = s.Change(); s.Action != Make {
+		return c, s.KeyID, nil
+	}
+	public := ring.PublicKeys()
+	if len(public) == 0 {
+		return nil, "", errors.New("rotation: the keyring has no key yet, so the kind of the new one is not known")
+	}
+	like := public[max(slices.IndexFunc(public, func(k keys.PublicKey) bool { return k.KeyID() == s.Like }), 0)]
+	if ring.Consumer() != "" {
+		key, err := keys.GenerateIdentity(like.Recipient.Curve())
+		if err != nil {
+			return nil, "", err
+		}
+		c.Add = key
+		return c, key.Recipient().KeyID(), nil
+	}
+	key, err := keys.GenerateSigner(like.Verifier.Algorithm(), ring.Producer())
+	if err != nil {
+		return nil, "", err
+	}
+	c.Add = key
+	return c, key.Verifier().KeyID(), nil
 }
 
 // KeysOf are the keys of a keyring with what the bundle says of them; a nil bundle = none was looked at.
@@ -164,6 +190,10 @@ func KeysOf(public []keys.PublicKey, b *trust.Bundle) []Key {
 	}
 	return list
 }
+
+// KnownAfter is how long after its publication every consumer knows a key that a bundle like this one has:
+// Options.Known.
+func KnownAfter(b *trust.Bundle) time.Duration { return keydoc.KnownAfter(b.RefreshHint(), b.Cache()) }
 
 // Plan is what is to be done with the keys, and what happens by itself, in the order of time. The keys are in
 // the order in which they were added. Each Kind is planned alone. The error says which moment of the options

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/rotation"
 )
 
@@ -302,5 +304,46 @@ func TestAKindThatHasEndedGoesOn(t *testing.T) {
 	}
 	if s, ok := rotation.NextDue(steps); !ok || s.Action != rotation.Make || s.Like != "c" {
 		t.Errorf("%+v of %s", s, told(steps))
+	}
+}
+
+// TestPrepare: the new key is of the kind of the one that it takes over from.
+func TestPrepare(t *testing.T) {
+	private := keys.PrivateFileOptions{InsecureNoPassphrase: true}
+	producer, err := keys.CreateKeyring(filepath.Join(t.TempDir(), "p"), "", "orders", &keys.KeyringOptions{
+		PrivateFileOptions: private, Key: keystest.Signer(t, keys.ES256, "orders", "a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := keys.GenerateIdentity(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := keys.CreateConsumerKeyring(filepath.Join(t.TempDir(), "c"), "", "billing",
+		&keys.KeyringOptions{PrivateFileOptions: private, Key: identity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ring := range []*keys.Keyring{producer, consumer} {
+		steps, err := rotation.Plan(rotation.KeysOf(ring.PublicKeys(), nil), start, &rotation.Options{Begin: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		due, _ := rotation.NextDue(steps)
+		c, keyID, err := due.Prepare(ring)
+		if err == nil {
+			err = ring.Apply(c)
+		}
+		public := ring.PublicKeys()
+		if err != nil || len(public) != 2 || public[1].KeyID() != keyID {
+			t.Fatalf("%v, %v", err, public)
+		}
+		if keysOf := rotation.KeysOf(public, nil); keysOf[0].Kind != keysOf[1].Kind {
+			t.Errorf("%+v", keysOf)
+		}
+		end := rotation.Step{Action: rotation.Prune, KeyID: keyID}
+		if c, id, err := end.Prepare(ring); err != nil || id != keyID || c.Add != nil || len(c.Remove) != 1 {
+			t.Errorf("%+v, %s, %v", c, id, err)
+		}
 	}
 }

@@ -270,6 +270,13 @@ func OpenTimestamp(signed []byte, roots *Roots, now time.Time) (*Timestamp, erro
 	return ts, nil
 }
 
+// OpenPreviousTimestamp verifies a signed timestamp that the next one follows, for NewTimestamp. It also
+// takes one that has expired, or that the limits of the roots refuse: its revocations are carried over all
+// the same. Every refusal is a *BundleError.
+func OpenPreviousTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
+	return openTimestamp(signed, roots)
+}
+
 // admit refuses a timestamp that is older, or names an older bundle, than the roots allow.
 func (r *Roots) admit(ts *Timestamp) error {
 	switch limits := r.limits; {

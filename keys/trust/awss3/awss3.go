@@ -1,4 +1,4 @@
-// Package awss3 reads trust bundles, and keyrings, from Amazon S3.
+// Package awss3 reads trust bundles, and keyrings, from Amazon S3, and replaces what it read.
 //
 //	trust, err := awss3.FetchBundle(ctx, s3.NewFromConfig(cfg), "trust-bucket", "bundle.dsse", roots, nil)
 //
@@ -100,6 +100,40 @@ func Keyring(client Client, bucket, key string) (keys.KeyringFetch, error) {
 		}
 		return content, nil
 	}, nil
+}
+
+// ErrChanged is (wrapped in) the error of Replace if the object is another one by now: read it again, and
+// decide anew. It is also what is left of a call that wrote the object and whose answer was lost.
+var ErrChanged = errors.New("the object was changed meanwhile")
+
+// WriteClient has the method of *s3.Client that Replace calls.
+type WriteClient interface {
+	PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+}
+
+var _ WriteClient = (*s3.Client)(nil)
+
+// Replace writes the object if it still is the one with that ETag, as Fetched has it; "" = if there is none
+// yet. So a writer never overwrites what it has not read, such as the revocation of an emergency. The program
+// needs s3:PutObject.
+func Replace(ctx context.Context, client WriteClient, bucket, key, etag string, content []byte) error {
+	if err := nilcheck.Check("awss3: the client", client); err != nil {
+		return err
+	}
+	in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)}
+	if etag == "" {
+		in.IfNoneMatch = aws.String("*")
+	} else {
+		in.IfMatch = &etag
+	}
+	_, err := client.PutObject(ctx, in, func(o *s3.Options) { o.Retryer = awscall.Retryer(o.Retryer) })
+	switch status := statusOf(err); {
+	case err == nil:
+		return nil
+	case status == http.StatusPreconditionFailed || status == http.StatusConflict:
+		return fmt.Errorf("awss3: s3://%s/%s: %w", bucket, key, ErrChanged)
+	}
+	return fmt.Errorf("awss3: s3://%s/%s: %w", bucket, key, err)
 }
 
 // policyStatement is the IAM statement that lets a program read the object, in the partition aws.

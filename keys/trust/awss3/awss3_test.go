@@ -321,3 +321,41 @@ func TestKeyring(t *testing.T) {
 		t.Error("an empty passphrase is accepted")
 	}
 }
+
+// TestReplace: a writer overwrites only what it has read.
+func TestReplace(t *testing.T) {
+	s := newStore(t)
+	write := func(etag, content string) error {
+		return awss3.Replace(t.Context(), s, bucket, object, etag, []byte(content))
+	}
+	etag := func() string {
+		t.Helper()
+		origin, err := awss3.Origin(s, bucket, object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := origin.Fetch(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		return got.ETag
+	}
+	if err := write("", "first"); err != nil {
+		t.Fatal(err)
+	}
+	first := etag()
+	if err := write("", "another first"); !errors.Is(err, awss3.ErrChanged) {
+		t.Errorf("over one that is there: %v", err)
+	}
+	if err := write(first, "second"); err != nil {
+		t.Error(err)
+	}
+	if err := write(first, "another second"); !errors.Is(err, awss3.ErrChanged) || etag() == first {
+		t.Errorf("over one that was not read: %v", err)
+	}
+	err := awss3.Replace(t.Context(), s, "no-bucket", object, "", nil)
+	if err == nil || errors.Is(err, awss3.ErrChanged) || !strings.Contains(err.Error(), "s3://no-bucket/"+object) {
+		t.Error(err)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys/rotation"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -41,7 +40,7 @@ func (f *planFlags) open(ctx context.Context, env *ui.Env) (*trust.Bundle, *rota
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Known = keydoc.KnownAfter(b.RefreshHint(), b.Cache())
+	o.Known = rotation.KnownAfter(b)
 	return b, o, nil
 }
 

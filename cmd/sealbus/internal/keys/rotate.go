@@ -3,7 +3,6 @@ package keys
 import (
 	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,28 +125,15 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 
 // apply does the step in one write of the keyring.
 func apply(env *ui.Env, path string, ring *keys.Keyring, s rotation.Step) (rotation.Step, error) {
-	c := s.Change()
 	if s.Action == rotation.Prune && env.Clock().Before(s.At) { // what is gone cannot be had back
 		return s, ui.Usage("leave --now out, or wait until "+ui.FormatTime(s.At),
 			"by the clock of this machine, key %s has not expired: its secret is not removed", ui.ShortID(s.KeyID))
 	}
-	if s.Action == rotation.Make {
-		public := ring.PublicKeys()
-		like := max(slices.IndexFunc(public, func(k keys.PublicKey) bool { return k.KeyID() == s.Like }), 0)
-		if ring.Consumer() != "" {
-			key, err := keys.GenerateIdentity(public[like].Recipient.Curve())
-			if err != nil {
-				return s, err
-			}
-			c.Add, s.KeyID = key, key.Recipient().KeyID()
-		} else {
-			key, err := keys.GenerateSigner(public[like].Verifier.Algorithm(), ring.Producer())
-			if err != nil {
-				return s, err
-			}
-			c.Add, s.KeyID = key, key.Verifier().KeyID()
-		}
+	c, keyID, err := s.Prepare(ring)
+	if err != nil {
+		return s, err
 	}
+	s.KeyID = keyID
 	if err := ring.Apply(c); err != nil {
 		return s, loadkeys.PrivateFailed(path, err)
 	}

@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
 
 // Document is a published document as it was read. Its zero value stands for one that is not there yet.
@@ -70,16 +68,10 @@ func WriteDocument(ctx context.Context, env *ui.Env, where string, old *Document
 	if err != nil {
 		return err
 	}
-	in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)}
-	if none := "*"; old.etag == "" {
-		in.IfNoneMatch = &none
-	} else {
-		in.IfMatch = &old.etag
-	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	_, err = client.PutObject(ctx, in)
-	if status := statusOf(err); status == http.StatusPreconditionFailed || status == http.StatusConflict {
+	err = awss3.Replace(ctx, client, bucket, key, old.etag, content)
+	if errors.Is(err, awss3.ErrChanged) {
 		if is, err := ReadDocument(ctx, env, where, len(content)); err == nil && bytes.Equal(is.Content, content) {
 			return nil // it was written, the answer was lost, and the client tried again
 		}
@@ -88,15 +80,7 @@ func WriteDocument(ctx context.Context, env *ui.Env, where string, old *Document
 	}
 	if err != nil {
 		return ui.Unavailable("check that this role has s3:PutObject on the object, and try again",
-			"writing %s: %w", where, err)
+			"writing: %w", err)
 	}
 	return nil
-}
-
-func statusOf(err error) int {
-	var answer interface{ HTTPStatusCode() int }
-	if errors.As(err, &answer) {
-		return answer.HTTPStatusCode()
-	}
-	return 0
 }

@@ -204,13 +204,7 @@ func unlimited(roots *trust.Roots) *trust.Roots {
 
 // openTimestamp opens a timestamp that another document follows, also if it has expired.
 func openTimestamp(where string, signed []byte, roots *trust.Roots) (*trust.Timestamp, error) {
-	var issued time.Time
-	if e, err := dsse.Parse(signed); err == nil {
-		if claimed, err := trust.ParseTimestamp(e.Payload); err == nil {
-			issued = claimed.Issued // it is verified below
-		}
-	}
-	ts, err := trust.OpenTimestamp(signed, unlimited(roots), issued)
+	ts, err := trust.OpenPreviousTimestamp(signed, roots)
 	if err != nil {
 		return nil, loadtrust.Refused(where, err)
 	}
