@@ -23,7 +23,7 @@ var base = map[string][]string{
 	"loadquarantine": {"awscli", "errtext", "ui"},
 	"loadclaims":     {"ui"},
 	"input":          {"awscli", "errtext", "ui"},
-	"rehearsal":      {},
+	"rehearsal":      {"errtext"},
 }
 
 // groups are the packages of the commands. None imports another one.

@@ -433,7 +433,7 @@ func TestKnownAtWithTimestamps(t *testing.T) {
 func TestJWKS(t *testing.T) {
 	b := fullBundle(t)
 	var all, some jose.JSONWebKeySet
-	if err := json.Unmarshal(b.JWKS(nil), &all); err != nil || len(all.Keys) != 3 {
+	if err := json.Unmarshal(b.JWKS(nil), &all); err != nil || len(all.Keys) != 4 {
 		t.Fatalf("%d keys, %v", len(all.Keys), err)
 	}
 	if err := json.Unmarshal(b.JWKS(func(k *Key) bool { return k.Verifier.Algorithm() == keys.ES256 && k.Revoked == nil }), &some); err != nil || len(some.Keys) != 1 {

@@ -2,9 +2,9 @@ package rehearsal
 
 import (
 	"context"
-	"strings"
 	"time"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
@@ -92,7 +92,7 @@ func (p *Plan) Judge(ctx context.Context) ([]*policy.Fault, error) {
 func (f *Findings) Refusals() []string {
 	list := []string{}
 	for _, fault := range f.Faults {
-		list = append(list, f.Plan.Cast.relabel(strings.TrimPrefix(fault.Error(), "policy: ")))
+		list = append(list, f.Plan.Cast.relabel(errtext.Plain(fault)))
 	}
 	return list
 }
