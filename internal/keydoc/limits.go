@@ -69,10 +69,11 @@ const (
 	MaxDelegation = 16 << 10
 )
 
-// The DSSE payload types of a bundle, of its timestamp, and of the statement by which a key vouches for a
-// session key.
+// The DSSE payload types of a bundle, of roots, of a timestamp, and of the statement by which a key vouches
+// for a session key.
 const (
 	BundleType     = "application/vnd.sealbus.bundle+json"
+	RootsType      = "application/vnd.sealbus.roots+json"
 	TimestampType  = "application/vnd.sealbus.timestamp+json"
 	DelegationType = "application/vnd.sealbus.delegation+json"
 )

@@ -489,7 +489,7 @@ func TestOpenBundle(t *testing.T) {
 		"at its end":           {signed, *at(day(7)), WhyExpired},
 		"lower version":        {signed, Options{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
 		"other payload type":   {resign(t, "application/json", b.Payload(), r), *at(day(1)), WhyType},
-		"a roots file":         {resign(t, rootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
+		"a roots file":         {resign(t, keydoc.RootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
 		"signed but no bundle": {resign(t, keydoc.BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
 		"not signed":           {b.Payload(), *at(day(1)), WhyMalformed},
 		"no signatures": {bytes.Replace(signed,

@@ -15,9 +15,6 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// rootsType is the DSSE payload type of a roots file.
-const rootsType = "application/vnd.sealbus.roots+json"
-
 // BundleWhy says, for programs, why a bundle, a roots file or a timestamp was refused.
 type BundleWhy string
 
@@ -118,7 +115,7 @@ func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, 
 	switch e.PayloadType {
 	case keydoc.BundleType:
 		_, err = ParseBundle(e.Payload)
-	case rootsType:
+	case keydoc.RootsType:
 		_, err = parseRootsPayload(e.Payload)
 	default:
 		err = refuse(WhyType, "payload type %q is neither a bundle nor a roots file",

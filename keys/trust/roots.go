@@ -165,7 +165,7 @@ func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, erro
 	if r == nil {
 		return nil, errors.New("trust: no roots file to sign")
 	}
-	return signPayload(ctx, rootsType, r.Payload(), roots)
+	return signPayload(ctx, keydoc.RootsType, r.Payload(), roots)
 }
 
 // ParseRoots reads the roots file that a consumer pins. The file must come from a trusted place, because its
@@ -215,7 +215,7 @@ func openRoots(signed []byte) (*Roots, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.PayloadType != rootsType {
+	if e.PayloadType != keydoc.RootsType {
 		return nil, refuse(WhyType, "payload type %q is not that of a roots file", keydoc.Clip(e.PayloadType))
 	}
 	r, err := parseRootsPayload(e.Payload)
@@ -239,7 +239,7 @@ func (r *Roots) Next(signed []byte) (*Roots, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.PayloadType != rootsType {
+	if e.PayloadType != keydoc.RootsType {
 		return nil, refuse(WhyType, "payload type %q is not that of a roots file", keydoc.Clip(e.PayloadType))
 	}
 	if err := r.verify(e); err != nil {

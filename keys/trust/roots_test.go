@@ -173,7 +173,7 @@ func sealedRoots(t testing.TB, payload []byte, keys ...*RootKey) []byte {
 	for _, k := range keys {
 		signers = append(signers, k)
 	}
-	signed, err := signPayload(t.Context(), rootsType, payload, signers)
+	signed, err := signPayload(t.Context(), keydoc.RootsType, payload, signers)
 	if err != nil {
 		t.Fatal(err)
 	}

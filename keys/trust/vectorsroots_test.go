@@ -11,8 +11,6 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-const rootsType = "application/vnd.sealbus.roots+json"
-
 // next are roots of that version, of the old root keys and more.
 func (b *bureau) next(version int64, limits trust.RootsLimits, stamp *trust.RootKey, roots ...*trust.RootKey) *trust.Roots {
 	var list []*keys.Verifier
@@ -32,9 +30,9 @@ func (b *bureau) next(version int64, limits trust.RootsLimits, stamp *trust.Root
 
 // by signs the text of roots, with each of the keys.
 func (b *bureau) by(payload string, signers ...*trust.RootKey) string {
-	e := &dsse.Envelope{PayloadType: rootsType, Payload: []byte(payload)}
+	e := &dsse.Envelope{PayloadType: keydoc.RootsType, Payload: []byte(payload)}
 	for _, key := range signers {
-		sig, err := key.Sign(b.Context(), dsse.PAE(nil, rootsType, e.Payload))
+		sig, err := key.Sign(b.Context(), dsse.PAE(nil, keydoc.RootsType, e.Payload))
 		b.check(err)
 		e.Signatures = append(e.Signatures, dsse.Signature{KeyID: key.Verifier().KeyID(), Sig: sig})
 	}

@@ -76,9 +76,12 @@ func (f *signFlags) describe(env *ui.Env, file string, doc []byte, pinned *trust
 	if err == nil {
 		payload = e.Payload
 	}
-	if err == nil && e.PayloadType == keydoc.BundleType {
+	switch {
+	case err == nil && e.PayloadType == keydoc.BundleType:
 		err = s.bundle(payload, f.previous, previous, pinned)
-	} else {
+	case err == nil && e.PayloadType == keydoc.RootsType: // not all of the signatures need be there yet
+		err = s.roots(payload, f.previous, previous)
+	default:
 		err = s.roots(doc, f.previous, previous)
 	}
 	if err != nil {
@@ -150,6 +153,7 @@ func (s *toSign) roots(doc []byte, name string, previous []byte) error {
 	if n := len(r.TimestampKeys()); n > 0 {
 		s.fact("bundles count only with a timestamp, of one of %s", ui.Count(n, "timestamp key"))
 	}
+	s.limits(r.Limits())
 	s.unverified("whether the keys are those of the people and services that they should be of")
 	var old *trust.Roots
 	if previous != nil {
@@ -170,6 +174,22 @@ func (s *toSign) roots(doc []byte, name string, previous []byte) error {
 	s.compareKeys("root key", old, r, (*trust.Roots).Keys)
 	s.compareKeys("timestamp key", old, r, (*trust.Roots).TimestampKeys)
 	return nil
+}
+
+// limits tells when roots expire, and which floors they set.
+func (s *toSign) limits(l trust.RootsLimits) {
+	if l.Expires.IsZero() {
+		s.fact("the roots never expire")
+	} else {
+		s.Expires = ui.FormatTime(l.Expires)
+		s.fact("the roots expire at %s", s.Expires)
+	}
+	if l.MinBundle > 0 {
+		s.fact("bundles below version %d no longer count", l.MinBundle)
+	}
+	if l.MinTimestamp > 0 {
+		s.fact("timestamps below version %d no longer count", l.MinTimestamp)
+	}
 }
 
 // compareKeys tells which keys come, stay and go.
