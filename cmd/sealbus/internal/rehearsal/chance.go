@@ -28,7 +28,7 @@ func (p *Plan) byChance(n int) *Scenario {
 			if !o.CutOff && c.IntN(3) == 0 { // then it hears of the changes from the bundle
 				o.Behind = c.IntN(len(p.Publications))
 				for i := range s.Publications {
-					s.Publications[i].Late = min(s.Publications[i].Late, hearsWithin*p.Refresh)
+					s.Publications[i].Late = min(s.Publications[i].Late, p.Outage())
 				}
 			}
 			s.Producers = append(s.Producers, o)
@@ -75,7 +75,7 @@ func (c chance) outage(p *Plan, s *Scenario, from time.Time) {
 			continue
 		}
 		for _, pub := range s.Publications {
-			most = min(most, hearsWithin*p.Refresh-pub.Late)
+			most = min(most, p.Outage()-pub.Late)
 		}
 		at := from.Add(-instant)
 		if key := p.signing(o, at); key != nil {

@@ -21,6 +21,7 @@ func (p *Plan) Worst() (list []*Scenario) {
 	for _, l := range lives {
 		list = append(list, p.firstUse(l)...)
 		list = append(list, p.lastUse(lives, l)...)
+		list = append(list, p.begun(l)...)
 		list = append(list, p.gap(lives, l)...)
 		list = append(list, p.stale(l)...)
 		list = append(list, p.firstType(l)...)
@@ -76,7 +77,8 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 		for _, slow := range []time.Duration{p.Skew, p.Skew / 2} { // the first is to the clock that built a bundle
 			course(end, slow, Producer{CutOff: true})
 			for behind := 1; behind < len(p.Publications); behind++ {
-				if scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id) != nil { // it has the key
+				old := scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id)
+				if old != nil && old.SignsAt(end.Add(-instant)) {
 					course(end, slow, Producer{Behind: behind})
 				}
 			}
@@ -86,6 +88,31 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 		if next.producer == l.producer && next.schedule.Active.After(l.schedule.Active) {
 			course(next.schedule.Active, p.Skew/2, Producer{CutOff: true})
 		}
+	}
+	return list
+}
+
+// begun: a key that signs already is to begin later. An event that it signed before stays under way for as long
+// as it may.
+func (p *Plan) begun(l life) (list []*Scenario) {
+	for i := 1; i < len(p.Publications); i++ {
+		was, is := scheduleIn(p.Publications[i-1], l.id), scheduleIn(p.Publications[i], l.id)
+		if was == nil || is == nil || !was.Active.Before(is.Active) {
+			continue
+		}
+		at := earliest(p.Publications[i].Built, is.Active).Add(-instant)
+		slow := p.Skew
+		if !was.SignsAt(at.Add(-slow)) {
+			slow = 0
+		}
+		if !was.SignsAt(at.Add(-slow)) || at.Before(p.Start) {
+			continue
+		}
+		s := p.scenario()
+		s.Producers = []Producer{{Name: l.producer, Skew: -slow, CutOff: true}}
+		s.Consumers = []Consumer{{Name: "billing"}}
+		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
+		list = append(list, s)
 	}
 	return list
 }
@@ -104,7 +131,7 @@ func (p *Plan) endsOf(l life) (list []time.Time) {
 }
 
 // stale: the schedule of a key changes. A process whose keyring is behind, by one bundle or more, and whose
-// clock is fast, signs on by the old one until its bundle says otherwise. It asked just before the change came.
+// clock is fast, signs on by the old one until its bundle says otherwise. It asked just before that came.
 func (p *Plan) stale(l life) (list []*Scenario) {
 	for i := 1; i < len(p.Publications); i++ {
 		now := p.Publications[i].Built
@@ -112,21 +139,26 @@ func (p *Plan) stale(l life) (list []*Scenario) {
 		if was == nil || is == nil || *was == *is {
 			continue
 		}
-		late := min(p.Late, hearsWithin*p.Refresh)
+		late := min(p.Late, p.Outage())
 		asked := now.Add(late + p.Cache - time.Second)
 		for _, at := range []time.Time{was.Active, is.Retired, is.Expired} {
 			at = at.Add(-p.Skew)
 			if at.Before(now) || !was.SignsAt(at.Add(p.Skew)) {
 				continue
 			}
-			for behind := len(p.Publications) - i; behind < len(p.Publications); behind++ {
+			for older := range i { // than the change
+				has := scheduleIn(p.Publications[older], l.id)
+				if has == nil || !has.SignsAt(at.Add(p.Skew)) {
+					continue
+				}
 				s := p.scenario()
 				for j := range s.Publications[1:] {
 					s.Publications[j+1].Late = late
 				}
-				s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Behind: behind, Lag: p.Cache}}
+				s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Lag: p.Cache,
+					Behind: len(p.Publications) - 1 - older}}
 				s.Consumers = []Consumer{{Name: "billing"}}
-				if was.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
+				if has.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
 					s.Sends = append(s.Sends, Send{At: asked, Type: l.usual()})
 				}
 				s.Sends = append(s.Sends, Send{At: at, Type: l.usual()})
@@ -141,6 +173,10 @@ func (p *Plan) stale(l life) (list []*Scenario) {
 // a producer hears of a change only from its bundle, since its keyring is old. It asks once in a refresh
 // interval, and consumers ask when they have to.
 const hearsWithin = 2
+
+// Outage is how long the host may fail after it has a bundle, if processes with an old keyring are to lose no
+// event. The time until the bundle comes counts as well.
+func (p *Plan) Outage() time.Duration { return hearsWithin * p.Refresh }
 
 func scheduleIn(p Publication, id string) *keys.Schedule {
 	for _, o := range cmpOr(p.Merged, p.Policy).Producers {
