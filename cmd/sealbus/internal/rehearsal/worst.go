@@ -92,8 +92,8 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 	return list
 }
 
-// begun: a key that signs already is to begin later. An event that it signed before stays under way for as long
-// as it may.
+// begun: a key that signs already is to begin later. An event that it signed before stays under way for as
+// long as it may.
 func (p *Plan) begun(l life) (list []*Scenario) {
 	for i := 1; i < len(p.Publications); i++ {
 		was, is := scheduleIn(p.Publications[i-1], l.id), scheduleIn(p.Publications[i], l.id)
