@@ -125,8 +125,8 @@ func TestSchedules(t *testing.T) {
 		sum.courses, sum.schedules, sum.refused, sum.stricter, sum.counts)
 }
 
-// firstSeed is the seed of the first schedule. SEALBUS_SEED sets another one than 0, such as that of a failure,
-// which SEALBUS_VIRTUAL_DAYS=1 plays alone.
+// firstSeed is the seed of the first schedule. SEALBUS_SEED sets another one than 0, such as that of a
+// failure, which SEALBUS_VIRTUAL_DAYS=1 plays alone.
 func firstSeed(t *testing.T) uint64 {
 	text := os.Getenv("SEALBUS_SEED")
 	if text == "" {

@@ -21,7 +21,7 @@ func (p *Plan) Worst() (list []*Scenario) {
 	for _, l := range lives {
 		list = append(list, p.firstUse(l)...)
 		list = append(list, p.lastUse(lives, l)...)
-		list = append(list, p.begun(l)...)
+		list = append(list, p.underWay(l)...)
 		list = append(list, p.gap(lives, l)...)
 		list = append(list, p.stale(l)...)
 		list = append(list, p.firstType(l)...)
@@ -92,27 +92,37 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 	return list
 }
 
-// begun: a key that signs already is to begin later. An event that it signed before stays under way for as
-// long as it may.
-func (p *Plan) begun(l life) (list []*Scenario) {
+// underWay: a key that signs is to begin later, or goes. An event that it signed just before stays under way
+// for as long as it may, and the bundle comes as early.
+func (p *Plan) underWay(l life) (list []*Scenario) {
 	for i := 1; i < len(p.Publications); i++ {
 		was, is := scheduleIn(p.Publications[i-1], l.id), scheduleIn(p.Publications[i], l.id)
-		if was == nil || is == nil || !was.Active.Before(is.Active) {
+		if was == nil || is != nil && !was.Active.Before(is.Active) {
 			continue
 		}
-		at := earliest(p.Publications[i].Built, is.Active).Add(-instant)
+		at := p.Publications[i].Built
+		if is != nil {
+			at = earliest(at, is.Active)
+		}
+		at = at.Add(-instant)
 		slow := p.Skew
 		if !was.SignsAt(at.Add(-slow)) {
 			slow = 0
 		}
-		if !was.SignsAt(at.Add(-slow)) || at.Before(p.Start) {
-			continue
+		for older := range i { // than the change
+			has := scheduleIn(p.Publications[older], l.id)
+			if has == nil || !has.SignsAt(at.Add(-slow)) || !was.SignsAt(at.Add(-slow)) || at.Before(p.Start) {
+				continue
+			}
+			s := p.scenario()
+			for j := range s.Publications {
+				s.Publications[j].Late = 0
+			}
+			s.Producers = []Producer{{Name: l.producer, Skew: -slow, Behind: len(p.Publications) - 1 - older}}
+			s.Consumers = []Consumer{{Name: "billing"}}
+			s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
+			list = append(list, s)
 		}
-		s := p.scenario()
-		s.Producers = []Producer{{Name: l.producer, Skew: -slow, CutOff: true}}
-		s.Consumers = []Consumer{{Name: "billing"}}
-		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
-		list = append(list, s)
 	}
 	return list
 }
