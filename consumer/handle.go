@@ -22,6 +22,9 @@ const (
 	settleRounds = 6
 	// finishTimeout is how long one attempt to complete or release may take, also if the context has ended.
 	finishTimeout = 5 * time.Second
+	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a message
+	// out first. It is shorter than the time after which queues deliver a message again.
+	transportSkew = 15 * time.Second
 )
 
 // Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
@@ -39,8 +42,8 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	d.since = d.began
-	if first := msg.FirstReceived; !first.IsZero() { // by another clock, which this one may be ahead of
-		if first = first.Add(c.policy.Skew); first.Before(d.began) {
+	if first := msg.FirstReceived; !first.IsZero() {
+		if first = first.Add(transportSkew); first.Before(d.began) {
 			d.since = first
 		}
 	}

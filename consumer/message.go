@@ -67,11 +67,12 @@ type Message struct {
 	// belongs to; "" = none. Set it only where no one but the service can write it: a Permission is given to
 	// this name.
 	ReplayName string
-	// FirstReceived is when the transport handed the message out for the first time, as a service says and not
-	// the sender; zero = now, or unknown. A newer trust bundle may accept an event that the one at hand
-	// refuses. So an event is refused for good only by a bundle that was checked since then, Policy.Skew later
-	// because clocks differ. A message that is delivered again is judged by the check that an earlier delivery
-	// asked for. In the future = now. Records of a quarantine do not keep it.
+	// FirstReceived is for a message that is delivered again: when the transport handed it out for the first
+	// time, as a service says and not the sender. Zero = this is the first time, or it is unknown. A newer trust
+	// bundle may accept an event that the one at hand refuses. So an event is refused for good only by a bundle
+	// that was checked since this delivery began or, if it is made again, 15 seconds after the first. So one
+	// check judges all messages that came before it, and forged ones do not come again and again. In the future
+	// = now. Records of a quarantine do not keep it.
 	FirstReceived time.Time
 }
 

@@ -140,7 +140,9 @@ func (b *batch) handle(r *record) error {
 		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
 	}
 	msg, _ := b.message(r.body)
-	msg.FirstReceived = r.firstReceived()
+	if number(r.receives) > 1 {
+		msg.FirstReceived = r.firstReceived()
+	}
 	return b.deliver(r, msg)
 }
 

@@ -72,7 +72,7 @@ func TestFilesBesideTheBundleAreBounded(t *testing.T) {
 
 // A host that answers a byte and no more ends with the timeout, whichever file it does that with.
 func TestSlowFilesBesideTheBundleEnd(t *testing.T) {
-	for name := range besideTheBundle {
+	for name, version := range besideTheBundle {
 		synctest.Test(t, func(t *testing.T) { // without a network, so that no time passes
 			host := &inMemory{site: newSite(t, true)}
 			host.publish(1)
@@ -81,7 +81,7 @@ func TestSlowFilesBesideTheBundleEnd(t *testing.T) {
 			host.publish(2)
 			host.slow = name
 			host.advance(siteHint)
-			host.wantFailed(source, 1, context.DeadlineExceeded, "")
+			host.wantFailed(source, version, context.DeadlineExceeded, "")
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +65,8 @@ func (o *origin) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case down:
 		http.Error(rw, "no healthy upstream", http.StatusServiceUnavailable)
+	case strings.Contains(r.URL.Path, "/roots/"):
+		http.NotFound(rw, r) // the roots never change
 	case r.Header.Get("If-None-Match") == tag:
 		rw.WriteHeader(http.StatusNotModified)
 	default:

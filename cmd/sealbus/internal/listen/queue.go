@@ -23,6 +23,7 @@ const (
 	maxSeen      = 100_000          // messages remembered, so that each is told once
 
 	firstReceived = types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp
+	receiveCount  = types.MessageSystemAttributeNameApproximateReceiveCount
 )
 
 // queueClient is what listen uses of *sqs.Client.
@@ -75,7 +76,7 @@ func (p *poller) poll(ctx context.Context) error {
 		}
 		out, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &p.url,
 			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll,
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{firstReceived}})
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{firstReceived, receiveCount}})
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -153,7 +154,8 @@ func (p *poller) message(ctx context.Context, m *types.Message) error {
 		return nil
 	}
 	var first time.Time
-	if ms, err := strconv.ParseInt(m.Attributes[string(firstReceived)], 10, 64); err == nil && ms > 0 {
+	if ms, err := strconv.ParseInt(m.Attributes[string(firstReceived)], 10, 64); err == nil && ms > 0 &&
+		m.Attributes[string(receiveCount)] != "1" {
 		first = time.UnixMilli(ms)
 	}
 	h := p.take(finish, []byte(aws.ToString(m.Body)), first)

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
 	"github.com/sealbus/sealbus/producer"
@@ -35,13 +36,14 @@ func (p *process) Send(_ context.Context, events []*envelope.Sealed) []producer.
 // makeProducers gives each process the keyring of its producer.
 func (r *run) makeProducers() error {
 	for _, o := range r.Producers {
-		ring, err := r.Cast.keyring(o.Name, r.ringOf(&o))
-		if err != nil {
+		ring := &liveRing{run: r, of: &o}
+		if _, err := ring.now(); err != nil {
 			return err
 		}
 		p := &process{Producer: o}
 		now := r.clock.ahead(o.Skew)
 		var source trust.Source = noTrust{}
+		var err error
 		if !o.CutOff {
 			origin := &view{host: &r.host, clock: &r.clock, name: bundleFile, lag: o.Lag, bytes: &r.rec.Bytes,
 				asked: &r.rec.Asked}
@@ -65,15 +67,45 @@ type noTrust struct{}
 
 func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
-// ringOf are the keys that the process has, in the order in which they were published, with the schedules of
-// the last publication that it knows.
-func (r *run) ringOf(o *Producer) []policy.Key {
-	plan := Plan{Publications: r.Publications[:max(1, len(r.Publications)-o.Behind)]}
+// liveRing is the keyring of a process. A change comes into it when its bundle is built, and no sooner.
+type liveRing struct {
+	run *run
+	of  *Producer
+}
+
+func (l *liveRing) now() (*keys.Keyring, error) {
 	var list []policy.Key
-	for _, l := range ofProducer(plan.lives(), o.Name) {
-		list = append(list, policy.Key{ID: l.id, Schedule: l.schedule})
+	for _, k := range ofProducer(l.of.known(l.run.Publications, l.run.clock.now).lives(), l.of.Name) {
+		list = append(list, policy.Key{ID: k.id, Schedule: k.schedule})
 	}
-	return list
+	return l.run.Cast.keyring(l.of.Name, list)
+}
+
+// Signers makes it a keys.SignerSource.
+func (l *liveRing) Signers(now time.Time) ([]keys.Signer, error) {
+	ring, err := l.now()
+	if err != nil {
+		return nil, err
+	}
+	return ring.Signers(now)
+}
+
+// Candidates are those of the keyring, as keys.LiveKeyring has them.
+func (l *liveRing) Candidates(now time.Time) (due, others []keys.Signer) {
+	ring, err := l.now()
+	if err != nil {
+		return nil, nil // Signers has the error
+	}
+	return ring.Candidates(now)
+}
+
+// known are the publications that the keyring of the process follows at that moment.
+func (o *Producer) known(list []Publication, at time.Time) *Plan {
+	n := 1
+	for n < len(list)-o.Behind && !list[n].Built.After(at) {
+		n++
+	}
+	return &Plan{Publications: list[:n]}
 }
 
 // sourceOf is a source that the producer may use.
@@ -196,10 +228,13 @@ type message struct {
 // deliver opens the message, and puts it back if it could not be judged.
 func (r *run) deliver(m *message) {
 	c := m.to
+	msg := consumer.Message{Body: m.body}
 	if m.tries++; m.tries == 1 {
 		m.first = r.clock.now
+	} else {
+		msg.FirstReceived = m.first
 	}
-	_, err := c.handles.Handle(r.ctx, consumer.Message{Body: m.body, FirstReceived: m.first}, handled)
+	_, err := c.handles.Handle(r.ctx, msg, handled)
 	c.look()
 	m.Reason = envelope.ReasonOf(err)
 	if m.Reason.Class() == envelope.Transient && m.tries < r.Receives {

@@ -28,7 +28,7 @@ func (p *Plan) byChance(n int) *Scenario {
 			if !o.CutOff && c.IntN(3) == 0 { // then it hears of the changes from the bundle
 				o.Behind = c.IntN(len(p.Publications))
 				for i := range s.Publications {
-					s.Publications[i].Late = min(s.Publications[i].Late, hearsWithin*p.Refresh)
+					s.Publications[i].Late = min(s.Publications[i].Late, p.Outage())
 				}
 			}
 			s.Producers = append(s.Producers, o)
@@ -45,13 +45,12 @@ func (p *Plan) byChance(n int) *Scenario {
 		s.Consumers = append(s.Consumers, o)
 	}
 	if c.IntN(3) == 0 {
-		from := latest(c.near(moments, p), p.Start.Add(time.Second))
-		s.Outages = append(s.Outages, Outage{from, c.upTo(mostOutage)})
+		c.outage(p, s, latest(c.near(moments, p), p.Start.Add(time.Second)))
 	}
 	for by, o := range s.Producers {
 		for range 3 + c.IntN(6) {
 			at := c.near(moments, p)
-			if key := p.signing(o, at.Add(o.Skew)); key != nil {
+			if key := p.signing(o, at); key != nil {
 				s.Sends = append(s.Sends, Send{At: at, By: by, Type: c.typeOf(key, &o, at, p),
 					Delay: c.upTo(p.InFlight)})
 			}
@@ -63,6 +62,27 @@ func (p *Plan) byChance(n int) *Scenario {
 		s.End = latest(s.End, end)
 	}
 	return s
+}
+
+// outage has the host fail. Of three refreshes two may, for a process that hears of a change only from its
+// bundle: it asks just before the host fails, and the time until the bundle came counts as well. One that was
+// idle, or that hears nothing for longer, signs by what it knew. No date of a bundle protects it: its keyring
+// does, if the process is restarted or keys.WatchKeyring renews it.
+func (c chance) outage(p *Plan, s *Scenario, from time.Time) {
+	most := mostOutage
+	for by, o := range s.Producers {
+		if o.Behind == 0 {
+			continue
+		}
+		for _, pub := range s.Publications {
+			most = min(most, p.Outage()-pub.Late)
+		}
+		at := from.Add(-instant)
+		if key := p.signing(o, at); key != nil {
+			s.Sends = append(s.Sends, Send{At: at, By: by, Type: key.usual()})
+		}
+	}
+	s.Outages = append(s.Outages, Outage{from, c.upTo(most)})
 }
 
 // chance draws within limits, and the limits themselves often, since that is where rules break.
@@ -156,12 +176,12 @@ func ofProducer(lives []life, name string) (list []life) {
 	return list
 }
 
-// signing is the key that the process may sign with at now, by its clock; nil = it has none. One that cannot
-// ask its trust is told by its operators when it may begin to sign at all.
-func (p *Plan) signing(o Producer, now time.Time) *life {
-	known := Plan{Publications: p.Publications[:max(1, len(p.Publications)-o.Behind)]}
+// signing is the key that the process may sign with at that moment; nil = it has none. One that cannot ask
+// its trust is told by its operators when it may begin to sign at all.
+func (p *Plan) signing(o Producer, at time.Time) *life {
+	now := at.Add(o.Skew) // by its clock
 	var found *life
-	for _, l := range ofProducer(known.lives(), o.Name) {
+	for _, l := range ofProducer(o.known(p.Publications, at).lives(), o.Name) {
 		early := o.CutOff && l.first && now.Before(l.built.Add(keydoc.KnownAfter(p.Refresh, p.Cache)))
 		if l.schedule.SignsAt(now) && (!early || l.built.Equal(p.Start)) {
 			found = &l

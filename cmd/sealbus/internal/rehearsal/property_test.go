@@ -111,43 +111,96 @@ func tell(t *testing.T, r *rehearsal.Record) {
 
 // TestSchedules: no honest event is lost under a schedule that trust build accepts, whatever chance does. For
 // each one that it refuses there is a course of events in which one is lost.
+//
+// One limit is in the courses by chance: a process whose keyring is old has asked its bundle just before the
+// host fails, and the outage, with the time until the bundle came, is at most Plan.Outage. Without it, a
+// process that was idle for a day goes by a bundle of yesterday when the host fails, and no rule for dates
+// could help. Its keyring could: the owner changes that first, and knows the date.
 func TestSchedules(t *testing.T) {
-	days, courses, refused, counts := 0.0, 0, 0, map[rehearsal.Outcome]int{}
-	for seed := uint64(0); days < virtualDays(t); seed++ {
-		r := rand.New(rand.NewPCG(seed, 1))
-		d := someDates(r)
-		p := d.plan(t, r)
-		if p.Publications[len(p.Publications)-1].Policy.Producers[0].Keys[0].Schedule.Check() != nil {
-			continue
-		}
-		short := *p
-		short.Publications = p.Publications[:2]
-		if faults, err := short.Judge(t.Context()); err != nil || len(faults) > 0 {
-			p = &short // a third bundle would come too late, or mend it
-		}
-		f, err := rehearsal.Rehearse(t.Context(), p)
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		days, courses = days+f.Days, courses+f.Courses
-		for o, n := range f.Counts {
-			counts[o] += n
-		}
-		if len(f.Faults) > 0 {
-			refused++
-		}
-		switch {
-		case len(f.Faults) == 0 && len(f.Stories) > 0:
-			tell(t, f.Stories[0])
-			t.Errorf("seed %d: trust build accepts %s", seed, d)
-		case len(f.Faults) > 0 && f.Faults[0].Field == "active" && d.change == 2 && d.by.Abs() <= envelope.DefaultSkew:
-			// Consumers tolerate the skew at the beginning of a key, so a beginning that moves by less harms only
-			// those with a smaller Policy.Skew.
-		case len(f.Faults) > 0 && len(f.Stories) == 0:
-			t.Errorf("seed %d: trust build refuses %s, and no event is lost: %v", seed, d, f.Faults[0])
-		}
+	sum := &totals{counts: map[rehearsal.Outcome]int{}}
+	for seed := firstSeed(t); sum.days < virtualDays(t); seed++ {
+		sum.play(t, seed)
 	}
-	t.Logf("%.0f virtual days, %d courses, %d refused schedules, %v", days, courses, refused, counts)
+	t.Logf("%.0f virtual days, %d courses, %d schedules, %d refused, %d of them without need, %v", sum.days,
+		sum.courses, sum.schedules, sum.refused, sum.stricter, sum.counts)
+}
+
+// firstSeed is the seed of the first schedule. SEALBUS_SEED sets another one than 0, such as that of a
+// failure, which SEALBUS_VIRTUAL_DAYS=1 plays alone.
+func firstSeed(t *testing.T) uint64 {
+	text := os.Getenv("SEALBUS_SEED")
+	if text == "" {
+		return 0
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed
+}
+
+// totals are what all schedules came to.
+type totals struct {
+	days               float64
+	courses, schedules int
+	refused, stricter  int // stricter = refused on purpose, although no event is lost
+	counts             map[rehearsal.Outcome]int
+}
+
+// play plays the schedule of one seed.
+func (sum *totals) play(t *testing.T, seed uint64) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	d := someDates(r)
+	p := d.plan(t, r)
+	if p.Publications[len(p.Publications)-1].Policy.Producers[0].Keys[0].Schedule.Check() != nil {
+		return
+	}
+	short := *p
+	short.Publications = p.Publications[:2]
+	if faults, err := short.Judge(t.Context()); err != nil || len(faults) > 0 {
+		p = &short // a third bundle would come too late, or mend it
+	}
+	f, err := rehearsal.Rehearse(t.Context(), p)
+	if err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	sum.days, sum.courses, sum.schedules = sum.days+f.Days, sum.courses+f.Courses, sum.schedules+1
+	for o, n := range f.Counts {
+		sum.counts[o] += n
+	}
+	if len(f.Faults) > 0 {
+		sum.refused++
+	}
+	switch {
+	case len(f.Faults) == 0 && len(f.Stories) > 0:
+		tell(t, f.Stories[0])
+		t.Errorf("seed %d: trust build accepts %s", seed, d)
+	case len(f.Faults) == 0 || len(f.Stories) > 0:
+	case len(p.Publications) == 3 && d.isStricter(f.Faults[0]):
+		sum.stricter++
+	default:
+		t.Errorf("seed %d: trust build refuses %s, and no event is lost: %v", seed, d, f.Faults[0])
+	}
+}
+
+// isStricter reports whether trust build refuses the third bundle on purpose, although it loses no event.
+func (d *dates) isStricter(fault *policy.Fault) bool {
+	switch d.change {
+	case 2:
+		// Consumers tolerate the skew at the beginning of a key, so a beginning that moves by less harms only
+		// those with a smaller Policy.Skew.
+		//
+		// No event of before the new beginning is in flight any more: see below.
+		return fault.Field == "active" && (d.by.Abs() <= envelope.DefaultSkew ||
+			!d.third.Before(d.b.Active.Add(d.by+d.flight)))
+	case 1, 5:
+		// No event of the key is in flight any more, so its end is history. To change it helps none, and
+		// consumers that read an archive would refuse what they had accepted.
+		over := d.a.Retired.Add(d.flight + keydoc.TimestampSkew)
+		return !d.third.Before(over)
+	}
+	return false
 }
 
 func (d *dates) String() string {

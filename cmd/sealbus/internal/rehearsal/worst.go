@@ -21,6 +21,7 @@ func (p *Plan) Worst() (list []*Scenario) {
 	for _, l := range lives {
 		list = append(list, p.firstUse(l)...)
 		list = append(list, p.lastUse(lives, l)...)
+		list = append(list, p.underWay(l)...)
 		list = append(list, p.gap(lives, l)...)
 		list = append(list, p.stale(l)...)
 		list = append(list, p.firstType(l)...)
@@ -55,17 +56,16 @@ func (p *Plan) firstUse(l life) (list []*Scenario) {
 
 // lastUse: a producer with a slow clock signs with the key at the last moment, the event stays under way for
 // as long as it may, and the consumer's clock is fast. The process may not have heard of a key that takes
-// over, but for the bundle.
+// over, but for the bundle. A bundle that moves the end, or lacks the key, comes as early as it may.
 func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
-	var slow time.Duration
-	course := func(end time.Time, o Producer) {
+	course := func(end time.Time, slow time.Duration, o Producer) {
 		at := end.Add(-instant + slow)
 		if at.Before(p.Start) {
 			return
 		}
 		s := p.scenario()
 		for i := range s.Publications {
-			s.Publications[i].Late = 0 // a bundle that lacks the key comes as early as it may
+			s.Publications[i].Late = 0
 		}
 		o.Name, o.Skew = l.producer, -slow
 		s.Producers = []Producer{o}
@@ -73,27 +73,75 @@ func (p *Plan) lastUse(lives []life, l life) (list []*Scenario) {
 		s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
 		list = append(list, s)
 	}
-	if end := l.end(); !end.IsZero() {
-		slow = p.Skew // of the clock that built a bundle, in which the key may be missing
-		course(end, Producer{CutOff: true})
-		slow = p.Skew / 2
-		course(end, Producer{CutOff: true})
-		for behind := 1; behind < len(p.Publications); behind++ {
-			if scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id) != nil { // it has the key
-				course(end, Producer{Behind: behind})
+	for _, end := range p.endsOf(l) {
+		for _, slow := range []time.Duration{p.Skew, p.Skew / 2} { // the first is to the clock that built a bundle
+			course(end, slow, Producer{CutOff: true})
+			for behind := 1; behind < len(p.Publications); behind++ {
+				old := scheduleIn(p.Publications[len(p.Publications)-behind-1], l.id)
+				if old != nil && old.SignsAt(end.Add(-instant)) {
+					course(end, slow, Producer{Behind: behind})
+				}
 			}
 		}
 	}
 	for _, next := range lives {
 		if next.producer == l.producer && next.schedule.Active.After(l.schedule.Active) {
-			course(next.schedule.Active, Producer{CutOff: true})
+			course(next.schedule.Active, p.Skew/2, Producer{CutOff: true})
 		}
 	}
 	return list
 }
 
-// stale: the schedule of a key changes. A process whose keyring is behind, and whose clock is fast, signs on
-// by the old one until its bundle says otherwise. It asked just before the change came.
+// underWay: a key that signs is to begin later, or goes. An event that it signed just before stays under way
+// for as long as it may, and the bundle comes as early.
+func (p *Plan) underWay(l life) (list []*Scenario) {
+	for i := 1; i < len(p.Publications); i++ {
+		was, is := scheduleIn(p.Publications[i-1], l.id), scheduleIn(p.Publications[i], l.id)
+		if was == nil || is != nil && !was.Active.Before(is.Active) {
+			continue
+		}
+		at := p.Publications[i].Built
+		if is != nil {
+			at = earliest(at, is.Active)
+		}
+		at = at.Add(-instant)
+		slow := p.Skew
+		if !was.SignsAt(at.Add(-slow)) {
+			slow = 0
+		}
+		for older := range i { // than the change
+			has := scheduleIn(p.Publications[older], l.id)
+			if has == nil || !has.SignsAt(at.Add(-slow)) || !was.SignsAt(at.Add(-slow)) || at.Before(p.Start) {
+				continue
+			}
+			s := p.scenario()
+			for j := range s.Publications {
+				s.Publications[j].Late = 0
+			}
+			s.Producers = []Producer{{Name: l.producer, Skew: -slow, Behind: len(p.Publications) - 1 - older}}
+			s.Consumers = []Consumer{{Name: "billing"}}
+			s.Sends = []Send{{At: at, Type: l.usual(), Delay: p.InFlight}}
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// endsOf are the moments at which the key ends, by any of the bundles.
+func (p *Plan) endsOf(l life) (list []time.Time) {
+	for _, pub := range p.Publications {
+		if s := scheduleIn(pub, l.id); s != nil {
+			l.schedule = *s
+		}
+		if end := l.end(); !end.IsZero() && !slices.ContainsFunc(list, end.Equal) {
+			list = append(list, end)
+		}
+	}
+	return list
+}
+
+// stale: the schedule of a key changes. A process whose keyring is behind, by one bundle or more, and whose
+// clock is fast, signs on by the old one until its bundle says otherwise. It asked just before that came.
 func (p *Plan) stale(l life) (list []*Scenario) {
 	for i := 1; i < len(p.Publications); i++ {
 		now := p.Publications[i].Built
@@ -101,33 +149,44 @@ func (p *Plan) stale(l life) (list []*Scenario) {
 		if was == nil || is == nil || *was == *is {
 			continue
 		}
-		late := min(p.Late, hearsWithin*p.Refresh)
+		late := min(p.Late, p.Outage())
 		asked := now.Add(late + p.Cache - time.Second)
 		for _, at := range []time.Time{was.Active, is.Retired, is.Expired} {
 			at = at.Add(-p.Skew)
 			if at.Before(now) || !was.SignsAt(at.Add(p.Skew)) {
 				continue
 			}
-			s := p.scenario()
-			for j := range s.Publications[1:] {
-				s.Publications[j+1].Late = late
+			for older := range i { // than the change
+				has := scheduleIn(p.Publications[older], l.id)
+				if has == nil || !has.SignsAt(at.Add(p.Skew)) {
+					continue
+				}
+				s := p.scenario()
+				for j := range s.Publications[1:] {
+					s.Publications[j+1].Late = late
+				}
+				s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Lag: p.Cache,
+					Behind: len(p.Publications) - 1 - older}}
+				s.Consumers = []Consumer{{Name: "billing"}}
+				if has.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
+					s.Sends = append(s.Sends, Send{At: asked, Type: l.usual()})
+				}
+				s.Sends = append(s.Sends, Send{At: at, Type: l.usual()})
+				list = append(list, s)
 			}
-			s.Producers = []Producer{{Name: l.producer, Skew: p.Skew, Behind: len(p.Publications) - i,
-				Lag: p.Cache}}
-			s.Consumers = []Consumer{{Name: "billing"}}
-			if was.SignsAt(asked.Add(p.Skew)) && asked.Before(at) {
-				s.Sends = append(s.Sends, Send{At: asked, Type: l.usual()})
-			}
-			s.Sends = append(s.Sends, Send{At: at, Type: l.usual()})
-			list = append(list, s)
 		}
 	}
 	return list
 }
 
-// hearsWithin is how many refresh intervals a publication may take where a producer hears of it from its
-// bundle. It asks once in a refresh interval, and consumers ask when they have to.
+// hearsWithin is how many refresh intervals a publication, and an outage of the host after it, may take where
+// a producer hears of a change only from its bundle, since its keyring is old. It asks once in a refresh
+// interval, and consumers ask when they have to.
 const hearsWithin = 2
+
+// Outage is how long the host may fail after it has a bundle, if processes with an old keyring are to lose no
+// event. The time until the bundle comes counts as well.
+func (p *Plan) Outage() time.Duration { return hearsWithin * p.Refresh }
 
 func scheduleIn(p Publication, id string) *keys.Schedule {
 	for _, o := range cmpOr(p.Merged, p.Policy).Producers {
@@ -170,7 +229,7 @@ func (p *Plan) firstType(l life) (list []*Scenario) {
 		for at := g.built; at.Before(known); at = at.Add(max(p.Refresh, known.Sub(g.built)/5)) {
 			s.Sends = append(s.Sends, Send{At: at, Type: fitting(g.pattern)})
 		}
-		if key := p.signing(s.Producers[1], known.Add(p.Skew)); key != nil {
+		if key := p.signing(s.Producers[1], known); key != nil {
 			s.Sends = append(s.Sends, Send{At: known, By: 0, Type: fitting(g.pattern)},
 				Send{At: known, By: 1, Type: fitting(g.pattern)})
 		}

@@ -165,7 +165,7 @@ func describeFindings(f *rehearsal.Findings) *rehearsed {
 		Refused: f.Refusals(),
 		Limits: map[string]string{"refresh": ui.FormatDuration(p.Refresh), "cache": ui.FormatDuration(p.Cache),
 			"in-flight": ui.FormatDuration(p.InFlight), "skew": ui.FormatDuration(p.Skew),
-			"late": ui.FormatDuration(p.Late)}}
+			"late": ui.FormatDuration(p.Late), "outage": ui.FormatDuration(p.Outage())}}
 	for _, e := range f.Emergencies {
 		r.Revocations = append(r.Revocations, revocationTimed{e.Label, e.Most.Seconds(), e.Last.Seconds(),
 			e.Withheld.Seconds()})
@@ -194,7 +194,7 @@ func (r *rehearsed) sentence() string {
 func (r *rehearsed) print(p *ui.Printer, f *rehearsal.Findings) {
 	p.Hangingf(4, "%s: %s played, %.0f virtual days", p.Bold(r.sentence()), ui.Count(r.Courses, "course"), r.Days)
 	var limits []string
-	for _, name := range []string{"refresh", "cache", "in-flight", "skew", "late"} {
+	for _, name := range []string{"refresh", "cache", "in-flight", "skew", "late", "outage"} {
 		limits = append(limits, name+" "+r.Limits[name])
 	}
 	p.Hangingf(4, "limits: %s", strings.Join(limits, ", "))
