@@ -269,8 +269,8 @@ func (p *planner) publish(newest *Key) []Step {
 		return nil // all that is over
 	}
 	publish.Status = Done
-	if known.At.After(active) && known.Status == Waiting {
-		known.Status = Late
+	if known.At.After(active) && known.Status == Waiting && p.underWay(newest) {
+		known.Status = Late // the first key of all need not wait for another to go on
 	}
 	return []Step{publish, known}
 }

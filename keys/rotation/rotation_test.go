@@ -347,3 +347,25 @@ func TestPrepare(t *testing.T) {
 		}
 	}
 }
+
+// The first key of all signs while consumers get to know it: there is no other that could. Beside another one
+// that is late.
+func TestFirstKeyIsNotLate(t *testing.T) {
+	first := rotation.Key{ID: "a", Kind: "signing", Trust: &rotation.Listed{KnownAt: day(1)}}
+	other := rotation.Key{ID: "b", Kind: "signing", Schedule: keys.Schedule{Active: day(-9), Retired: day(9)},
+		Trust: &rotation.Listed{KnownAt: day(-9)}}
+	newest := first
+	newest.Schedule.Active = day(-1)
+	for want, list := range map[rotation.Status][]rotation.Key{
+		rotation.Waiting: {first}, rotation.Late: {other, newest},
+	} {
+		steps, err := rotation.Plan(list, day(0), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(steps, func(s rotation.Step) bool { return s.Action == rotation.Known })
+		if i < 0 || steps[i].Status != want {
+			t.Errorf("want %s: %s", want, told(steps))
+		}
+	}
+}

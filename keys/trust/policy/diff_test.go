@@ -12,29 +12,37 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
+// labelled is the text with [LABEL] for each key ID.
+func labelled(t *testing.T, text string) string {
+	for _, label := range []string{"a", "b", "c"} {
+		text = strings.ReplaceAll(text, verifier(t, label).KeyID(), "["+label+"]")
+	}
+	return text
+}
+
+// ordersIs is a policy of one producer: its scope, and its keys by label, each with its fields.
+func ordersIs(t *testing.T, scope string, keys ...string) string {
+	doc := "producers:\n  orders:\n" + scope + "    keys:\n"
+	for _, k := range keys {
+		label, fields, _ := strings.Cut(k, " ")
+		doc += "      " + verifier(t, label).KeyID() + ": {" + fields + "}\n"
+	}
+	return doc
+}
+
+// billingIs is a policy of one consumer: the fields of its keys.
+func billingIs(t *testing.T, fields ...string) string {
+	doc := "consumers:\n  billing:\n    keys:\n"
+	for i, f := range fields {
+		doc += "      " + verifier(t, string(rune('a'+i))).KeyID() + ": {" + f + "}\n"
+	}
+	return doc
+}
+
 // The sentences, the widenings first: + marks them, [ID] stands for a key ID.
 func TestDiff(t *testing.T) {
-	short := func(text string) string {
-		for _, label := range []string{"a", "b", "c"} {
-			text = strings.ReplaceAll(text, verifier(t, label).KeyID(), "["+label+"]")
-		}
-		return text
-	}
-	orders := func(scope string, keys ...string) string {
-		doc := "producers:\n  orders:\n" + scope + "    keys:\n"
-		for _, k := range keys {
-			label, fields, _ := strings.Cut(k, " ")
-			doc += "      " + verifier(t, label).KeyID() + ": {" + fields + "}\n"
-		}
-		return doc
-	}
-	billing := func(fields ...string) string {
-		doc := "consumers:\n  billing:\n    keys:\n"
-		for i, f := range fields {
-			doc += "      " + verifier(t, string(rune('a'+i))).KeyID() + ": {" + f + "}\n"
-		}
-		return doc
-	}
+	orders := func(scope string, keys ...string) string { return ordersIs(t, scope, keys...) }
+	billing := func(fields ...string) string { return billingIs(t, fields...) }
 	const scope = "    sources: [\"urn:orders:*\"]\n    types: [order.*]\n"
 	const more = "    sources: [\"urn:orders:*\"]\n    types: [order.*, refund.*]\n"
 	for name, c := range map[string]struct{ was, is, want string }{
@@ -94,7 +102,7 @@ func TestDiff(t *testing.T) {
 			if ch.Widening {
 				mark = "+"
 			}
-			got = append(got, mark+ch.Kind+": "+short(ch.Text))
+			got = append(got, mark+ch.Kind+": "+labelled(t, ch.Text))
 		}
 		if text := strings.Join(got, "\n"); text != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, text, c.want)

@@ -56,71 +56,79 @@ const (
 	days = "in_flight: 13d23h55m\n"          // and 5 minutes for clocks
 )
 
-// Each case has one fault at most: its field and the earliest moment, hours after now.
+// fields are those of each key of a producer, by the label of the key.
+type fields = map[string]string
+
+// at is the moment so many hours after now.
+func at(h int) string { return now.Add(time.Duration(h) * time.Hour).Format(timeFormat) }
+
+// scheduleCase has one fault at most: its field and the earliest moment, hours after now.
+type scheduleCase struct {
+	head     string
+	was, is  fields // nil = there is no previous bundle
+	field    string // "-" = no fault
+	earliest int    // -1 = none
+	text     string
+}
+
+var scheduleCases = map[string]scheduleCase{
+	"a new key beside another, at once": {hour, fields{"a": ""}, fields{"a": "", "b": ""}, "active", 1, "it signs at once"},
+	"a new key too early": {hour, fields{"a": ""}, fields{"a": "", "b": "active: 2026-01-01T00:59:59Z"}, "active", 1,
+		"it signs from 2026-01-01T00:59:59Z, and consumers know it only from 2026-01-01T01:00:00Z on (3 x refresh_hint + cache + 5m for clocks = 1h)"},
+	"a new key in time":             {hour, fields{"a": ""}, fields{"a": "", "b": "active: " + at(1)}, "-", 0, ""},
+	"a new key, published later":    {hour, fields{"a": ""}, fields{"a": "", "b": "published: " + at(5) + ", active: " + at(5)}, "active", 6, ""},
+	"a new key that is over":        {hour, fields{"a": ""}, fields{"a": "", "b": "retired: " + at(-1)}, "-", 0, ""},
+	"a new key that is revoked":     {hour, fields{"a": ""}, fields{"a": "", "b": revoked}, "-", 0, ""},
+	"the first key of a producer":   {hour, fields{}, fields{"a": "active: " + at(-5)}, "-", 0, ""},
+	"the other key is revoked":      {hour, fields{"a": ""}, fields{"a": revoked, "b": ""}, "-", 0, ""},
+	"the other key has ended":       {hour, fields{"a": "retired: " + at(-1)}, fields{"a": "retired: " + at(-1), "b": ""}, "-", 0, ""},
+	"no previous bundle":            {hour, nil, fields{"a": "", "b": ""}, "-", 0, ""},
+	"a policy that says nothing":    {"", fields{"a": ""}, fields{"a": "", "b": ""}, "-", 0, ""},
+	"a policy with in_flight alone": {days, fields{"a": ""}, fields{"a": "", "b": ""}, "-", 0, ""},
+
+	"begins earlier, in an hour":   {hour, fields{"a": "active: " + at(9)}, fields{"a": "active: " + at(1)}, "-", 0, ""},
+	"begins earlier, now":          {hour, fields{"a": "active: " + at(9)}, fields{"a": "active: " + at(0)}, "active", 1, ""},
+	"begins earlier, later known":  {hour, fields{"a": "active: 2026-01-01T00:30:00Z"}, fields{"a": ""}, "active", 0, "2026-01-01T00:30:00Z"},
+	"begins earlier, in the past":  {hour, fields{"a": "active: " + at(-5)}, fields{"a": "active: " + at(-9)}, "-", 0, ""},
+	"begins later, is in use":      {hour, fields{"a": ""}, fields{"a": "active: " + at(9)}, "active", -1, "at once in the previous bundle"},
+	"begins later, soon in use":    {hour, fields{"a": "active: 2026-01-01T00:30:00Z"}, fields{"a": "active: " + at(9)}, "active", -1, "leave it as it was"},
+	"begins later, not in use yet": {hour, fields{"a": "active: " + at(5)}, fields{"a": "active: " + at(9)}, "-", 0, ""},
+
+	"ends before signers hear of it": {hour, fields{"a": "", "b": ""}, fields{"a": "retired: 2026-01-01T00:30:00Z", "b": ""}, "retired", 1, ""},
+	"ended yesterday":                {hour, fields{"a": "", "b": ""}, fields{"a": "retired: " + at(-24), "b": ""}, "retired", 1, ""},
+	"ends in an hour":                {hour, fields{"a": "", "b": ""}, fields{"a": "retired: " + at(1), "b": ""}, "-", 0, ""},
+	"expires at once":                {hour, fields{"a": "", "b": ""}, fields{"a": "expired: " + at(0), "b": ""}, "expired", 1, ""},
+	"ends earlier than it did": {hour, fields{"a": "retired: 2026-01-01T00:30:00Z", "b": ""},
+		fields{"a": "retired: " + at(0), "b": ""}, "retired", 0, "2026-01-01T00:30:00Z"},
+	"ends as it did":              {hour, fields{"a": "retired: " + at(-2), "b": ""}, fields{"a": "retired: " + at(-2), "b": ""}, "-", 0, ""},
+	"ends before it was in use":   {hour, fields{"a": "", "b": "active: " + at(5)}, fields{"a": "", "b": "active: " + at(5) + ", retired: " + at(6)}, "-", 0, ""},
+	"a gap":                       {hour, nil, fields{"a": "retired: " + at(48), "b": "active: " + at(72)}, "retired", 72, "between, no key signs"},
+	"a gap after expired":         {hour, nil, fields{"a": "expired: " + at(48), "b": "active: " + at(72)}, "expired", 72, ""},
+	"no gap":                      {hour, nil, fields{"a": "retired: " + at(48), "b": "active: " + at(48)}, "-", 0, ""},
+	"no gap behind a revoked key": {hour, nil, fields{"a": revoked + ", retired: " + at(48), "b": "active: " + at(72)}, "-", 0, ""},
+	"no gap before the first":     {hour, nil, fields{"b": "active: " + at(72)}, "-", 0, ""},
+	"a gap that is open":          {hour, nil, fields{"a": "retired: " + at(-1), "b": "active: " + at(72)}, "-", 0, ""},
+
+	"in flight":            {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24)}, "-", 0, ""},
+	"not for all":          {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24-1)}, "expired", 15 * 24, "what is in flight for 13d23h (in_flight, and 5m for clocks)"},
+	"expired alone":        {days, nil, fields{"a": "expired: 2026-02-01T00:00:00Z"}, "expired", -1, "add retired, 2026-01-18T00:00:00Z at the latest"},
+	"retired alone":        {days, nil, fields{"a": "retired: " + at(24)}, "-", 0, ""},
+	"over":                 {days, fields{"a": "retired: " + at(-9) + ", expired: " + at(-8)}, fields{"a": "retired: " + at(-9) + ", expired: " + at(-8)}, "-", 0, ""},
+	"over since yesterday": {days, fields{"a": "retired: " + at(-48)}, fields{"a": "retired: " + at(-48) + ", expired: " + at(-1)}, "expired", 12 * 24, ""},
+	"said without a rule":  {hour, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(25)}, "-", 0, ""},
+
+	"removed in use":             {hour, fields{"a": "", "b": ""}, fields{"b": ""}, "", -1, "give it retired and expired first"},
+	"removed, said without rule": {"", fields{"a": "", "b": ""}, fields{"b": ""}, "-", 0, ""},
+	"removed when retired":       {hour, fields{"a": "retired: " + at(-1), "b": ""}, fields{"b": ""}, "-", 0, ""},
+	"removed with events in flight": {hour + days, fields{"a": "retired: " + at(-24), "b": ""}, fields{"b": ""}, "", 13 * 24,
+		"it may go from 2026-01-14T00:00:00Z on"},
+	"removed when expired":    {days, fields{"a": "retired: " + at(-24) + ", expired: " + at(0), "b": ""}, fields{"b": ""}, "-", 0, ""},
+	"removed when revoked":    {hour, fields{"a": revoked, "b": ""}, fields{"b": ""}, "-", 0, ""},
+	"removed before it began": {hour, fields{"a": "active: " + at(5), "b": ""}, fields{"b": ""}, "-", 0, ""},
+}
+
 func TestCheckSchedules(t *testing.T) {
-	type fields = map[string]string
-	at := func(h int) string { return now.Add(time.Duration(h) * time.Hour).Format(timeFormat) }
-	for name, c := range map[string]struct {
-		head     string
-		was, is  fields // nil = there is no previous bundle
-		field    string // "-" = no fault
-		earliest int    // -1 = none
-		text     string
-	}{
-		"a new key beside another, at once": {hour, fields{"a": ""}, fields{"a": "", "b": ""}, "active", 1, "it signs at once"},
-		"a new key too early": {hour, fields{"a": ""}, fields{"a": "", "b": "active: 2026-01-01T00:59:59Z"}, "active", 1,
-			"it signs from 2026-01-01T00:59:59Z, and consumers know it only from 2026-01-01T01:00:00Z on (3 x refresh_hint + cache + 5m for clocks = 1h)"},
-		"a new key in time":             {hour, fields{"a": ""}, fields{"a": "", "b": "active: " + at(1)}, "-", 0, ""},
-		"a new key, published later":    {hour, fields{"a": ""}, fields{"a": "", "b": "published: " + at(5) + ", active: " + at(5)}, "active", 6, ""},
-		"a new key that is over":        {hour, fields{"a": ""}, fields{"a": "", "b": "retired: " + at(-1)}, "-", 0, ""},
-		"a new key that is revoked":     {hour, fields{"a": ""}, fields{"a": "", "b": revoked}, "-", 0, ""},
-		"the first key of a producer":   {hour, fields{}, fields{"a": "active: " + at(-5)}, "-", 0, ""},
-		"the other key is revoked":      {hour, fields{"a": ""}, fields{"a": revoked, "b": ""}, "-", 0, ""},
-		"the other key has ended":       {hour, fields{"a": "retired: " + at(-1)}, fields{"a": "retired: " + at(-1), "b": ""}, "-", 0, ""},
-		"no previous bundle":            {hour, nil, fields{"a": "", "b": ""}, "-", 0, ""},
-		"a policy that says nothing":    {"", fields{"a": ""}, fields{"a": "", "b": ""}, "-", 0, ""},
-		"a policy with in_flight alone": {days, fields{"a": ""}, fields{"a": "", "b": ""}, "-", 0, ""},
-
-		"begins earlier, in an hour":   {hour, fields{"a": "active: " + at(9)}, fields{"a": "active: " + at(1)}, "-", 0, ""},
-		"begins earlier, now":          {hour, fields{"a": "active: " + at(9)}, fields{"a": "active: " + at(0)}, "active", 1, ""},
-		"begins earlier, later known":  {hour, fields{"a": "active: 2026-01-01T00:30:00Z"}, fields{"a": ""}, "active", 0, "2026-01-01T00:30:00Z"},
-		"begins earlier, in the past":  {hour, fields{"a": "active: " + at(-5)}, fields{"a": "active: " + at(-9)}, "-", 0, ""},
-		"begins later, is in use":      {hour, fields{"a": ""}, fields{"a": "active: " + at(9)}, "active", -1, "at once in the previous bundle"},
-		"begins later, soon in use":    {hour, fields{"a": "active: 2026-01-01T00:30:00Z"}, fields{"a": "active: " + at(9)}, "active", -1, "leave it as it was"},
-		"begins later, not in use yet": {hour, fields{"a": "active: " + at(5)}, fields{"a": "active: " + at(9)}, "-", 0, ""},
-
-		"ends before signers hear of it": {hour, fields{"a": "", "b": ""}, fields{"a": "retired: 2026-01-01T00:30:00Z", "b": ""}, "retired", 1, ""},
-		"ended yesterday":                {hour, fields{"a": "", "b": ""}, fields{"a": "retired: " + at(-24), "b": ""}, "retired", 1, ""},
-		"ends in an hour":                {hour, fields{"a": "", "b": ""}, fields{"a": "retired: " + at(1), "b": ""}, "-", 0, ""},
-		"expires at once":                {hour, fields{"a": "", "b": ""}, fields{"a": "expired: " + at(0), "b": ""}, "expired", 1, ""},
-		"ends earlier than it did": {hour, fields{"a": "retired: 2026-01-01T00:30:00Z", "b": ""},
-			fields{"a": "retired: " + at(0), "b": ""}, "retired", 0, "2026-01-01T00:30:00Z"},
-		"ends as it did":              {hour, fields{"a": "retired: " + at(-2), "b": ""}, fields{"a": "retired: " + at(-2), "b": ""}, "-", 0, ""},
-		"ends before it was in use":   {hour, fields{"a": "", "b": "active: " + at(5)}, fields{"a": "", "b": "active: " + at(5) + ", retired: " + at(6)}, "-", 0, ""},
-		"a gap":                       {hour, nil, fields{"a": "retired: " + at(48), "b": "active: " + at(72)}, "retired", 72, "between, no key signs"},
-		"a gap after expired":         {hour, nil, fields{"a": "expired: " + at(48), "b": "active: " + at(72)}, "expired", 72, ""},
-		"no gap":                      {hour, nil, fields{"a": "retired: " + at(48), "b": "active: " + at(48)}, "-", 0, ""},
-		"no gap behind a revoked key": {hour, nil, fields{"a": revoked + ", retired: " + at(48), "b": "active: " + at(72)}, "-", 0, ""},
-		"no gap before the first":     {hour, nil, fields{"b": "active: " + at(72)}, "-", 0, ""},
-		"a gap that is open":          {hour, nil, fields{"a": "retired: " + at(-1), "b": "active: " + at(72)}, "-", 0, ""},
-
-		"in flight":            {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24)}, "-", 0, ""},
-		"not for all":          {days, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(15*24-1)}, "expired", 15 * 24, "what is in flight for 13d23h (in_flight, and 5m for clocks)"},
-		"expired alone":        {days, nil, fields{"a": "expired: 2026-02-01T00:00:00Z"}, "expired", -1, "add retired, 2026-01-18T00:00:00Z at the latest"},
-		"retired alone":        {days, nil, fields{"a": "retired: " + at(24)}, "-", 0, ""},
-		"over":                 {days, fields{"a": "retired: " + at(-9) + ", expired: " + at(-8)}, fields{"a": "retired: " + at(-9) + ", expired: " + at(-8)}, "-", 0, ""},
-		"over since yesterday": {days, fields{"a": "retired: " + at(-48)}, fields{"a": "retired: " + at(-48) + ", expired: " + at(-1)}, "expired", 12 * 24, ""},
-		"said without a rule":  {hour, nil, fields{"a": "retired: " + at(24) + ", expired: " + at(25)}, "-", 0, ""},
-
-		"removed in use":             {hour, fields{"a": "", "b": ""}, fields{"b": ""}, "", -1, "give it retired and expired first"},
-		"removed, said without rule": {"", fields{"a": "", "b": ""}, fields{"b": ""}, "-", 0, ""},
-		"removed when retired":       {hour, fields{"a": "retired: " + at(-1), "b": ""}, fields{"b": ""}, "-", 0, ""},
-		"removed with events in flight": {hour + days, fields{"a": "retired: " + at(-24), "b": ""}, fields{"b": ""}, "", 13 * 24,
-			"it may go from 2026-01-14T00:00:00Z on"},
-		"removed when expired":    {days, fields{"a": "retired: " + at(-24) + ", expired: " + at(0), "b": ""}, fields{"b": ""}, "-", 0, ""},
-		"removed when revoked":    {hour, fields{"a": revoked, "b": ""}, fields{"b": ""}, "-", 0, ""},
-		"removed before it began": {hour, fields{"a": "active: " + at(5), "b": ""}, fields{"b": ""}, "-", 0, ""},
-	} {
+	for name, c := range scheduleCases {
 		opts := BuildOptions{Now: now, Expires: after(7)}
 		if c.was != nil {
 			opts.Previous = built(t, scheduled(t, c.head, c.was))
