@@ -331,7 +331,7 @@ func fixBuild(err error) string {
 	case errors.As(err, &wider):
 		return "if that is meant, add --widen " + strings.Join(wider.Names(), " --widen ")
 	}
-	return "make the policy file and the submitted public keys agree"
+	return "correct the policy file, or submit exactly the public keys that it lists"
 }
 
 // idsOfProducer are the listed keys of the producer of this name; nil = there is none.

@@ -62,8 +62,8 @@ func rootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error {
 		return loadkeys.PrivateFailed(out, err)
 	}
 	v := k.Verifier()
-	env.Sayf("made %s with the %s key %s, which stays offline, and %s", out, alg, ui.ShortID(v.KeyID()),
-		public)
+	env.Sayf("made %s with the %s key %s, and %s: keep it offline, unless it signs timestamps", out, alg,
+		ui.ShortID(v.KeyID()), public)
 	if f.Insecure {
 		env.Warnf("%s is not encrypted: anyone who can read this file can sign trust", out)
 	}
