@@ -393,6 +393,10 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 		Changes: changedKeys(previous, b),
 	}
 	f.warnEarly(env, b, previous)
+	if previous != nil && f.hasTimestampKeys() && f.takeOver == nil {
+		env.Warnf("no --timestamp says since when %s is in use: producers that follow the bundle wait as if its keys "+
+			"were new", f.previous)
+	}
 	if previous == nil {
 		env.Warnf("this is version 1; consumers that already have a bundle refuse it; to make the next version, give --previous FILE")
 	}
