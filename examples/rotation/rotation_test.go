@@ -389,14 +389,14 @@ func TestKilledBetweenAnyTwoCalls(t *testing.T) {
 			id := w.ring().PublicKeys()[0].KeyID()
 			w.revoke(id)
 			w.clock = w.clock.Add(time.Hour)
-			w.dies, w.isDone = n, isDone
+			w.killAt(n, isDone)
 			err := w.tick()
-			calls = len(w.calls)
-			if w.isDead && err == nil && !isDone {
+			var isDead bool
+			if calls, isDead = w.seen(); isDead && err == nil && !isDone {
 				t.Errorf("killed at call %d: no error", n)
 			}
 			w.ring() // is whole
-			w.dies = 0
+			w.killAt(0, false)
 			w.must(w.tick())
 			if b, err := w.consumer().Bundle(t.Context()); err != nil || b.Version() != 2 ||
 				b.Key(id).Revoked == nil {

@@ -217,7 +217,9 @@ func (w *world) consumer() *trust.RemoteSource {
 // tick runs the function once, an hour later.
 func (w *world) tick() error {
 	w.clock = w.clock.Add(time.Hour)
+	w.mu.Lock()
 	w.calls, w.isDead = nil, false
+	w.mu.Unlock()
 	w.metrics.Reset()
 	return w.run(w.Context())
 }
@@ -263,6 +265,20 @@ func callOf(r *http.Request, body []byte) call {
 		return call{"kms:" + action, in.KeyID}
 	}
 	return call{service + ":" + action, in.SecretID}
+}
+
+// killAt has the function killed at that call, from 1, of each run; 0 = never. isDone: after the call is done.
+func (w *world) killAt(call int, isDone bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dies, w.isDone = call, isDone
+}
+
+// seen is how many calls the last run made, and whether it was killed.
+func (w *world) seen() (calls int, isDead bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.calls), w.isDead
 }
 
 // guard is AWS as the function sees it: with policies, and with whatever the test lets happen.
