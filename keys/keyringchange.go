@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ var errNoFile = errors.New("keys: this keyring was not read from a file: " +
 // Apply makes the change in the keyring and in its file. It refuses a file that another program has changed
 // since. A process that is killed leaves the file as it was, or with the whole change.
 func (k *Keyring) Apply(c *Change) error {
-	return k.store(k.protection, func() ([]*keyringKey, error) { return k.changed(c) })
+	return k.store(nil, func() ([]*keyringKey, error) { return k.changed(c) })
 }
 
 // Rewrap encrypts the file under another passphrase, or not at all, as opts say. The new content is opened
@@ -54,13 +55,15 @@ func (k *Keyring) With(c *Change) ([]byte, error) {
 	return k.sealed(k.protection, next)
 }
 
-// store replaces the file by one with these keys, and then has them.
+// store replaces the file by one with these keys, and then has them. A nil p is the present protection, which
+// another goroutine may change until the lock is held.
 func (k *Keyring) store(p *privatefile.Protection, next func() ([]*keyringKey, error)) error {
 	if k.path == "" {
 		return errNoFile
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	p = cmp.Or(p, k.protection)
 	list, err := next()
 	if err != nil {
 		return err
