@@ -267,7 +267,7 @@ func callOf(r *http.Request, body []byte) call {
 	return call{service + ":" + action, in.SecretID}
 }
 
-// killAt has the function killed at that call, from 1, of each run; 0 = never. isDone: after the call is done.
+// killAt has the function killed at that call, from 1, of each run; 0 = never. isDone: after it was done.
 func (w *world) killAt(call int, isDone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
