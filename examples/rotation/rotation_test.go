@@ -428,7 +428,7 @@ func TestShowsNoSecret(t *testing.T) {
 	err := w.tick()
 	shown := fmt.Sprint(err, logged.String(), w.metrics.String())
 	if !strings.Contains(shown, "the policy is to list key") {
-		t.Errorf("nobody hears of the new key: %s", shown)
+		t.Errorf("no reader hears of the new key: %s", shown)
 	}
 	for _, content := range w.vault.versions {
 		for _, part := range bytes.Split(content, []byte(`"d":"`))[1:] {

@@ -47,7 +47,7 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 			"as you like, also after a crash. It makes no second key while a change is under way.\n\n" +
 			"make: a new key, which takes over at --at, and an end for the old one, --overlap later. publish: the people who keep\n" +
 			"the trust list it. known: every consumer has that bundle. activate and retire happen by themselves. prune: the secret\n" +
-			"of a key that nobody accepts any more is removed. end: an older key gets the end that it lacks.\n\n" +
+			"of a key that no consumer accepts any more is removed. end: an older key gets the end that it lacks.\n\n" +
 			"Give --trust and --roots, so that the plan sees what consumers know: the time until then is three times the bundle's\n" +
 			"refresh hint, plus its cache. Without them it is 3h. The review of the policy has two days before that.\n\n" +
 			"--at moves a new key that is not active yet. With --every, for a job that runs daily, the next key is made when its\n" +
