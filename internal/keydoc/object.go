@@ -75,7 +75,8 @@ func (o *Object) Int(name string, n int64) { o.text(name, strconv.AppendInt(o.ro
 // Time adds a moment in whole seconds. The zero time adds nothing.
 func (o *Object) Time(name string, t time.Time) {
 	if !t.IsZero() {
-		o.text(name, append(t.UTC().AppendFormat(append(o.room(), '"'), TimeFormat), '"'))
+		// In UTC this is TimeFormat, and package time writes it without reading a format.
+		o.text(name, append(t.UTC().AppendFormat(append(o.room(), '"'), time.RFC3339), '"'))
 	}
 }
 

@@ -44,8 +44,9 @@ func ReadTime(r *jsontext.Decoder) time.Time {
 	var t time.Time
 	var room [len(TimeFormat) + 8]byte
 	text := r.Bytes()
-	// A text of RFC 3339 that is written the same again is in our format.
-	if t.UnmarshalText(text) != nil || t.IsZero() || string(t.AppendFormat(room[:0], TimeFormat)) != string(text) {
+	// A text of RFC 3339 that is written the same again, in UTC, is in our format.
+	if t.UnmarshalText(text) != nil || t.IsZero() ||
+		string(t.UTC().AppendFormat(room[:0], time.RFC3339)) != string(text) {
 		// The text is not quoted, because private files have times, too.
 		r.Failf("a time like 2026-01-31T00:00:00Z was expected")
 		return time.Time{}

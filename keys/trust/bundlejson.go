@@ -1,8 +1,11 @@
 package trust
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -11,31 +14,60 @@ import (
 
 // Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON. The root keys sign these bytes.
 func (b *Bundle) Payload() []byte {
-	var o keydoc.Object
+	payload := make([]byte, 0, 512*(1+len(b.keys)))
+	b.write(func(part []byte) { payload = append(payload, part...) })
+	return payload
+}
+
+// isPayload reports whether Payload gives these bytes. It does not build them: they are up to 16 MiB.
+func (b *Bundle) isPayload(payload []byte) bool {
+	same := true
+	b.write(func(part []byte) {
+		if same {
+			payload, same = bytes.CutPrefix(payload, part)
+		}
+	})
+	return same && len(payload) == 0
+}
+
+// write hands out the payload in parts. A part is valid until the next one.
+func (b *Bundle) write(out func(part []byte)) {
+	var before, after keydoc.Object // the members whose names are before and after "keys"
 	if b.cache > 0 {
-		o.Int("cache", int64(b.cache/time.Second))
+		before.Int("cache", int64(b.cache/time.Second))
 	}
-	o.Time("expires", b.expires)
-	o.Time("issued", b.issued)
-	list := make([]byte, 0, 512*len(b.keys))
-	var entry keydoc.Object
-	o.Raw("keys", keydoc.AppendArray(list, b.keys, func(dst []byte, k *Key) []byte {
-		return k.append(dst, &entry)
-	}))
+	before.Time("expires", b.expires)
+	before.Time("issued", b.issued)
 	if b.refreshHint > 0 {
-		o.Int("refresh_hint", int64(b.refreshHint/time.Second))
+		after.Int("refresh_hint", int64(b.refreshHint/time.Second))
 	}
 	if len(b.revoked) > 0 {
-		o.Strings("revoked_sessions", b.revoked)
+		after.Strings("revoked_sessions", b.revoked)
 	}
 	if b.needsTimestamp {
-		o.String("timestamp", timestampRequired)
+		after.String("timestamp", timestampRequired)
 	}
 	if b.timestamps > 0 {
-		o.Int("timestamps", b.timestamps)
+		after.Int("timestamps", b.timestamps)
 	}
-	o.Int("version", b.version)
-	return o.Append(nil)
+	after.Int("version", b.version)
+
+	part := bytes.TrimSuffix(before.Append(nil), []byte("}"))
+	if len(part) > len("{") {
+		part = append(part, ',')
+	}
+	part = append(part, `"keys":[`...)
+	var entry keydoc.Object
+	for i, k := range b.keys {
+		if i > 0 {
+			part = append(part, ',')
+		}
+		part = k.append(part, &entry)
+		out(part)
+		part = part[:0]
+	}
+	part = append(part, "],"...)
+	out(append(part, bytes.TrimPrefix(after.Append(nil), []byte("{"))...))
 }
 
 // timestampRequired is the one value of a bundle's member "timestamp".
@@ -71,7 +103,7 @@ func readBundle(payload []byte) (*Bundle, error) {
 	if err := b.index(); err != nil {
 		return nil, err
 	}
-	if string(b.Payload()) != string(payload) {
+	if !b.isPayload(payload) {
 		return nil, keydoc.ErrNotCanonical
 	}
 	return b, nil
@@ -118,17 +150,45 @@ func (b *Bundle) checkPublished() error {
 }
 
 func (b *Bundle) readKeys(r *jsontext.Decoder) {
+	var entries [][]byte
 	for a := r.Array(); r.Element(&a); {
-		if len(b.keys) == keydoc.MaxKeys {
+		if len(entries) == keydoc.MaxKeys {
 			r.Failf("more than %d keys", keydoc.MaxKeys)
 			return
 		}
-		k, err := parseKey(r.ReadValue())
-		if err != nil && r.Err() == nil {
-			r.Failf("keys[%d]: %w", len(b.keys), err)
-		}
-		b.keys = append(b.keys, k)
+		entries = append(entries, r.ReadValue())
 	}
+	if r.Err() != nil {
+		return
+	}
+	b.keys = make([]*Key, len(entries))
+	errs := make([]error, len(entries))
+	inParts(len(entries), func(i int) { b.keys[i], errs[i] = parseKey(entries[i]) })
+	for i, err := range errs {
+		if err != nil {
+			r.Failf("keys[%d]: %w", i, err)
+			return
+		}
+	}
+}
+
+// inParts calls do with 0 to n-1. To decode the point of a key is most of what loading a large bundle costs, so
+// each processor takes a part of it.
+func inParts(n int, do func(int)) {
+	const small = 128 // keys that are parsed before a goroutine would have paid
+	part := max(small, (n+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for from := part; from < n; from += part {
+		wg.Go(func() {
+			for i := from; i < min(n, from+part); i++ {
+				do(i)
+			}
+		})
+	}
+	for i := range min(n, part) {
+		do(i)
+	}
+	wg.Wait()
 }
 
 func readSeconds(name string, most time.Duration, r *jsontext.Decoder) time.Duration {
