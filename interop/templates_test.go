@@ -187,6 +187,8 @@ func TestDescriptionSeesMistakes(t *testing.T) {
 		"{F: {Type: AWS::Serverless::Function, Properties: {Timeouts: 3}}}",
 		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {Q: {Type: SQS, Properties: {Queue: q, FunctionResponseType: [x]}}}}}}",
 		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {Q: {Type: SQS, Properties: {BatchSize: 1}}}}}}",
+		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {H: {Type: Schedule, Properties: {Rate: rate(1 hour)}}}}}}",
+		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {H: {Type: Schedule, Properties: {Queue: q}}}}}}",
 		"{F: {Type: AWS::Serverless::Function, Properties: {EventInvokeConfig: {DestinationConfig: {OnFail: {Destination: x}}}}}}",
 		"{Q: {Type: AWS::SQS::Queues}}",
 		"{Q: {Type: AWS::SQS::Queue}, A: {Type: AWS::Events::Archive, Properties: {SourceArn: !GetAtt Q.ARN}}}",
@@ -202,6 +204,7 @@ func TestDescriptionSeesMistakes(t *testing.T) {
 	for _, sound := range []string{
 		"{Q: {Type: AWS::SQS::Queue, Properties: {VisibilityTimeout: !Ref Seconds}}, A: {Type: AWS::Events::Archive, Properties: {SourceArn: !GetAtt Q.Arn}}}",
 		"{F: {Type: AWS::Serverless::Function, Properties: {Timeout: 3}}}",
+		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {H: {Type: Schedule, Properties: {Schedule: rate(1 hour)}}}}}}",
 	} {
 		template, err := cfntest.Parse("sound", []byte("Resources: "+sound))
 		if err != nil {

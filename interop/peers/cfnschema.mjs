@@ -66,15 +66,21 @@ function samFunction(described) {
   const mapping = resource('AWS::Lambda::EventSourceMapping').properties;
   const passed = ['BatchSize', 'Enabled', 'FilterCriteria', 'FunctionResponseTypes', 'KmsKeyArn', 'MaximumBatchingWindowInSeconds', 'ScalingConfig', 'MetricsConfig'];
   const sqs = members({ Queue: { type: { type: 'string' }, required: true }, ...Object.fromEntries(passed.map((name) => [name, mapping[name]])) });
-  const event = {
-    type: 'object', additionalProperties: false, required: ['Type', 'Properties'], properties: { Type: { const: 'SQS' }, Properties: sqs },
-  };
+  // https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-schedule.html
+  const rule = resource('AWS::Events::Rule').properties;
+  const text = { type: { type: 'string' } };
+  const schedule = members({
+    Schedule: { ...text, required: true }, Name: text, Description: text, Input: text, Enabled: { type: { type: 'boolean' } }, State: rule.State,
+  });
+  const event = (type, properties) => ({
+    type: 'object', additionalProperties: false, required: ['Type', 'Properties'], properties: { Type: { const: type }, Properties: properties },
+  });
   const invoke = resource('AWS::Lambda::EventInvokeConfig').properties;
   const destination = members({ Destination: { type: { type: 'string' } }, Type: { type: { type: 'string', allowedValues: ['SQS', 'SNS', 'Lambda', 'EventBridge', 'S3Bucket'] } } });
   const config = members({ MaximumEventAgeInSeconds: invoke.MaximumEventAgeInSeconds, MaximumRetryAttempts: invoke.MaximumRetryAttempts });
   config.properties.DestinationConfig = { type: 'object', additionalProperties: false, properties: { OnSuccess: destination, OnFailure: destination } };
   const all = members({ ...described, LoggingConfig: resource('AWS::Lambda::Function').properties.LoggingConfig });
-  all.properties.Events = { type: 'object', additionalProperties: event };
+  all.properties.Events = { type: 'object', additionalProperties: { anyOf: [event('SQS', sqs), event('Schedule', schedule)] } };
   all.properties.EventInvokeConfig = config;
   return all;
 }
