@@ -172,8 +172,8 @@ func (b *Bundle) readKeys(r *jsontext.Decoder) {
 	}
 }
 
-// inParts calls do with 0 to n-1. To decode the point of a key is most of what loading a large bundle costs, so
-// each processor takes a part of it.
+// inParts calls do with 0 to n-1. To decode the point of a key is most of what loading a large bundle costs.
+// So each processor takes a part of it.
 func inParts(n int, do func(int)) {
 	const small = 128 // keys that are parsed before a goroutine would have paid
 	part := max(small, (n+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
