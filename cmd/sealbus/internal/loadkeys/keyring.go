@@ -145,12 +145,16 @@ func OwnerOf(ring *keys.Keyring) string {
 
 // FindKey finds a key of the ring by its ID or a unique beginning of it.
 func FindKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
-	all := ring.PublicKeys()
+	return FindPublic(ring.PublicKeys(), keyID, "the keyring")
+}
+
+// FindPublic is FindKey among keys that are kept elsewhere.
+func FindPublic(all []keys.PublicKey, keyID, where string) (keys.PublicKey, error) {
 	ids := make([]string, len(all))
 	for i, k := range all {
 		ids[i] = k.KeyID()
 	}
-	id, err := MatchID(ids, keyID, "the keyring")
+	id, err := MatchID(ids, keyID, where)
 	for _, k := range all {
 		if err == nil && k.KeyID() == id {
 			return k, nil
