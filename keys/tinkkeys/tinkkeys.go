@@ -20,10 +20,10 @@
 // # The schedule
 //
 // Tink keeps no dates. Reschedule writes them into a file beside the keyset, FILE.schedule, which Open reads:
-// the public halves as keys.FormatJWKSet writes them. It has no secret, and keeping both files together is the
-// caller's task. A signing key that has a schedule signs only from active to retired, whatever Tink says of
-// it. So an old key ends in time, also if nobody has made the new one primary, and also if the producer has
-// an old trust bundle. A program knows the schedule that there was when it opened the keyset.
+// the public halves as keys.FormatJWKSet writes them. It has no secret. The caller keeps both files together.
+// A signing key that has a schedule signs only from active to retired, whatever Tink says of it. So an old
+// key ends in time, also if the new one is not primary yet, and also if the producer has an old trust bundle.
+// A program knows the schedule that there was when it opened the keyset.
 //
 // # Threats
 //
@@ -181,9 +181,9 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 	return k, k.readSchedule()
 }
 
-// Read reads the encrypted keyset of that owner, in Tink's JSON, without a schedule. If the call of the key encryption key failed
-// and may succeed later, the error is that of the call. Otherwise the keyset belongs to another owner, was
-// changed, or is encrypted under another key.
+// Read reads the encrypted keyset of that owner, in Tink's JSON, without a schedule. If the call of the key
+// encryption key failed and may succeed later, the error is that of the call. Otherwise the keyset belongs to
+// another owner, was changed, or is encrypted under another key.
 func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	k := &Keyset{redacted: owner.print, owner: owner, kek: kek}
 	if err := k.check(); err != nil {

@@ -50,8 +50,8 @@ func (o *own) openKMS(ctx context.Context, env *ui.Env, arns []string) error {
 
 // planKMS plans by the dates of the trust bundle, because a key in KMS has none. A key that the bundle does
 // not list is spare: the next rotation takes it instead of making one.
-func (o *own) planKMS(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]rotation.Key, []rotation.Step,
-	error) {
+func (o *own) planKMS(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]rotation.Key,
+	[]rotation.Step, error) {
 	if b == nil {
 		return nil, nil, ui.Usage("add --trust BUNDLE and --roots ROOTS",
 			"the dates of a key in KMS stand in the trust policy alone")
@@ -146,7 +146,9 @@ func (o *own) tellKMS(env *ui.Env, f *rotateFlags, steps []rotation.Step) {
 	}
 }
 
-func hasRetired(s rotation.Step) bool { return s.Action == rotation.Retire && s.Status == rotation.Done }
+func hasRetired(s rotation.Step) bool {
+	return s.Action == rotation.Retire && s.Status == rotation.Done
+}
 
 // tellList gives the commands that list a key in the trust policy with these moments.
 func (o *own) tellList(env *ui.Env, keyID string, s keys.Schedule) {
@@ -154,7 +156,8 @@ func (o *own) tellList(env *ui.Env, keyID string, s keys.Schedule) {
 	if o.consumer != "" {
 		use = " --use enc"
 	}
-	env.Next("its public half", "sealbus keys new"+use+" --kms "+o.kmsKeyOf(keyID).arn+o.ownerFlag()+" --out "+file)
+	env.Next("its public half",
+		"sealbus keys new"+use+" --kms "+o.kmsKeyOf(keyID).arn+o.ownerFlag()+" --out "+file)
 	moments := ""
 	for _, g := range []struct {
 		flag string
@@ -164,7 +167,8 @@ func (o *own) tellList(env *ui.Env, keyID string, s keys.Schedule) {
 			moments += " --" + g.flag + " " + ui.FormatTime(g.at)
 		}
 	}
-	env.Next("by the people who keep the trust", "sealbus trust add --policy policy.yaml"+o.ownerFlag()+moments+" "+file)
+	env.Next("by the people who keep the trust",
+		"sealbus trust add --policy policy.yaml"+o.ownerFlag()+moments+" "+file)
 }
 
 // createFlags make a key pair in KMS of the kind of another one.

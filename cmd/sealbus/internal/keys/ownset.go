@@ -82,8 +82,8 @@ func (o *own) planSet(b *trust.Bundle, now time.Time, opts *rotation.Options) ([
 	return list, steps, nil
 }
 
-// inUse are the keys that are planned for. Spare ones were added and have no schedule yet. A key may have been
-// listed in the trust policy with moments that the keyset lacks: unsaved are the schedules with them.
+// inUse are the keys that are planned for. Spare ones were added and have no schedule yet. The trust policy
+// may list a key with moments that the keyset lacks: unsaved are the schedules with them.
 func (o *own) inUse(b *trust.Bundle, now time.Time) (list []tinkkeys.Entry, unsaved map[string]keys.Schedule,
 	spare []keys.PublicKey) {
 	unsaved = map[string]keys.Schedule{}
