@@ -225,3 +225,24 @@ func TestDisabledTinkKey(t *testing.T) {
 		t.Errorf("entries %+v", e)
 	}
 }
+
+// A key that has expired and is still primary is not removed: first the next one becomes primary.
+func TestPruneKeepsThePrimaryTinkKey(t *testing.T) {
+	b := newTinkBench(t)
+	old := b.open().Entries()[0].KeyID()
+	_, made := b.applied()
+	b.Now = b.Now.Add(60 * 24 * time.Hour)
+	wantSigner(t, "without the step", b.open(), b.Now, made)
+	prune := append([]string{"keys", "prune", "--yes"}, b.flags...)
+	if r := b.Run("", prune...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "is still primary") ||
+		len(b.open().Entries()) != 2 {
+		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if action, id := b.applied(); action != "activate" || id != made {
+		t.Errorf("applied %s %s", action, id)
+	}
+	b.Must("", prune...)
+	if e := b.open().Entries(); len(e) != 1 || e[0].KeyID() == old {
+		t.Errorf("entries %+v", e)
+	}
+}

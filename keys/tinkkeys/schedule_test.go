@@ -1,6 +1,7 @@
 package tinkkeys_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,10 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/producer"
 )
 
 var orders = tinkkeys.Producer("orders")
@@ -215,4 +220,52 @@ func TestChangesAtOnce(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*.new")); left != nil {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// An old key does not sign past its end, although the producer's bundle is too old to know that end, and does
+// not know the new key yet.
+func TestOldBundleDoesNotProlongAKey(t *testing.T) {
+	ring, _, first, second := rotating(t)
+	check(t, ring.SetPrimary(t.Context(), second))
+	grant := func(e tinkkeys.Entry, since time.Time) *trust.Key {
+		return &trust.Key{Verifier: e.Verifier, Producer: "orders", Sources: []string{"https://orders.example/*"},
+			Types: []string{"*"}, Since: since}
+	}
+	old, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: at(4), Expires: at(20), RefreshHint: time.Hour},
+		grant(ring.Entries()[0], at(-9)), grant(ring.Entries()[1], at(4))) // known at 7 h
+	check(t, err)
+	now := at(4)
+	var bus signedBy
+	p, err := producer.New(ring, &bus, &producer.Options{Trust: old, Warn: func(producer.Warning) {},
+		Now: func() time.Time { return now }})
+	check(t, err)
+	ev := event.New()
+	ev.SetID("o-1")
+	ev.SetSource("https://orders.example/eu")
+	ev.SetType("com.example.order.placed")
+	check(t, ev.SetData("application/json", map[string]any{"a": 1}))
+	for _, test := range []struct {
+		hour int
+		want string // the key that signs; "" = none does
+	}{{4, first}, {6, ""}, {8, second}} {
+		now, bus = at(test.hour), nil
+		results, err := p.Publish(t.Context(), ev)
+		isRefused := errors.Is(results[0].Err, &producer.TrustError{Reason: envelope.ReasonUnknownKey})
+		if test.want == "" && (!isRefused || bus != nil) {
+			t.Errorf("%d h: signed by %v, %v", test.hour, bus, results[0].Err)
+		} else if test.want != "" && (err != nil || !slices.Equal(bus, signedBy{test.want})) {
+			t.Errorf("%d h: signed by %v, %v, not by %s", test.hour, bus, err, test.want)
+		}
+	}
+}
+
+// signedBy is a bus that keeps by which keys the events were signed.
+type signedBy []string
+
+func (s *signedBy) Send(_ context.Context, events []*envelope.Sealed) (results []producer.Result) {
+	for _, e := range events {
+		*s = append(*s, e.KeyIDs()...)
+		results = append(results, producer.Result{})
+	}
+	return results
 }

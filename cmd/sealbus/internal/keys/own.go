@@ -3,6 +3,7 @@ package keys
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -224,9 +225,12 @@ func (o *own) remove(ctx context.Context, keyIDs []string) error {
 }
 
 func (o *own) failed(err error) error {
+	_, isTold := errors.AsType[*ui.Error](err)
 	switch {
 	case err == nil:
 		return nil
+	case isTold:
+		return err
 	case o.set != nil:
 		return loadkeys.TinkFailed(o.path, err)
 	}

@@ -127,6 +127,9 @@ func (o *own) tellKMS(env *ui.Env, f *rotateFlags, steps []rotation.Step) {
 			env.Next("and name it after the others, by its ARN",
 				"sealbus keys rotate"+f.ownFlags.flags()+" --kms NEW-ARN"+f.rest())
 		case s.Action == rotation.Publish && s.Status == rotation.Due:
+			if o.consumer != "" {
+				env.Sayf("first give each program of %s %s beside the old one", o.owner(), k.arn)
+			}
 			o.tellList(env, s.KeyID, s.Schedule)
 			for _, id := range slices.Sorted(maps.Keys(s.Reschedule)) {
 				end := s.Reschedule[id]
@@ -135,9 +138,10 @@ func (o *own) tellKMS(env *ui.Env, f *rotateFlags, steps []rotation.Step) {
 		case s.Action == rotation.End && s.Status == rotation.Due:
 			end := s.Reschedule[s.KeyID]
 			o.tellList(env, s.KeyID, keys.Schedule{Retired: end.Retired, Expired: end.Expired})
-		case s.Action == rotation.Activate && s.Status == rotation.Done && !slices.ContainsFunc(steps, hasRetired):
+		case s.Action == rotation.Activate && s.Status == rotation.Done && o.producer != "" &&
+			!slices.ContainsFunc(steps, hasRetired):
 			env.Sayf("have each program of %s use %s from now on, before the old key retires", o.owner(), k.arn)
-		case s.Action == rotation.Retire && s.Status == rotation.Done:
+		case s.Action == rotation.Retire && s.Status == rotation.Done && o.producer != "":
 			env.Sayf("no program may use %s any more: consumers reject what it signs", k.arn)
 		case s.Action == rotation.Prune && s.Status == rotation.Due:
 			env.Next("nothing of it is accepted any more; this can be undone, scheduling its deletion cannot",

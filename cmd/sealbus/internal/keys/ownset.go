@@ -236,8 +236,14 @@ func spareLike(spare []keys.PublicKey, like *keys.PublicKey) string {
 	return ""
 }
 
-// removeFromSet removes keys, and then what the schedule has of them.
+// removeFromSet removes keys, and then what the schedule has of them. Tink cannot remove the primary key.
 func (o *own) removeFromSet(ctx context.Context, keyIDs []string) error {
+	for _, e := range o.set.Entries() {
+		if e.Primary && slices.Contains(keyIDs, e.KeyID()) {
+			return ui.Usage("run `sealbus keys rotate --apply` first: it makes another one primary",
+				"key %s is still primary, so its secret is not removed", ui.ShortID(e.KeyID()))
+		}
+	}
 	for _, id := range keyIDs {
 		if err := o.set.Delete(ctx, id); err != nil {
 			return err
