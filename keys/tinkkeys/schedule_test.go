@@ -179,7 +179,8 @@ func TestOldViewChangesNothing(t *testing.T) {
 	if err := three.Reschedule(nil); err == nil {
 		t.Error("rescheduled by an old view of the keyset")
 	}
-	if e := reopen().Entries(); e[0].Status != keyset.Enabled || !e[1].Primary || !e[1].Schedule.Active.Equal(at(6)) {
+	if e := reopen().Entries(); e[0].Status != keyset.Enabled || !e[1].Primary ||
+		!e[1].Schedule.Active.Equal(at(6)) {
 		t.Errorf("entries %+v", e)
 	}
 }
@@ -231,7 +232,8 @@ func TestOldBundleDoesNotProlongAKey(t *testing.T) {
 		return &trust.Key{Verifier: e.Verifier, Producer: "orders", Sources: []string{"https://orders.example/*"},
 			Types: []string{"*"}, Since: since}
 	}
-	old, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: at(4), Expires: at(20), RefreshHint: time.Hour},
+	old, err := trust.NewBundle(
+		trust.BundleOptions{Version: 1, Issued: at(4), Expires: at(20), RefreshHint: time.Hour},
 		grant(ring.Entries()[0], at(-9)), grant(ring.Entries()[1], at(4))) // known at 7 h
 	check(t, err)
 	now := at(4)

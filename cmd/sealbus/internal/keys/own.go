@@ -145,6 +145,7 @@ const stateDisabled keys.State = "disabled"
 // stateAt is the state of a key of public, by its schedule and by where it is.
 func (o *own) stateAt(k *keys.PublicKey, now time.Time) keys.State {
 	is := func(p keys.PublicKey) bool { return p.KeyID() == k.KeyID() }
+	isDisabled := func(e tinkkeys.Entry) bool { return is(e.PublicKey) && e.Status == keyset.Disabled }
 	spare := o.spare
 	if o.set != nil {
 		_, _, spare = o.inUse(nil, now)
@@ -152,9 +153,7 @@ func (o *own) stateAt(k *keys.PublicKey, now time.Time) keys.State {
 	switch {
 	case k.Schedule == keys.Schedule{} && slices.ContainsFunc(spare, is):
 		return keys.StatePending
-	case o.set != nil && k.Schedule.SignsAt(now) && slices.ContainsFunc(o.set.Entries(), func(e tinkkeys.Entry) bool {
-		return is(e.PublicKey) && e.Status == keyset.Disabled
-	}):
+	case o.set != nil && k.Schedule.SignsAt(now) && slices.ContainsFunc(o.set.Entries(), isDisabled):
 		return stateDisabled
 	}
 	return k.Schedule.StateAt(now)
@@ -172,7 +171,8 @@ func (o *own) place() string {
 }
 
 // plan is the plan, and the keys that it is about, with their schedule.
-func (o *own) plan(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]rotation.Key, []rotation.Step, error) {
+func (o *own) plan(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]rotation.Key,
+	[]rotation.Step, error) {
 	switch {
 	case o.set != nil:
 		return o.planSet(b, now, opts)
@@ -187,8 +187,9 @@ func (o *own) plan(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]ro
 // nextDue is rotation.NextDue, with the steps that only a Tink keyset has its owner do: then they are due.
 func nextDue(steps []rotation.Step) (rotation.Step, bool) {
 	for i := range steps {
-		if a := steps[i].Action; steps[i].Status == rotation.Due && (a == rotation.Activate || a == rotation.Retire) {
-			return steps[i], true
+		s := &steps[i]
+		if s.Status == rotation.Due && (s.Action == rotation.Activate || s.Action == rotation.Retire) {
+			return *s, true
 		}
 	}
 	return rotation.NextDue(steps)

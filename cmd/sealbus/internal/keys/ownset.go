@@ -48,8 +48,8 @@ type setKey struct {
 
 // planSet plans for a Tink keyset. Its owner has two steps more than that of a keyring: a new key is made
 // primary, and a signing key that has retired is disabled.
-func (o *own) planSet(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]rotation.Key, []rotation.Step,
-	error) {
+func (o *own) planSet(b *trust.Bundle, now time.Time, opts *rotation.Options) ([]rotation.Key,
+	[]rotation.Step, error) {
 	entries, unsaved, spare := o.inUse(b, now)
 	o.spare = spare
 	var public []keys.PublicKey
@@ -170,7 +170,8 @@ func promotion(list []setKey, now time.Time) (rotation.Step, bool) {
 	if best == nil || best == was || isNext {
 		return rotation.Step{}, false
 	}
-	s := rotation.Step{Action: rotation.Activate, KeyID: best.ID, At: best.Key.Schedule.Active, Status: rotation.Due}
+	s := rotation.Step{Action: rotation.Activate, KeyID: best.ID, At: best.Key.Schedule.Active,
+		Status: rotation.Due}
 	if t := best.Trust; t != nil && canSign && (t.KnownAt.IsZero() || now.Before(t.KnownAt)) {
 		s.Status = rotation.Waiting
 		if t.KnownAt.After(s.At) {

@@ -45,7 +45,8 @@ func retireCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func keysRetire(ctx context.Context, env *ui.Env, f *ownFlags, given, at string, inFlight time.Duration) error {
+func keysRetire(ctx context.Context, env *ui.Env, f *ownFlags, given, at string,
+	inFlight time.Duration) error {
 	end, err := ui.ParseMoment(at, env.Now())
 	if err != nil {
 		return ui.FlagFailed("at", err)
