@@ -178,7 +178,10 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 		return nil, fmt.Errorf("%w (in %s)", err, path)
 	}
 	k.path = path
-	return k, k.readSchedule()
+	if err := k.readSchedule(); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 // Read reads the encrypted keyset of that owner, in Tink's JSON, without a schedule. If the call of the key
