@@ -1,0 +1,2 @@
+// Package webhook verifies what third parties send over HTTP.
+package webhook

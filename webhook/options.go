@@ -1,0 +1,19 @@
+package webhook
+
+import "time"
+
+// Options are optional settings of a Verifier.
+type Options struct {
+	// Tolerance is how far the signed time may be from the judging time, both ways; 0 = that of the scheme.
+	// It does nothing where the provider signs no time.
+	Tolerance time.Duration
+	MaxBody   int           // bytes; 0 = DefaultMaxBody
+	Scheme    SchemeOptions // what single schemes need
+}
+
+// SchemeOptions are settings that single schemes need. A scheme refuses to open without those that it needs.
+type SchemeOptions struct {
+	// BaseURL is the scheme and the authority that the provider called, such as "https://hooks.example". It
+	// is needed where the URL is signed. It is never taken from a header of the request.
+	BaseURL string
+}

@@ -1,0 +1,124 @@
+package webhook
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/jsontext"
+)
+
+// Verified is a delivery whose signature is genuine and whose time is within the tolerance.
+type Verified struct {
+	Provider, Endpoint string
+	KeyID              string    // the ID of the Secret that made the signature
+	Time               time.Time // the signed time; zero = the provider signs none
+	Signature          [32]byte  // SHA-256 of the signature as it came, for provenance
+	Answer             *Answer   // a challenge, which is answered without calling the handler; nil = a delivery
+	Body               []byte    // that of the Request, not copied: change it only after the methods were called
+
+	signed Signed
+	at     time.Time
+}
+
+// members are JSON Pointers of strings in the body; "" = none.
+type members struct{ id, typ, subject string }
+
+// ID is the ID of the delivery, or "". If the signature covers it, the provider vouches for it. Otherwise
+// anyone who captured the delivery may have written it: it is for logs only.
+func (v *Verified) ID() (id string, signed bool) {
+	if m := v.signed.members; m != nil && m.id != "" {
+		id = v.member(m.id)
+		return id, id != ""
+	}
+	return v.signed.ID, v.signed.IDSigned
+}
+
+// Type is the provider's word for the kind of event, or "".
+func (v *Verified) Type() string {
+	if m := v.signed.members; m != nil && m.typ != "" {
+		return v.member(m.typ)
+	}
+	return v.signed.Type
+}
+
+// Subject is what the event is about, or "".
+func (v *Verified) Subject() string {
+	if m := v.signed.members; m != nil && m.subject != "" {
+		return v.member(m.subject)
+	}
+	return v.signed.Subject
+}
+
+// member is the string at that JSON Pointer of the body; "" if there is none, or if the body is not strict
+// JSON.
+func (v *Verified) member(pointer string) string {
+	text, _ := memberOf(v.Body, pointer)
+	d := jsontext.NewDecoder(text)
+	s := d.String()
+	if d.End() != nil {
+		return ""
+	}
+	return s
+}
+
+// memberOf is the value at that JSON Pointer of a strict JSON text.
+func memberOf(body []byte, pointer string) (jsontext.Value, bool) {
+	d := jsontext.NewDecoder(body)
+	d.SkipValue()
+	if d.End() != nil {
+		return nil, false
+	}
+	at := jsontext.FindAll(body, []string{pointer})[0]
+	return body[at.Start:at.End], at.End > at.Start
+}
+
+// Replay is what to ask the replay store: the arguments of Claim in package consumer/replay.
+type Replay struct {
+	Key    [32]byte
+	Digest [32]byte  // two deliveries with one Key and different Digests are not the same delivery
+	Until  time.Time // up to when the key must be remembered
+}
+
+// Replay is the replay key of the delivery. It is made of the provider, the endpoint and the delivery ID if
+// the signature covers the ID. Otherwise it is made of the SHA-256 of the signed bytes in the place of the
+// ID, so that a captured delivery does not pass again under a new ID.
+//
+// The digest is that of the body where a signed header has the ID. Where the ID stands in the body, the
+// provider may write other members anew when it sends the delivery again, so the digest says nothing.
+//
+// A key made of the signed bytes is remembered until the signed time is out of the tolerance. All others are
+// remembered for RememberFor.
+func (v *Verified) Replay() Replay {
+	r := Replay{Until: v.at.Add(RememberFor)}
+	id, signed := v.ID()
+	kind := byte('i')
+	switch {
+	case !signed || id == "":
+		sum := v.SignedDigest()
+		id, kind = string(sum[:]), 'b'
+		if t := v.signed.Time; !t.IsZero() {
+			r.Until = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
+		}
+	case v.signed.members == nil || v.signed.members.id == "":
+		r.Digest = sha256.Sum256(v.Body)
+	}
+	text := make([]byte, 0, 256)
+	for _, part := range []string{"sealbus webhook", v.Provider, v.Endpoint, string(kind) + id} {
+		text = binary.BigEndian.AppendUint32(text, uint32(len(part)))
+		text = append(text, part...)
+	}
+	r.Key = sha256.Sum256(text)
+	return r
+}
+
+// SignedDigest is the SHA-256 of the signed bytes.
+func (v *Verified) SignedDigest() [32]byte {
+	h := sha256.New()
+	h.Write([]byte(v.signed.Head))
+	if v.signed.Body {
+		h.Write(v.Body)
+	}
+	h.Write([]byte(v.signed.Tail))
+	return [32]byte(h.Sum(nil))
+}
