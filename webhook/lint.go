@@ -216,3 +216,13 @@ func printable(text string) bool {
 	}
 	return true
 }
+
+// isWord reports whether a text is of visible ASCII without blanks and commas.
+func isWord(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' || text[i] == ',' {
+			return false
+		}
+	}
+	return true
+}

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +37,7 @@ type recipeChecker struct {
 type wayChecker struct {
 	*way
 	keys    []*key
+	texts   string // of the signed string, joined: a signed ID has none of their bytes
 	members *members
 	work    sync.Pool // of *work: so that no request allocates, and requests do not wait for each other
 }
@@ -70,6 +70,11 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 		if w.has(partURL) || w.has(partDecoded) {
 			if err := checkBaseURL(o.BaseURL); err != nil {
 				return nil, err
+			}
+		}
+		for _, p := range w.signed {
+			if !strings.Contains(w.texts, p.text) {
+				w.texts += p.text
 			}
 		}
 		if m := (members{w.id.member, r.typ.member, r.subject.member}); m != (members{}) {
@@ -141,10 +146,8 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 	if err != nil {
 		return Signed{}, err
 	}
-	s.KeyID, s.Head, s.Body = k.id, string(m.head), true
+	s.KeyID, s.Head, s.Body, s.Signature = k.id, string(m.head), true, value
 	s.Tolerance, s.IDSigned, s.members = w.time.tolerance, w.has(partID), w.members
-	m.buf = append(m.buf[:0], value...)
-	s.Signature = sha256.Sum256(m.buf)
 	if w.time.member != "" {
 		s.Time, err = w.time.inBody(r.Body)
 	}
@@ -259,7 +262,7 @@ func (c *recipeChecker) describe(w *wayChecker, r *Request, s *Signed) (err erro
 // value.
 func word(r *Request, name string) (string, error) {
 	value, err := r.HeaderValue(name)
-	if err == nil && (len(value) > maxID || !printable(value) || strings.ContainsAny(value, " ,")) {
+	if err == nil && (len(value) > maxID || !isWord(value)) {
 		err = refuse(envelope.ReasonMalformed, "the header %s is no word of at most %d bytes", name, maxID)
 	}
 	return value, err
@@ -270,10 +273,8 @@ func (w *wayChecker) checkID(id string) error {
 	if id == "" {
 		return refuse(envelope.ReasonMalformed, "no header %s, which is signed", w.id.header)
 	}
-	for i := range w.signed {
-		if text := w.signed[i].text; text != "" && strings.ContainsAny(id, text) {
-			return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, text)
-		}
+	if strings.ContainsAny(id, w.texts) {
+		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, w.texts)
 	}
 	return nil
 }
@@ -422,11 +423,18 @@ func (m *work) verifies(k *key, left *int) (bool, error) {
 
 // parse reads a time in canonical decimal: no sign, no leading zero, no blank, so that it has one text.
 func (t *timeSource) parse(text string) (time.Time, error) {
-	if len(text) > 15 || strings.Trim(text, "0123456789") != "" || text == "" || text[0] == '0' {
-		return time.Time{}, refuse(envelope.ReasonMalformed, "the time is not a whole number of at most 15 digits without "+
-			"sign, blanks and leading zeros")
+	n := int64(0)
+	for i := range len(text) {
+		if text[i] < '0' || '9' < text[i] {
+			n = 0
+			break
+		}
+		n = 10*n + int64(text[i]-'0')
 	}
-	n, _ := strconv.ParseInt(text, 10, 64) // of 15 digits
+	if n == 0 || len(text) > 15 || text[0] == '0' {
+		return time.Time{}, refuse(envelope.ReasonMalformed,
+			"the time is not a whole number of 1 to 15 digits without sign, blanks and leading zeros")
+	}
 	if t.unit == time.Millisecond {
 		return time.UnixMilli(n), nil
 	}

@@ -3,22 +3,28 @@ package webhook
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// Verified is a delivery whose signature is genuine and whose time is within the tolerance.
+// Verified is a delivery whose signature is genuine and whose time is within the tolerance. It prints as the names of
+// its provider, endpoint and key.
 type Verified struct {
 	Provider, Endpoint string
 	KeyID              string    // the ID of the Secret that made the signature
 	Time               time.Time // the signed time; zero = the provider signs none
-	Signature          [32]byte  // SHA-256 of the signature as it came, for provenance
 	Answer             *Answer   // a challenge, which is answered without calling the handler; nil = a delivery
 	Body               []byte    // that of the Request, not copied: change it only after the methods were called
 
 	signed Signed
 	at     time.Time
+}
+
+// Format prints neither body nor signature, whatever the verb.
+func (v Verified) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "webhook.Verified(%s, %s, %s)", v.Provider, v.Endpoint, v.KeyID)
 }
 
 // members are JSON Pointers of strings in the body; "" = none.
@@ -117,6 +123,9 @@ func (v *Verified) Replay() Replay {
 	r.Key = sha256.Sum256(text)
 	return r
 }
+
+// SignatureDigest is the SHA-256 of the signature as it came.
+func (v *Verified) SignatureDigest() [32]byte { return sha256.Sum256([]byte(v.signed.Signature)) }
 
 // SignedDigest is the SHA-256 of the signed bytes.
 func (v *Verified) SignedDigest() [32]byte {

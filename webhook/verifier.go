@@ -40,7 +40,7 @@ type Signed struct {
 	Tolerance  time.Duration // the provider's: how far Time may be from the judging time
 	ID         string        // the delivery ID; "" = none
 	IDSigned   bool          // the signature covers the ID
-	Signature  [32]byte      // SHA-256 of the signature as it came, for provenance
+	Signature  string        // the signature as it came, for provenance
 	Type       string        // for ingest; "" = none
 	Subject    string        // for ingest; "" = none
 	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
@@ -123,7 +123,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 		}
 	}
 	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
-		Signature: signed.Signature, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
+		Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known
