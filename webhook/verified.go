@@ -97,10 +97,17 @@ type Replay struct {
 // without the headers of one way has another ID and other signed bytes.
 //
 // A key made of the signed bytes is remembered until the signed time is out of the tolerance. All others are
-// remembered for RememberFor.
+// remembered for RememberFor at least, because the provider sends a delivery again for days.
 func (v *Verified) Replay() Replay {
-	r := Replay{Until: v.at.Add(RememberFor)}
 	id, signed := v.ID()
+	stale := v.at // from when on a copy is stale
+	if t := v.signed.Time; !t.IsZero() {
+		stale = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
+	}
+	r := Replay{Until: v.at.Add(RememberFor)}
+	if stale.After(r.Until) {
+		r.Until = stale
+	}
 	kind := byte('i')
 	switch {
 	case v.signed.bodyOnly:
@@ -109,8 +116,8 @@ func (v *Verified) Replay() Replay {
 	case !signed || id == "":
 		sum := v.SignedDigest()
 		id, kind = string(sum[:]), 'b'
-		if t := v.signed.Time; !t.IsZero() {
-			r.Until = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
+		if !v.signed.Time.IsZero() {
+			r.Until = stale
 		}
 	case v.signed.members == nil || v.signed.members.id == "":
 		r.Digest = sha256.Sum256(v.Body)
