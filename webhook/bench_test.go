@@ -88,8 +88,8 @@ func TestVerifyAllocatesTwice(t *testing.T) {
 	}
 }
 
-// BenchmarkVerify prints, as "x-naive", how often as long a verification takes as a naive HMAC does in the same
-// run. Both take turns, and of each the fastest turn counts, which is the one that nothing disturbed.
+// BenchmarkVerify prints, as "x-naive", how often as long a verification takes as a naive HMAC does in the
+// same run. Both take turns, and of each the fastest turn counts, which is the one that nothing disturbed.
 func BenchmarkVerify(b *testing.B) {
 	ctx := context.Background()
 	for _, size := range []int{1 << 10, 16 << 10} {

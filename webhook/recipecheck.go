@@ -163,7 +163,8 @@ func (w *wayChecker) items(m *work, value string) (timeText string, err error) {
 	rest, more := value, true
 	for n := 0; more; n++ {
 		if n == MaxSignatures {
-			return "", refuse(envelope.ReasonTooLarge, "more than %d items in the header %s", MaxSignatures, w.header)
+			return "", refuse(envelope.ReasonTooLarge, "more than %d items in the header %s", MaxSignatures,
+				w.header)
 		}
 		item := rest
 		if more = false; w.separator != "" {
@@ -182,8 +183,8 @@ func (w *wayChecker) items(m *work, value string) (timeText string, err error) {
 	}
 	switch {
 	case len(m.signatures) == 0:
-		return "", refuse(envelope.ReasonUnsigned, "the header %s has no signature that begins with %.32q", w.header,
-			w.kinds[0].prefix)
+		return "", refuse(envelope.ReasonUnsigned, "the header %s has no signature that begins with %.32q",
+			w.header, w.kinds[0].prefix)
 	case w.time.item != "" && timeText == "":
 		return "", refuse(envelope.ReasonMalformed, "the header %s has no time", w.header)
 	}
@@ -209,15 +210,15 @@ func (w *wayChecker) signature(m *work, item string) error {
 			m.buf, err = jsontext.Base64.AppendDecode(m.buf, m.buf[start:end])
 		}
 		if err != nil || !k.hasLength(len(m.buf)-end) {
-			return refuse(envelope.ReasonMalformed, "a signature in the header %s is not the %s form of %s", w.header,
-				k.encoding, k.algorithm)
+			return refuse(envelope.ReasonMalformed, "a signature in the header %s is not the %s form of %s",
+				w.header, k.encoding, k.algorithm)
 		}
 		m.signatures = append(m.signatures, signature{k, end, len(m.buf)})
 		return nil
 	}
 	if item == "" || w.separator == "" {
-		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item", w.header,
-			w.kinds[0].prefix)
+		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item",
+			w.header, w.kinds[0].prefix)
 	}
 	return nil
 }
@@ -280,7 +281,8 @@ func (w *wayChecker) checkID(id string) error {
 }
 
 // assemble writes the signed bytes before the body into m.head. Those after the body are tail.
-func (c *recipeChecker) assemble(w *wayChecker, r *Request, m *work, timeText, id string) (tail string, err error) {
+func (c *recipeChecker) assemble(w *wayChecker, r *Request, m *work, timeText, id string) (tail string,
+	err error) {
 	m.head = m.head[:0]
 	after := false
 	for i := range w.signed {
@@ -324,12 +326,14 @@ func method(text string) (string, error) {
 // url is the URL that the provider called. The body follows it in the signed string. So it must be clear
 // where the URL ends: it has no "{" and no "[", and the body begins with one.
 func (c *recipeChecker) url(r *Request) (string, error) {
-	if !strings.HasPrefix(r.Target, "/") || len(r.Target) > MaxHeaderValue || strings.ContainsAny(r.Target, "{[# ") ||
-		!printable(r.Target) {
-		return "", refuse(envelope.ReasonMalformed, "the URL is signed, and the request line is not known or not plain")
+	if !strings.HasPrefix(r.Target, "/") || len(r.Target) > MaxHeaderValue || !printable(r.Target) ||
+		strings.ContainsAny(r.Target, "{[# ") {
+		return "", refuse(envelope.ReasonMalformed,
+			"the URL is signed, and the request line is not known or not plain")
 	}
 	if len(r.Body) == 0 || r.Body[0] != '{' && r.Body[0] != '[' {
-		return "", refuse(envelope.ReasonMalformed, "the body follows the URL in the signed string, and is no JSON")
+		return "", refuse(envelope.ReasonMalformed,
+			"the body follows the URL in the signed string, and is no JSON")
 	}
 	return c.baseURL + r.Target, nil
 }
@@ -366,8 +370,8 @@ func (w *wayChecker) find(m *work, body []byte, tail string, at time.Time) (*key
 		}
 	}
 	if outOfDate != nil {
-		return nil, refuse(envelope.ReasonKeyNotValid, "the secret with the ID %.80q is not valid at the judging time",
-			outOfDate.id)
+		return nil, refuse(envelope.ReasonKeyNotValid,
+			"the secret with the ID %.80q is not valid at the judging time", outOfDate.id)
 	}
 	return nil, refuse(envelope.ReasonBadSignature, "no secret made the signature")
 }
@@ -405,7 +409,8 @@ func (m *work) verifies(k *key, left *int) (bool, error) {
 			continue
 		}
 		if *left--; *left < 0 {
-			return false, refuse(envelope.ReasonTooLarge, "more than %d signatures to verify", maxVerifications)
+			return false, refuse(envelope.ReasonTooLarge, "more than %d signatures to verify",
+				maxVerifications)
 		}
 		raw := m.buf[sig.start:sig.end]
 		if sig.kind.algorithm == "ecdsa-p256" {
@@ -445,7 +450,8 @@ func (t *timeSource) parse(text string) (time.Time, error) {
 func (t *timeSource) inBody(body []byte) (time.Time, error) {
 	value, ok := memberOf(body, t.member)
 	if !ok {
-		return time.Time{}, refuse(envelope.ReasonMalformed, "the body is no strict JSON with the time at %.80q", t.member)
+		return time.Time{}, refuse(envelope.ReasonMalformed,
+			"the body is no strict JSON with the time at %.80q", t.member)
 	}
 	return t.parse(string(value))
 }

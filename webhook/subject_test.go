@@ -31,8 +31,8 @@ type delivery struct {
 	secret string // what signs
 }
 
-// subject is a provider, as the tests need it. Its send knows the provider's documentation, and nothing of the
-// code that is tested.
+// subject is a provider, as the tests need it. Its send knows the provider's documentation, and nothing of
+// the code that is tested.
 type subject struct {
 	provider string
 	scheme   webhook.Scheme // nil = webhook.Provider

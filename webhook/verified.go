@@ -4,19 +4,20 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// Verified is a delivery whose signature is genuine and whose time is within the tolerance. It prints as the names of
-// its provider, endpoint and key.
+// Verified is a delivery whose signature is genuine and whose time is within the tolerance. It prints as the
+// names of its provider, endpoint and key.
 type Verified struct {
 	Provider, Endpoint string
 	KeyID              string    // the ID of the Secret that made the signature
 	Time               time.Time // the signed time; zero = the provider signs none
-	Answer             *Answer   // a challenge, which is answered without calling the handler; nil = a delivery
-	Body               []byte    // that of the Request, not copied: change it only after the methods were called
+	Answer             *Answer   // a challenge, answered without calling the handler; nil = a delivery
+	Body               []byte    // the Request's, not copied: change it only after the methods were called
 
 	signed Signed
 	at     time.Time
@@ -62,7 +63,8 @@ func (v *Verified) member(pointer string) string {
 	text, _ := memberOf(v.Body, pointer)
 	d := jsontext.NewDecoder(text)
 	s := d.String()
-	if d.End() != nil {
+	control := func(c rune) bool { return c < ' ' || c == 0x7f }
+	if d.End() != nil || len(s) > maxID || strings.ContainsFunc(s, control) {
 		return ""
 	}
 	return s

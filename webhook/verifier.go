@@ -115,11 +115,12 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 	if !signed.Time.IsZero() {
 		switch age := at.Sub(signed.Time); {
 		case age > signed.Tolerance:
-			return nil, v.complete(refuse(envelope.ReasonExpired, "signed %s before the judging time, more than %s",
-				age.Round(time.Second), signed.Tolerance))
+			return nil, v.complete(refuse(envelope.ReasonExpired,
+				"signed %s before the judging time, more than %s", age.Round(time.Second), signed.Tolerance))
 		case age < -signed.Tolerance:
 			return nil, v.complete(refuse(envelope.ReasonFromFuture,
-				"signed %s after the judging time, more than %s", (-age).Round(time.Second), signed.Tolerance))
+				"signed %s after the judging time, more than %s", (-age).Round(time.Second),
+				signed.Tolerance))
 		}
 	}
 	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
