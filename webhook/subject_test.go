@@ -76,6 +76,8 @@ func hexMAC(key, text string) string { return hex.EncodeToString(mac(sha256.New,
 
 func sha1MAC(key, text string) string { return hex.EncodeToString(mac(sha1.New, key, text)) }
 
+func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
 func b64MAC(key, text string) string {
 	return base64.StdEncoding.EncodeToString(mac(sha256.New, key, text))
 }
@@ -214,7 +216,6 @@ func keySubjects(t testing.TB) []subject {
 
 // standardSubjects are Standard Webhooks under both names of the headers, with both algorithms.
 func standardSubjects() []subject {
-	b64 := base64.StdEncoding.EncodeToString
 	secret := func(seed string) string { return "whsec_" + b64(mac(sha256.New, "k", seed)) }
 	private := func(seed string) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(mac(sha256.New, "k", seed)) }
 	public := func(seed string) string { return "whpk_" + b64(private(seed).Public().(ed25519.PublicKey)) }
