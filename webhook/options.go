@@ -1,6 +1,10 @@
 package webhook
 
-import "time"
+import (
+	"fmt"
+	"net/url"
+	"time"
+)
 
 // Options are optional settings of a Verifier.
 type Options struct {
@@ -28,4 +32,14 @@ type SchemeOptions struct {
 	// Certificates fetches the certificates of SNS and PayPal; nil = one of its own, with the roots of the
 	// system.
 	Certificates *Certificates
+}
+
+// checkBaseURL refuses what is not exactly scheme and authority.
+func checkBaseURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != text {
+		return fmt.Errorf(`BaseURL is %.80q: it must be the scheme and the authority that the provider calls, such as `+
+			`"https://hooks.example"`, text)
+	}
+	return nil
 }

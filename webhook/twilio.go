@@ -48,10 +48,12 @@ func (twilio) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 
 // twilioBases are the two forms of a base URL.
 func twilioBases(base string) (bases [2]string, err error) {
+	if err := checkBaseURL(base); err != nil {
+		return bases, err
+	}
 	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
-		base != u.Scheme+"://"+u.Host {
-		return bases, errors.New("no base URL: set SchemeOptions.BaseURL to https://HOST, as Twilio calls it")
+	if err != nil {
+		return bases, err
 	}
 	if u.Port() != "" {
 		return [2]string{base, strings.TrimSuffix(base, ":"+u.Port())}, nil
