@@ -268,8 +268,7 @@ func (c chain) judge(roots *x509.CertPool, names []string, at time.Time) (*certi
 	leaf := c[0]
 	chains, err := c.verify(roots, at)
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return nil, refuse(envelope.ReasonKeyNotValid, "the certificate is valid from %s to %s",
-			leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339))
+		return nil, refuse(envelope.ReasonKeyNotValid, "the certificate or its issuer's is not valid: %w", err)
 	}
 	if err != nil {
 		return nil, refuse(envelope.ReasonUnknownKey, "the certificate leads to no trusted root: %w", err)
