@@ -63,8 +63,7 @@ func (c adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed,
 	if err != nil {
 		return Signed{}, refuse(envelope.ReasonMalformed, "the notification: %w", err)
 	}
-	macs, texts := make([][]byte, len(items)), make([]string, len(items))
-	signatures := sha256.New()
+	macs, texts, signatures := make([][]byte, len(items)), make([]string, len(items)), make([]string, len(items))
 	for i, item := range items {
 		if item.signature == "" {
 			return Signed{}, refuse(envelope.ReasonUnsigned, "item %d has no hmacSignature", i)
@@ -78,7 +77,7 @@ func (c adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed,
 		if err != nil {
 			return Signed{}, refuse(envelope.ReasonMalformed, "item %d: %w", i, err)
 		}
-		signatures.Write([]byte(item.signature))
+		signatures[i] = item.signature
 	}
 	for _, s := range c {
 		if !s.made(texts, macs) {
@@ -87,7 +86,7 @@ func (c adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed,
 		if !s.valid(at) {
 			return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time", s.ID)
 		}
-		signed := Signed{KeyID: s.ID, Signature: [32]byte(signatures.Sum(nil))}
+		signed := Signed{KeyID: s.ID, Signature: strings.Join(signatures, ",")}
 		if len(items) == 1 {
 			signed.Type, signed.Subject = items[0].event, items[0].psp
 		}

@@ -51,7 +51,7 @@ func TestAdyenOneForgedItemInABatchOfSignedOnes(t *testing.T) {
 	batch := func(items ...string) func(*webhook.Request) {
 		return func(r *webhook.Request) { r.Body = adyenBatch(items...).Body }
 	}
-	refuses(t, adyenVerifier(t), sound, twilioAt, []string{adyenKey, signature}, []negative{
+	refuses(t, adyenVerifier(t), sound, twilioAt, []string{adyenKey, signature}, []defect{
 		{"forged last item", batch(a, b, adyenItem("3", "order-3", 1, signature)), "bad_signature"},
 		{"forged first item", batch(adyenItem("3", "order-3", 1, signature), a, b), "bad_signature"},
 		{"unsigned item", batch(a, adyenItem("3", "order-3", 1, "")), "unsigned"},
@@ -74,7 +74,7 @@ func TestAdyenRefuses(t *testing.T) {
 			r.Body = []byte(strings.Replace(string(r.Body), old, new, 1))
 		}
 	}
-	refuses(t, adyenVerifier(t), sound, twilioAt, []string{adyenKey}, []negative{
+	refuses(t, adyenVerifier(t), sound, twilioAt, []string{adyenKey}, []defect{
 		{"empty batch", replace(string(sound.Body), `{"notificationItems":[]}`), "malformed"},
 		{"no batch", replace(string(sound.Body), `{}`), "malformed"},
 		{"no JSON", replace(string(sound.Body), `notificationItems=`), "malformed"},

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -299,7 +298,6 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 type slow struct {
 	web
 	release chan struct{}
-	under   sync.WaitGroup
 }
 
 func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -114,6 +114,6 @@ func (c *paypalChecker) Check(ctx context.Context, r Request, at time.Time) (Sig
 		return Signed{}, err
 	}
 	return Signed{KeyID: id, Head: text, Time: sent, Tolerance: paypalTolerance, ID: h.id, IDSigned: true,
-		Signature: sha256.Sum256([]byte(h.signature)),
+		Signature: h.signature,
 		members:   &members{typ: "/event_type", subject: "/resource/id"}}, nil
 }

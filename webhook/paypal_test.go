@@ -86,7 +86,7 @@ func TestPayPalRefuses(t *testing.T) {
 		}
 	}
 	secrets := []string{*header(t, &sound, "PAYPAL-TRANSMISSION-SIG")}
-	refuses(t, v, sound, certAt, secrets, append(base64Header(t, "PAYPAL-TRANSMISSION-SIG"), []negative{
+	refuses(t, v, sound, certAt, secrets, append(base64Header(t, "PAYPAL-TRANSMISSION-SIG"), []defect{
 		{"another body", func(r *webhook.Request) { r.Body = append(r.Body, ' ') }, "bad_signature"},
 		{"another ID", set("PAYPAL-TRANSMISSION-ID", "1"), "bad_signature"},
 		{"another time", set("PAYPAL-TRANSMISSION-TIME", "2026-06-01T12:00:01Z"), "bad_signature"},

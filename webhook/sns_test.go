@@ -92,7 +92,7 @@ func (m snsFields) request(t testing.TB) webhook.Request {
 		{Name: "Content-Type", Value: "text/plain; charset=UTF-8"}}}
 }
 
-// resign is a negative whose signature is genuine.
+// resign is a defect whose signature is genuine.
 func resign(t testing.TB, base func() snsFields, change func(m snsFields)) func(*webhook.Request) {
 	return func(r *webhook.Request) {
 		m := base()
@@ -101,7 +101,7 @@ func resign(t testing.TB, base func() snsFields, change func(m snsFields)) func(
 	}
 }
 
-// edit is a negative that is changed after it was signed.
+// edit is a defect that is changed after it was signed.
 func edit(t testing.TB, name, value string) func(*webhook.Request) {
 	return func(r *webhook.Request) {
 		m := snsFields{}
@@ -147,7 +147,7 @@ func TestSNSRefuses(t *testing.T) {
 		_ = json.Unmarshal(sound.Body, &m)
 		return m["Signature"]
 	}()
-	refuses(t, w.verifier(t), sound, certAt, []string{signature}, []negative{
+	refuses(t, w.verifier(t), sound, certAt, []string{signature}, []defect{
 		{"missing signature", edit(t, "Signature", ""), "unsigned"},
 		{"raw delivery", func(r *webhook.Request) {
 			r.Header, r.Body = []webhook.Field{{Name: "x-amz-sns-rawdelivery", Value: "true"}}, []byte("hello")
@@ -273,7 +273,7 @@ func TestSNSPinnedCertificate(t *testing.T) {
 	if got, err := v.Verify(context.Background(), sound, certAt); err != nil || got.KeyID != "pin" {
 		t.Error(got, err)
 	}
-	refuses(t, v, sound, certAt, nil, []negative{
+	refuses(t, v, sound, certAt, nil, []defect{
 		{"another key", func(r *webhook.Request) { *r = snsNotification().signed(t, 1) }, "bad_signature"},
 		{"another host", resign(t, snsNotification, func(m snsFields) {
 			m["SigningCertURL"] = "https://evil.example/a.pem"

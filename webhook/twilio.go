@@ -97,7 +97,7 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 				return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time",
 					c.secrets[i].ID)
 			}
-			return Signed{KeyID: c.secrets[i].ID, Head: text, ID: id, Signature: sha256.Sum256([]byte(value))}, nil
+			return Signed{KeyID: c.secrets[i].ID, Head: text, ID: id, Signature: value}, nil
 		}
 	}
 	return Signed{}, refuse(envelope.ReasonBadSignature, "no secret made the signature")

@@ -51,7 +51,7 @@ func TestTwilioRefusesAForm(t *testing.T) {
 	sound := twilioForm("Body=hi&From=15&To=16")
 	secrets := []string{twilioToken, *header(t, &sound, "X-Twilio-Signature")}
 	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, secrets, append(
-		base64Header(t, "X-Twilio-Signature"), []negative{
+		base64Header(t, "X-Twilio-Signature"), []defect{
 			{"another body", func(r *webhook.Request) { r.Body = []byte("Body=ho&From=15&To=16") }, "bad_signature"},
 			{"added parameter", func(r *webhook.Request) { r.Body = append(r.Body, "&Z=1"...) }, "bad_signature"},
 			{"parameter of the form twice", func(r *webhook.Request) { r.Body = append(r.Body, "&To=16"...) },
@@ -86,7 +86,7 @@ func TestTwilioRefusesJSON(t *testing.T) {
 		r.Target = target
 		*header(t, r, "X-Twilio-Signature") = twilioSign("https://a.example" + target)
 	}
-	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, []string{twilioToken}, []negative{
+	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, []string{twilioToken}, []defect{
 		{"another body", func(r *webhook.Request) { r.Body = []byte(`{"a": 2}`) }, "bad_signature"},
 		{"body that is not the raw body", func(r *webhook.Request) { r.Body = []byte(`{"a":1}`) }, "bad_signature"},
 		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) }, "malformed"},
