@@ -24,8 +24,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestABodyHoldsWhatItSent: at most twice of it, or 4 KiB, whatever length it announced, and none is left of the
-// Budget's count after it was given back.
+// TestABodyHoldsWhatItSent: at most twice of it, or 4 KiB, whatever length it announced, and none is left of
+// the Budget's count after it was given back.
 func TestABodyHoldsWhatItSent(t *testing.T) {
 	broken := errors.New("broken")
 	for _, length := range []int64{-1, 1 << 20} {
@@ -47,8 +47,8 @@ func TestABodyHoldsWhatItSent(t *testing.T) {
 	}
 }
 
-// TestReadBodyBounds: the limit itself is read, one byte more is too large, and what does not fit the Budget is
-// busy.
+// TestReadBodyBounds: the limit itself is read, one byte more is too large, and what does not fit the Budget
+// is busy.
 func TestReadBodyBounds(t *testing.T) {
 	for _, c := range []struct {
 		length int64
@@ -81,7 +81,8 @@ func TestReadBodyBounds(t *testing.T) {
 	}
 }
 
-// TestBudgetIsShared: two Receivers of one Budget are bounded together; the body counts until next has returned.
+// TestBudgetIsShared: two Receivers of one Budget are bounded together; the body counts until next has
+// returned.
 func TestBudgetIsShared(t *testing.T) {
 	b := &Budget{limit: 10}
 	if !b.take(6) || b.take(5) || !b.take(4) {

@@ -106,8 +106,8 @@ type endless struct{ read int }
 func (e *endless) Read(p []byte) (int, error) { e.read += len(p); return len(p), nil }
 func (e *endless) Close() error               { return nil }
 
-// TestNoUnboundedReadBeforeAuthentication: of a body without an end, the limit and one byte are read; of one that
-// announces too much, and of one that is refused by its headers, nothing.
+// TestNoUnboundedReadBeforeAuthentication: of a body without an end, the limit and one byte are read; of one
+// that announces too much, and of one that is refused by its headers, nothing.
 func TestNoUnboundedReadBeforeAuthentication(t *testing.T) {
 	for name, c := range map[string]struct {
 		length       int64

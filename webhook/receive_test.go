@@ -25,8 +25,8 @@ var statuses = map[envelope.Reason]int{
 	"trust_unavailable": 503, "store_unavailable": 503, "kms_unavailable": 503, "handler_failed": 503,
 }
 
-// TestStatusOfEachReason: the body is a problem with the Reason and tells nothing of the cause; what is transient
-// says when to come back.
+// TestStatusOfEachReason: the body is a problem with the Reason and tells nothing of the cause; what is
+// transient says when to come back.
 func TestStatusOfEachReason(t *testing.T) {
 	for _, reason := range envelope.Reasons() {
 		w := newReceiving(t)
@@ -144,9 +144,9 @@ func TestAGoroutineThatEndsReleasesItsClaim(t *testing.T) {
 	w.receive(r, 200, "", 2)
 }
 
-// TestACrashIsHandledAfterTheLease: a process that died in next leaves its claim. Until the lease has expired, the
-// delivery is in progress; after that another process handles it, and the first one, should it wake up, does not
-// answer that it did.
+// TestACrashIsHandledAfterTheLease: a process that died in next leaves its claim. Until the lease has
+// expired, the delivery is in progress; after that another process handles it, and the first one, should it
+// wake up, does not answer that it did.
 func TestACrashIsHandledAfterTheLease(t *testing.T) {
 	w := newReceiving(t)
 	entered, wake := make(chan struct{}), make(chan struct{})
@@ -213,10 +213,12 @@ func TestALostClaimCancelsNext(t *testing.T) {
 
 type lostStore struct{ replay.Store }
 
-func (lostStore) Renew(context.Context, replay.Claim, time.Duration) error { return replay.ErrClaimLost }
+func (lostStore) Renew(context.Context, replay.Claim, time.Duration) error {
+	return replay.ErrClaimLost
+}
 
-// TestDuplicates: a signed ID makes the delivery, and a copy with a new time is a duplicate for 72 h. Another body
-// under the same ID is no duplicate: it is not acknowledged.
+// TestDuplicates: a signed ID makes the delivery, and a copy with a new time is a duplicate for 72 h. Another
+// body under the same ID is no duplicate: it is not acknowledged.
 func TestDuplicates(t *testing.T) {
 	w := newReceiving(t)
 	w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 1)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -205,4 +207,21 @@ func problemOf(t testing.TB, body []byte) (p problem) {
 		t.Errorf("the body %q is no problem: %v", body, err)
 	}
 	return p
+}
+
+func hmacOf(secret, text string) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	return mac.Sum(nil)
+}
+
+func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// needCorpus fails unless the fuzz target has its committed inputs.
+func needCorpus(f *testing.F, target string) {
+	f.Helper()
+	files, err := filepath.Glob("testdata/fuzz/" + target + "/*")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no corpus (%v)", err)
+	}
 }
