@@ -301,8 +301,8 @@ func TestAQueuedDeliveryIsJudgedAsOfItsArrival(t *testing.T) {
 	w.receive(r, 401, "expired", 1) // judged as of now
 }
 
-// TestChallengesAreAnswered and not handed to next, and claim nothing.
-func TestChallengesAreAnswered(t *testing.T) {
+// TestReceiverAnswersChallenges and not handed to next, and claim nothing.
+func TestReceiverAnswersChallenges(t *testing.T) {
 	w := newReceiving(t)
 	w.scheme.answer = &webhook.Answer{Status: 200, ContentType: "text/plain", Body: []byte("pong")}
 	w.store.claim = errors.New("a challenge is not claimed")
