@@ -30,8 +30,8 @@ func httpRequest(t testing.TB, url string, r webhook.Request, body io.Reader) *h
 	return req
 }
 
-// answerOf sends it to a real server and gives the status and the body of the answer.
-func answerOf(t testing.TB, req *http.Request) (int, []byte) {
+// sendTo sends it to a real server and gives the status and the body of the answer.
+func sendTo(t testing.TB, req *http.Request) (int, []byte) {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestServedByNetHTTP(t *testing.T) {
 			if chunked == "chunked" {
 				reader = io.MultiReader(reader)
 			}
-			status, answer := answerOf(t, httpRequest(t, url, r, reader))
+			status, answer := sendTo(t, httpRequest(t, url, r, reader))
 			if status != 200 || w.handled[len(w.handled)-1] != string(body) {
 				t.Errorf("%d bytes, %s: %d %s", len(body), chunked, status, answer)
 			}
@@ -190,7 +190,7 @@ func TestSlowBodiesHaveADeadline(t *testing.T) {
 	reader, writer := io.Pipe() // which never ends
 	defer writer.Close()
 	go func() { _, _ = writer.Write([]byte("{")) }()
-	if status, answer := answerOf(t, httpRequest(t, serve(w), signedAs("1", nil, receiveStart), reader)); status != 408 {
+	if status, answer := sendTo(t, httpRequest(t, serve(w), signedAs("1", nil, receiveStart), reader)); status != 408 {
 		t.Errorf("a body that does not end: %d %s", status, answer)
 	}
 }
