@@ -63,6 +63,9 @@ func (s *subject) delivery() delivery {
 }
 
 func (s *subject) time(at time.Time) string {
+	if s.layout != "" {
+		return at.UTC().Format(s.layout)
+	}
 	if s.unit == 1000 {
 		return strconv.FormatInt(at.UnixMilli(), 10)
 	}
@@ -98,7 +101,7 @@ type negative struct {
 // timed sends a sound delivery with that text of the time, correctly signed.
 func timed(text func(s *subject) string) func(*subject) (webhook.Request, bool) {
 	return func(s *subject) (webhook.Request, bool) {
-		if s.unit == 0 {
+		if s.unit == 0 && s.layout == "" {
 			return webhook.Request{}, false
 		}
 		d := s.delivery()
