@@ -169,50 +169,47 @@ func (w *way) joins() error {
 		if p.name == "" {
 			continue
 		}
-		if next := w.signed[i+1]; !w.ends(p.name, next, next.first()) {
+		if next := w.signed[i+1]; !endsBefore(p.name, next) {
 			return fmt.Errorf("%s, and what follows it, can be cut in two ways: %w", p.name, errJoin)
 		}
 	}
 	for i := len(w.signed) - 1; i > body; i-- {
 		p, before := w.signed[i], w.signed[i-1]
-		if p.name != "" && !w.ends(p.name, before, before.last()) {
+		if p.name != "" && !beginsAfter(p.name, before) {
 			return fmt.Errorf("%s, and what stands before it, can be cut in two ways: %w", p.name, errJoin)
 		}
 	}
 	return nil
 }
 
-// first and last are the outer bytes of a text; 0 = not known.
-func (p part) first() byte {
-	if p.text == "" {
-		return 0
+// endsBefore reports whether a part ends for certain where the next one begins.
+func endsBefore(name string, next part) bool {
+	c := byte(0) // with which the text begins
+	if next.text != "" {
+		c = next.text[0]
 	}
-	return p.text[0]
-}
-
-func (p part) last() byte {
-	if p.text == "" {
-		return 0
-	}
-	return p.text[len(p.text)-1]
-}
-
-// ends reports whether a part ends for certain where its neighbour, with that byte, begins.
-func (w *way) ends(name string, neighbour part, edge byte) bool {
 	switch name {
 	case partTime:
 		// A digit more or less makes another time, ten times as far from 1970, so the tolerance refuses it.
-		return neighbour.name == partBody || edge != 0 && (edge < '0' || '9' < edge)
+		return next.name == partBody || c != 0 && !digit(c)
 	case partID: // checkID refuses an ID with a byte of a text
-		return edge != 0
+		return c != 0
 	case partMethod: // capital letters
-		return neighbour.name == partURL || neighbour.name == partDecoded ||
-			edge != 0 && (edge < 'A' || 'Z' < edge)
-	case partURL, partDecoded: // url refuses a URL with "{" or "[", and a body that begins with another byte
-		return neighbour.name == partBody
+		return next.name == partURL || next.name == partDecoded || c != 0 && (c < 'A' || 'Z' < c)
 	}
-	return false
+	return next.name == partBody // url refuses a URL with "{" or "[", and a body that begins with another byte
 }
+
+// beginsAfter is endsBefore for the parts after the body, which are read from the right.
+func beginsAfter(name string, before part) bool {
+	c := byte(0) // with which the text ends
+	if before.text != "" {
+		c = before.text[len(before.text)-1]
+	}
+	return name == partTime && (before.name == partBody || c != 0 && !digit(c)) || name == partID && c != 0
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // printable reports whether a text is of visible ASCII and blanks.
 func printable(text string) bool {

@@ -25,8 +25,8 @@ const ownRecipe = `{
   "type": {"member": "/type"}
 }`
 
-// edit replaces a text that stands in the recipe once.
-func edit(t testing.TB, doc, old, with string) []byte {
+// edited replaces a text that stands in the recipe once.
+func edited(t testing.TB, doc, old, with string) []byte {
 	t.Helper()
 	if strings.Count(doc, old) != 1 {
 		t.Fatalf("%q does not stand in the recipe once", old)
@@ -108,7 +108,7 @@ func TestLintRefuses(t *testing.T) {
 		{"member twice", `"name"`, `"name": "x", "name"`, "duplicate"},
 		{"one header twice", `"name"`, `"or": [{"signature": {"header": "x-acme-signature"}}], "name"`, "two ways"},
 	} {
-		doc := edit(t, ownRecipe, c.old, c.with)
+		doc := edited(t, ownRecipe, c.old, c.with)
 		found := fmt.Sprint(webhook.Lint(doc))
 		if !strings.Contains(found, c.finding) {
 			t.Errorf("%s: %s", c.name, found)

@@ -16,6 +16,7 @@ type Verified struct {
 	Provider, Endpoint string
 	KeyID              string    // the ID of the Secret that made the signature
 	Time               time.Time // the signed time; zero = the provider signs none
+	ContentType        string    // of the body; no signature covers it; "" = none, or several
 	Answer             *Answer   // a challenge, answered without calling the handler; nil = a delivery
 	Body               []byte    // the Request's, not copied: change it only after the methods were called
 

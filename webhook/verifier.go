@@ -123,8 +123,9 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 				signed.Tolerance))
 		}
 	}
+	contentType, _ := r.HeaderValue("Content-Type")
 	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
-		Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
+		ContentType: contentType, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known

@@ -333,20 +333,20 @@ func TestMembersThatAreNoWords(t *testing.T) {
 	}
 }
 
-// failing is a scheme whose checker fails without a Reason.
-type failing struct{ err error }
+// undecided is a scheme whose checker fails without a Reason.
+type undecided struct{ err error }
 
-func (failing) Name() string { return "failing" }
-func (f failing) Open([]webhook.Secret, webhook.SchemeOptions) (webhook.Checker, error) {
+func (undecided) Name() string { return "undecided" }
+func (f undecided) Open([]webhook.Secret, webhook.SchemeOptions) (webhook.Checker, error) {
 	return f, nil
 }
-func (f failing) Check(context.Context, webhook.Request, time.Time) (webhook.Signed, error) {
+func (f undecided) Check(context.Context, webhook.Request, time.Time) (webhook.Signed, error) {
 	return webhook.Signed{}, f.err
 }
 
 // TestErrorWithoutReasonIsTransient: nothing is known about the delivery, so the provider sends it again.
 func TestErrorWithoutReasonIsTransient(t *testing.T) {
-	v, err := webhook.New(failing{context.DeadlineExceeded}, "in", nil, nil)
+	v, err := webhook.New(undecided{context.DeadlineExceeded}, "in", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
