@@ -46,7 +46,8 @@ func twilioSubjects() []subject {
 		return r
 	}
 	asForm := asJSON
-	asForm.body, asForm.want = "Body=paid&From=%2B15&To=a+b", map[string]envelope.Reason{"re-serialised body": ""}
+	asForm.body, asForm.want = "Body=paid&From=%2B15&To=a+b",
+		map[string]envelope.Reason{"re-serialised body": ""}
 	asForm.send = func(d delivery) webhook.Request {
 		return post(d.body, "Content-Type", "application/x-www-form-urlencoded", "X-Twilio-Signature",
 			sign(d, "https://hooks.example/hooks/in?a=1BodypaidFrom+15Toa b"))
@@ -99,8 +100,9 @@ var keyNumber = map[string]int{"one": 0, "two": 1}
 
 func snsSubject(t testing.TB) subject {
 	s := subject{provider: "sns", secret: "one", other: "two", verifies: pins(t), body: "paid",
-		tamper: inBody("Signature"), options: webhook.Options{Scheme: webhook.SchemeOptions{Topics: []string{snsTopic}}},
-		want: inBodyWant}
+		tamper:  inBody("Signature"),
+		options: webhook.Options{Scheme: webhook.SchemeOptions{Topics: []string{snsTopic}}},
+		want:    inBodyWant}
 	s.send = func(d delivery) webhook.Request {
 		m := snsNotification()
 		m["Message"], m["Timestamp"] = d.body, now.UTC().Format("2006-01-02T15:04:05.000Z")
@@ -140,7 +142,8 @@ func pubsubSubject(t testing.TB) subject {
 	verifies := map[string]string{}
 	for name, i := range keyNumber {
 		key := rsaKeys()[i].PublicKey
-		verifies[name] = fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":"kid-1","use":"sig","alg":"RS256","n":%q,"e":"AQAB"}]}`,
+		verifies[name] = fmt.Sprintf(
+			`{"keys":[{"kty":"RSA","kid":"kid-1","use":"sig","alg":"RS256","n":%q,"e":"AQAB"}]}`,
 			base64.RawURLEncoding.EncodeToString(key.N.Bytes()))
 	}
 	s := subject{provider: "google-pubsub", secret: "one", other: "two", verifies: verifies,
@@ -150,9 +153,11 @@ func pubsubSubject(t testing.TB) subject {
 		want: map[string]envelope.Reason{"another body": "", "re-serialised body": ""}}
 	s.send = func(d delivery) webhook.Request {
 		claims := fmt.Sprintf(`{"aud":"https://hooks.example/in","email":"push@project.iam.gserviceaccount.com",`+
-			`"email_verified":true,"iss":"https://accounts.google.com","iat":%d,"exp":%d}`, now.Unix(), now.Unix()+3600)
+			`"email_verified":true,"iss":"https://accounts.google.com","iat":%d,"exp":%d}`, now.Unix(),
+			now.Unix()+3600)
 		token := jwtOf("RS256", claims, func(input string) []byte {
-			signature, _ := base64.StdEncoding.DecodeString(rsaSign(t, rsaKeys()[keyNumber[d.secret]], crypto.SHA256, input))
+			signature, _ := base64.StdEncoding.DecodeString(rsaSign(t, rsaKeys()[keyNumber[d.secret]], crypto.SHA256,
+				input))
 			return signature
 		})
 		return post(d.body, "Authorization", "Bearer "+token)
@@ -176,10 +181,12 @@ func plaidSubject(t testing.TB) subject {
 		if err != nil {
 			t.Fatal(err)
 		}
-		verifies[name] = fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":"kid-1","use":"sig","alg":"ES256","x":%q,"y":%q}`,
+		verifies[name] = fmt.Sprintf(
+			`{"kty":"EC","crv":"P-256","kid":"kid-1","use":"sig","alg":"ES256","x":%q,"y":%q}`,
 			base64.RawURLEncoding.EncodeToString(point[1:33]), base64.RawURLEncoding.EncodeToString(point[33:]))
 	}
-	s := subject{provider: "plaid", secret: "one", other: "two", verifies: verifies, scheme: jwt.Plaid("", "", nil),
+	s := subject{provider: "plaid", secret: "one", other: "two", verifies: verifies, scheme: jwt.Plaid("", "",
+		nil),
 		signature: "Plaid-Verification", unit: 1, want: map[string]envelope.Reason{"blank after the time": ""}}
 	s.send = func(d delivery) webhook.Request {
 		sum := sha256.Sum256([]byte(d.body))

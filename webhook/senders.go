@@ -25,7 +25,8 @@ func (paypal) Describe() Description {
 func (sns) Describe() Description {
 	return Description{Title: "Amazon SNS",
 		See:       "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html",
-		Signature: "body /Signature", Signed: "Message, MessageId, Subject, Timestamp, TopicArn, Type, each on a line",
+		Signature: "body /Signature",
+		Signed:    "Message, MessageId, Subject, Timestamp, TopicArn, Type, each on a line",
 		Algorithm: "RSA SHA-256 base64", Secret: "none; or a certificate in PEM, in the place of SigningCertURL",
 		Time: "body /Timestamp, 3900 s", ID: "body /MessageId"}
 }

@@ -70,8 +70,8 @@ func (p *provider) count() int {
 	return len(p.asked)
 }
 
-// TestGoogleKeysAreFetchedNowAndThen: a flood of invented key IDs costs a request in 30 seconds, a new key is found
-// after that time, and a key that Google took away is not believed after an hour.
+// TestGoogleKeysAreFetchedNowAndThen: a flood of invented key IDs costs a request in 30 seconds, a new key
+// is found after that time, and a key that Google took away is not believed after an hour.
 func TestGoogleKeysAreFetchedNowAndThen(t *testing.T) {
 	google, next := testKeys().google, testKeys().other
 	tokens := map[string]string{"g1": token(jose.RS256, "g1", google, googleClaims("x", "x")),
@@ -149,14 +149,17 @@ func plaidAPI(keys map[string]string, expired string) func(*http.Request, string
 	return func(req *http.Request, body string) (int, string) {
 		kid := strings.TrimSuffix(strings.TrimPrefix(body, `{"key_id":"`), `"}`)
 		key := keys[kid]
-		if key == "" || req.Header.Get("PLAID-SECRET") != plaidSecret || req.Header.Get("PLAID-CLIENT-ID") != "client" {
+		if key == "" || req.Header.Get("PLAID-SECRET") != plaidSecret ||
+			req.Header.Get("PLAID-CLIENT-ID") != "client" {
 			return 400, `{"error_code":"INVALID_WEBHOOK_VERIFICATION_KEY_ID"}`
 		}
-		return 200, `{"key":` + strings.TrimSuffix(key, "}") + `,"created_at":1,"expired_at":` + expired + `},"request_id":"1"}`
+		return 200, `{"key":` + strings.TrimSuffix(key, "}") + `,"created_at":1,"expired_at":` +
+			expired + `},"request_id":"1"}`
 	}
 }
 
-// TestPlaidKeysAreAskedForByID: with the credentials, at Plaid's address only, and for an invented one once a second.
+// TestPlaidKeysAreAskedForByID: with the credentials, at Plaid's address only, and for an invented one once
+// a second.
 func TestPlaidKeysAreAskedForByID(t *testing.T) {
 	first, next := testKeys().plaid, testKeys().plaidNext
 	api := plaidAPI(map[string]string{"p1": jwk("p1", jose.ES256, &first.PublicKey),
@@ -193,14 +196,16 @@ func TestPlaidKeysAreAskedForByID(t *testing.T) {
 		verify("p3", "trust_unavailable", 4) // the answer has another key
 		time.Sleep(time.Hour)
 		verify("p1", "", 5)
-		if want := `POST https://production.plaid.com/webhook_verification_key/get {"key_id":"p1"}`; p.asked[0] != want {
+		const want = `POST https://production.plaid.com/webhook_verification_key/get {"key_id":"p1"}`
+		if p.asked[0] != want {
 			t.Error(p.asked)
 		}
 	})
 	sandbox := &provider{answer: api}
 	v := open(t, jwt.Plaid("client", plaidSecret, &jwt.Options{Transport: sandbox, Sandbox: true}))
 	if _, err := v.Verify(context.Background(), signed["p1"], at); err != nil ||
-		!slices.Equal(sandbox.asked, []string{`POST https://sandbox.plaid.com/webhook_verification_key/get {"key_id":"p1"}`}) {
+		!slices.Equal(sandbox.asked,
+			[]string{`POST https://sandbox.plaid.com/webhook_verification_key/get {"key_id":"p1"}`}) {
 		t.Error(err, sandbox.asked)
 	}
 }
@@ -210,9 +215,11 @@ func TestPlaidKeyThatExpired(t *testing.T) {
 	key := testKeys().plaid
 	keys := map[string]string{"p1": jwk("p1", jose.ES256, &key.PublicKey)}
 	r := plaidPost(token(jose.ES256, "p1", key, plaidClaims(at, plaidBody)), plaidBody)
-	for expired, want := range map[string]envelope.Reason{fmt.Sprint(at.Unix()): "", fmt.Sprint(at.Unix() - 1): "key_not_valid",
-		`"soon"`: "trust_unavailable"} {
-		v := open(t, jwt.Plaid("client", plaidSecret, &jwt.Options{Transport: &provider{answer: plaidAPI(keys, expired)}}))
+	for expired, want := range map[string]envelope.Reason{fmt.Sprint(at.Unix()): "",
+		fmt.Sprint(at.Unix() - 1): "key_not_valid",
+		`"soon"`:                  "trust_unavailable"} {
+		v := open(t, jwt.Plaid("client", plaidSecret, &jwt.Options{Transport: &provider{answer: plaidAPI(keys,
+			expired)}}))
 		if _, err := v.Verify(context.Background(), r, at); webhook.ReasonOf(err) != want {
 			t.Errorf("%s: %v; want %q", expired, err, want)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/webhook/jwt"
 )
 
-// FuzzToken: any header and any body are judged without a panic. Only the token that was made is accepted, and
-// only with a body whose message ID an ordinary reader of JSON sees, too.
+// FuzzToken: any header and any body are judged without a panic. Only the token that was made is accepted,
+// and only with a body whose message ID an ordinary reader of JSON sees, too.
 func FuzzToken(f *testing.F) {
 	v := googleVerifier(f)
 	sound := token(jose.RS256, "g1", testKeys().google, googleClaims("x", "x"))

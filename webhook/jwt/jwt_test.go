@@ -37,7 +37,8 @@ var testKeys = sync.OnceValue(func() (k struct {
 	google, other, short *rsa.PrivateKey
 	plaid, plaidNext     *ecdsa.PrivateKey
 }) {
-	k.google, k.other, k.short = must(rsa.GenerateKey(rand.Reader, 2048)), must(rsa.GenerateKey(rand.Reader, 2048)),
+	k.google, k.other, k.short = must(rsa.GenerateKey(rand.Reader, 2048)), must(rsa.GenerateKey(rand.Reader,
+		2048)),
 		must(rsa.GenerateKey(rand.Reader, 1024))
 	k.plaid, k.plaidNext = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
 		must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -153,51 +154,65 @@ func TestGooglePubSubRefuses(t *testing.T) {
 		r    webhook.Request
 		want envelope.Reason
 	}{
-		"another issuer":            {push(claims("accounts.google.com", "accounts.google.com.evil.example"), pushBody), "source_not_allowed"},
-		"another audience":          {push(claims(audience, audience+"2"), pushBody), "audience_mismatch"},
-		"no audience":               {push(claims(`"aud"`, `"x"`), pushBody), "audience_mismatch"},
-		"list of audiences":         {push(claims(`"`+audience+`"`, `["`+audience+`"]`), pushBody), "malformed"},
-		"another account":           {push(claims(email, "evil@project.iam.gserviceaccount.com"), pushBody), "source_not_allowed"},
-		"email not verified":        {push(claims("true", "false"), pushBody), "source_not_allowed"},
-		"email verified as text":    {push(claims("true", `"true"`), pushBody), "source_not_allowed"},
-		"email verified not there":  {push(claims(`"email_verified"`, `"x"`), pushBody), "source_not_allowed"},
-		"expired":                   {push(claims(exp, fmt.Sprint(at.Unix()-60)), pushBody), "expired"},
-		"no exp":                    {push(claims(`"exp"`, `"x"`), pushBody), "malformed"},
-		"exp with a fraction":       {push(claims(exp, exp+".5"), pushBody), "malformed"},
-		"exp as text":               {push(claims(exp, `"`+exp+`"`), pushBody), "malformed"},
-		"exp beyond all":            {push(claims(exp, "1e30"), pushBody), "malformed"},
-		"issued in the future":      {push(claims(`"iat":`+iat, `"iat":`+fmt.Sprint(at.Unix()+61)), pushBody), "from_future"},
-		"no iat":                    {push(claims(`"iat"`, `"x"`), pushBody), "malformed"},
-		"claim twice":               {push(claims(`"aud"`, `"aud":"x","aud"`), pushBody), "malformed"},
-		"another key":               {push(token(jose.RS256, "g1", testKeys().other, googleClaims("x", "x")), pushBody), "bad_signature"},
-		"unknown key":               {push(token(jose.RS256, "g2", google, googleClaims("x", "x")), pushBody), "unknown_key"},
-		"key for another algorithm": {push(token(jose.RS256, "p1", google, googleClaims("x", "x")), pushBody), "unknown_key"},
-		"no token":                  {webhook.Request{Method: "POST", Body: []byte(pushBody)}, "unsigned"},
+		"another issuer": {push(claims("accounts.google.com", "accounts.google.com.evil.example"),
+			pushBody), "source_not_allowed"},
+		"another audience":  {push(claims(audience, audience+"2"), pushBody), "audience_mismatch"},
+		"no audience":       {push(claims(`"aud"`, `"x"`), pushBody), "audience_mismatch"},
+		"list of audiences": {push(claims(`"`+audience+`"`, `["`+audience+`"]`), pushBody), "malformed"},
+		"another account": {push(claims(email, "evil@project.iam.gserviceaccount.com"), pushBody),
+			"source_not_allowed"},
+		"email not verified":       {push(claims("true", "false"), pushBody), "source_not_allowed"},
+		"email verified as text":   {push(claims("true", `"true"`), pushBody), "source_not_allowed"},
+		"email verified not there": {push(claims(`"email_verified"`, `"x"`), pushBody), "source_not_allowed"},
+		"expired":                  {push(claims(exp, fmt.Sprint(at.Unix()-60)), pushBody), "expired"},
+		"no exp":                   {push(claims(`"exp"`, `"x"`), pushBody), "malformed"},
+		"exp with a fraction":      {push(claims(exp, exp+".5"), pushBody), "malformed"},
+		"exp as text":              {push(claims(exp, `"`+exp+`"`), pushBody), "malformed"},
+		"exp beyond all":           {push(claims(exp, "1e30"), pushBody), "malformed"},
+		"issued in the future": {push(claims(`"iat":`+iat, `"iat":`+fmt.Sprint(at.Unix()+61)), pushBody),
+			"from_future"},
+		"no iat":      {push(claims(`"iat"`, `"x"`), pushBody), "malformed"},
+		"claim twice": {push(claims(`"aud"`, `"aud":"x","aud"`), pushBody), "malformed"},
+		"another key": {push(token(jose.RS256, "g1", testKeys().other, googleClaims("x", "x")),
+			pushBody), "bad_signature"},
+		"unknown key": {push(token(jose.RS256, "g2", google, googleClaims("x", "x")), pushBody),
+			"unknown_key"},
+		"key for another algorithm": {push(token(jose.RS256, "p1", google, googleClaims("x", "x")), pushBody),
+			"unknown_key"},
+		"no token": {webhook.Request{Method: "POST", Body: []byte(pushBody)}, "unsigned"},
 		"basic authentication": {webhook.Request{Body: []byte(pushBody), Header: []webhook.Field{
 			{Name: "Authorization", Value: "Basic YTpi"}}}, "unsigned"},
-		"two parts":          {push(sound[:strings.LastIndex(sound, ".")], pushBody), "malformed"},
-		"four parts":         {push(sound+".", pushBody), "malformed"},
-		"no signature":       {push(sound[:strings.LastIndex(sound, ".")+1], pushBody), "malformed"},
-		"padded":             {push(sound+"=", pushBody), "malformed"},
-		"space":              {push(" "+sound, pushBody), "malformed"},
-		"two tokens":         {push(sound+","+sound, pushBody), "malformed"},
-		"over-long":          {push(sound+strings.Repeat("A", 4096), pushBody), "too_large"},
-		"no message":         {body(`{"subscription":"s"}`), "malformed"},
-		"no message ID":      {body(strings.ReplaceAll(pushBody, "message", "mess")), "malformed"},
-		"two message IDs":    {body(strings.Replace(pushBody, "136969346945", "2", 1)), "malformed"},
-		"message twice":      {body(strings.Replace(pushBody, `{"message"`, `{"message":{"messageId":"2"},"message"`, 1)), "malformed"},
-		"ID that is long":    {body(`{"message":{"messageId":"` + strings.Repeat("1", 257) + `"},"subscription":"s"}`), "malformed"},
-		"line break in ID":   {body(`{"message":{"messageId":"1\n2"},"subscription":"s"}`), "malformed"},
-		"unwrapped":          {body(`hello`), "malformed"},
-		"no subscription":    {body(`{"message":{"messageId":"1"}}`), "malformed"},
-		"second header line": {func() webhook.Request { r := body(pushBody); r.Header = append(r.Header, r.Header[0]); return r }(), "malformed"},
+		"two parts":       {push(sound[:strings.LastIndex(sound, ".")], pushBody), "malformed"},
+		"four parts":      {push(sound+".", pushBody), "malformed"},
+		"no signature":    {push(sound[:strings.LastIndex(sound, ".")+1], pushBody), "malformed"},
+		"padded":          {push(sound+"=", pushBody), "malformed"},
+		"space":           {push(" "+sound, pushBody), "malformed"},
+		"two tokens":      {push(sound+","+sound, pushBody), "malformed"},
+		"over-long":       {push(sound+strings.Repeat("A", 4096), pushBody), "too_large"},
+		"no message":      {body(`{"subscription":"s"}`), "malformed"},
+		"no message ID":   {body(strings.ReplaceAll(pushBody, "message", "mess")), "malformed"},
+		"two message IDs": {body(strings.Replace(pushBody, "136969346945", "2", 1)), "malformed"},
+		"message twice": {body(strings.Replace(pushBody, `{"message"`,
+			`{"message":{"messageId":"2"},"message"`, 1)), "malformed"},
+		"ID that is long": {body(`{"message":{"messageId":"` + strings.Repeat("1",
+			257) + `"},"subscription":"s"}`), "malformed"},
+		"line break in ID": {body(`{"message":{"messageId":"1\n2"},"subscription":"s"}`), "malformed"},
+		"unwrapped":        {body(`hello`), "malformed"},
+		"no subscription":  {body(`{"message":{"messageId":"1"}}`), "malformed"},
+		"second header line": {func() webhook.Request {
+			r := body(pushBody)
+			r.Header = append(r.Header,
+				r.Header[0])
+			return r
+		}(), "malformed"},
 	} {
 		if got, err := v.Verify(context.Background(), c.r, at); webhook.ReasonOf(err) != c.want || got != nil {
 			t.Errorf("%s: %v; want %s", name, err, c.want)
 		}
 	}
-	for d, want := range map[time.Duration]envelope.Reason{time.Hour + 59*time.Second: "", time.Hour + time.Minute: "expired",
-		-time.Minute: "", -61 * time.Second: "from_future"} {
+	for d, want := range map[time.Duration]envelope.Reason{time.Hour + 59*time.Second: "",
+		time.Hour + time.Minute: "expired",
+		-time.Minute:            "", -61 * time.Second: "from_future"} {
 		if _, err := v.Verify(context.Background(), body(pushBody), at.Add(d)); webhook.ReasonOf(err) != want {
 			t.Errorf("%s later: %v; want %q", d, err, want)
 		}
@@ -220,29 +235,39 @@ func TestHeaderChoosesNothing(t *testing.T) {
 		token string
 		want  envelope.Reason
 	}{
-		"alg none":             {handmade(`{"alg":"none","kid":"g1"}`, claims, none), "unsupported"},
-		"alg None":             {handmade(`{"alg":"None","kid":"g1"}`, claims, none), "unsupported"},
-		"no alg":               {handmade(`{"kid":"g1"}`, claims, rs256(google)), "unsupported"},
-		"alg HS256":            {handmade(`{"alg":"HS256","kid":"g1"}`, claims, withPublicKey), "unsupported"},
-		"alg RS512":            {token(jose.RS512, "g1", google, claims), "unsupported"},
-		"alg PS256":            {token(jose.PS256, "g1", google, claims), "unsupported"},
-		"alg ES256":            {token(jose.ES256, "p1", testKeys().plaid, claims), "unsupported"},
-		"alg twice":            {handmade(`{"alg":"none","alg":"RS256","kid":"g1"}`, claims, rs256(google)), "malformed"},
-		"Alg beside alg":       {handmade(`{"alg":"RS256","Alg":"none","kid":"g1"}`, claims, rs256(google)), "malformed"},
-		"own key":              {handmade(`{"alg":"RS256","kid":"g1","jwk":`+own+`}`, claims, rs256(other)), "malformed"},
-		"address of keys":      {handmade(`{"alg":"RS256","kid":"g1","jku":"https://evil.example"}`, claims, rs256(google)), "malformed"},
-		"own certificate":      {handmade(`{"alg":"RS256","kid":"g1","x5c":["AAAA"]}`, claims, rs256(google)), "malformed"},
-		"unknown crit":         {handmade(`{"alg":"RS256","kid":"g1","crit":["x"],"x":1}`, claims, rs256(google)), "malformed"},
-		"b64":                  {handmade(`{"alg":"RS256","kid":"g1","crit":["b64"],"b64":false}`, claims, rs256(google)), "malformed"},
-		"typ":                  {handmade(`{"alg":"RS256","kid":"g1","typ":"JWE"}`, claims, rs256(google)), "malformed"},
+		"alg none":  {handmade(`{"alg":"none","kid":"g1"}`, claims, none), "unsupported"},
+		"alg None":  {handmade(`{"alg":"None","kid":"g1"}`, claims, none), "unsupported"},
+		"no alg":    {handmade(`{"kid":"g1"}`, claims, rs256(google)), "unsupported"},
+		"alg HS256": {handmade(`{"alg":"HS256","kid":"g1"}`, claims, withPublicKey), "unsupported"},
+		"alg RS512": {token(jose.RS512, "g1", google, claims), "unsupported"},
+		"alg PS256": {token(jose.PS256, "g1", google, claims), "unsupported"},
+		"alg ES256": {token(jose.ES256, "p1", testKeys().plaid, claims), "unsupported"},
+		"alg twice": {handmade(`{"alg":"none","alg":"RS256","kid":"g1"}`, claims, rs256(google)),
+			"malformed"},
+		"Alg beside alg": {handmade(`{"alg":"RS256","Alg":"none","kid":"g1"}`, claims, rs256(google)),
+			"malformed"},
+		"own key": {handmade(`{"alg":"RS256","kid":"g1","jwk":`+own+`}`, claims, rs256(other)),
+			"malformed"},
+		"address of keys": {handmade(`{"alg":"RS256","kid":"g1","jku":"https://evil.example"}`, claims,
+			rs256(google)), "malformed"},
+		"own certificate": {handmade(`{"alg":"RS256","kid":"g1","x5c":["AAAA"]}`, claims, rs256(google)),
+			"malformed"},
+		"unknown crit": {handmade(`{"alg":"RS256","kid":"g1","crit":["x"],"x":1}`, claims, rs256(google)),
+			"malformed"},
+		"b64": {handmade(`{"alg":"RS256","kid":"g1","crit":["b64"],"b64":false}`, claims,
+			rs256(google)), "malformed"},
+		"typ": {handmade(`{"alg":"RS256","kid":"g1","typ":"JWE"}`, claims, rs256(google)),
+			"malformed"},
 		"no kid":               {handmade(`{"alg":"RS256"}`, claims, rs256(google)), "malformed"},
 		"kid as a path":        {handmade(`{"alg":"RS256","kid":"../g1"}`, claims, rs256(google)), "malformed"},
 		"kid that is a number": {handmade(`{"alg":"RS256","kid":1}`, claims, rs256(google)), "malformed"},
 		"header that is text":  {handmade(`"RS256"`, claims, rs256(google)), "malformed"},
-		"short signature":      {handmade(`{"alg":"RS256","kid":"g1"}`, claims, func(string) []byte { return []byte{1} }), "malformed"},
-		"signature of zeros":   {handmade(`{"alg":"RS256","kid":"g1"}`, claims, none), "bad_signature"},
+		"short signature": {handmade(`{"alg":"RS256","kid":"g1"}`, claims,
+			func(string) []byte { return []byte{1} }), "malformed"},
+		"signature of zeros": {handmade(`{"alg":"RS256","kid":"g1"}`, claims, none), "bad_signature"},
 	} {
-		if got, err := v.Verify(context.Background(), push(c.token, pushBody), at); webhook.ReasonOf(err) != c.want || got != nil {
+		if got, err := v.Verify(context.Background(), push(c.token, pushBody),
+			at); webhook.ReasonOf(err) != c.want || got != nil {
 			t.Errorf("%s: %v; want %s", name, err, c.want)
 		}
 	}
@@ -272,19 +297,22 @@ func TestPlaid(t *testing.T) {
 		claims, body string
 		want         envelope.Reason
 	}{
-		"sound":              {plaidClaims(at, plaidBody), plaidBody, ""},
-		"five minutes old":   {plaidClaims(at.Add(-5*time.Minute), plaidBody), plaidBody, ""},
-		"older":              {plaidClaims(at.Add(-5*time.Minute-time.Second), plaidBody), plaidBody, "expired"},
-		"from the future":    {plaidClaims(at.Add(5*time.Minute+time.Second), plaidBody), plaidBody, "from_future"},
-		"another body":       {plaidClaims(at, plaidBody), plaidBody + " ", "bad_signature"},
-		"no body":            {plaidClaims(at, plaidBody), "", "bad_signature"},
-		"no iat":             {`{"request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
-		"iat as text":        {`{"iat":"1","request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
-		"no hash":            {fmt.Sprintf(`{"iat":%d}`, at.Unix()), plaidBody, "malformed"},
-		"upper-case hash":    {strings.ToUpper(plaidClaims(at, plaidBody)), plaidBody, "malformed"},
-		"hash in upper case": {strings.Replace(plaidClaims(at, plaidBody), digest, strings.ToUpper(digest), 1), plaidBody, "malformed"},
-		"prefix of the hash": {strings.Replace(plaidClaims(at, plaidBody), digest, digest[:8], 1), plaidBody, "malformed"},
-		"hash twice":         {strings.Replace(plaidClaims(at, plaidBody), "{", `{"request_body_sha256":"",`, 1), plaidBody, "malformed"},
+		"sound":            {plaidClaims(at, plaidBody), plaidBody, ""},
+		"five minutes old": {plaidClaims(at.Add(-5*time.Minute), plaidBody), plaidBody, ""},
+		"older":            {plaidClaims(at.Add(-5*time.Minute-time.Second), plaidBody), plaidBody, "expired"},
+		"from the future":  {plaidClaims(at.Add(5*time.Minute+time.Second), plaidBody), plaidBody, "from_future"},
+		"another body":     {plaidClaims(at, plaidBody), plaidBody + " ", "bad_signature"},
+		"no body":          {plaidClaims(at, plaidBody), "", "bad_signature"},
+		"no iat":           {`{"request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
+		"iat as text":      {`{"iat":"1","request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
+		"no hash":          {fmt.Sprintf(`{"iat":%d}`, at.Unix()), plaidBody, "malformed"},
+		"upper-case hash":  {strings.ToUpper(plaidClaims(at, plaidBody)), plaidBody, "malformed"},
+		"hash in upper case": {strings.Replace(plaidClaims(at, plaidBody), digest, strings.ToUpper(digest), 1),
+			plaidBody, "malformed"},
+		"prefix of the hash": {strings.Replace(plaidClaims(at, plaidBody), digest, digest[:8], 1), plaidBody,
+			"malformed"},
+		"hash twice": {strings.Replace(plaidClaims(at, plaidBody), "{", `{"request_body_sha256":"",`, 1),
+			plaidBody, "malformed"},
 	} {
 		got, err := v.Verify(context.Background(), plaidPost(sign(c.claims), c.body), at)
 		if webhook.ReasonOf(err) != c.want || c.want == "" && (got.KeyID != "k0" || got.Time.IsZero()) {
@@ -304,7 +332,8 @@ func TestKeysThatAreRefused(t *testing.T) {
 	keys := testKeys()
 	good := jwk("g1", jose.RS256, &keys.google.PublicKey)
 	for name, text := range map[string]string{
-		"no JSON": "secret", "no key": `{"keys":[]}`, "empty object": `{}`, "private key": jwk("g1", jose.RS256, keys.google),
+		"no JSON": "secret", "no key": `{"keys":[]}`, "empty object": `{}`, "private key": jwk("g1", jose.RS256,
+			keys.google),
 		"symmetric key": `{"kty":"oct","kid":"g1","k":"AAAA"}`, "two of one ID": jwkSet(good, good),
 		"short key":             jwk("g1", jose.RS256, &keys.short.PublicKey),
 		"for encryption":        strings.Replace(good, `"sig"`, `"enc"`, 1),
@@ -314,7 +343,8 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"member twice":          strings.Replace(good, `{`, `{"kid":"g2",`, 1),
 		"many keys":             jwkSet(strings.Split(strings.Repeat(good+"\n", 33), "\n")[:33]...),
 	} {
-		if v, err := webhook.New(jwt.GooglePubSub(audience, email, nil), "in", []webhook.Secret{{Text: text}}, nil); err == nil {
+		if v, err := webhook.New(jwt.GooglePubSub(audience, email, nil), "in", []webhook.Secret{{Text: text}},
+			nil); err == nil {
 			t.Errorf("%s: %v", name, v)
 		}
 	}
@@ -338,7 +368,8 @@ func TestKeyOutOfItsDates(t *testing.T) {
 	if _, err := v.Verify(context.Background(), r, at); err != nil {
 		t.Error(err)
 	}
-	if _, err := v.Verify(context.Background(), r, at.Add(time.Second)); webhook.ReasonOf(err) != "key_not_valid" {
+	if _, err := v.Verify(context.Background(), r,
+		at.Add(time.Second)); webhook.ReasonOf(err) != "key_not_valid" {
 		t.Error(err)
 	}
 }
