@@ -89,7 +89,8 @@ func TestTwilioRefusesJSON(t *testing.T) {
 	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, []string{twilioToken}, []defect{
 		{"another body", func(r *webhook.Request) { r.Body = []byte(`{"a": 2}`) }, "bad_signature"},
 		{"body that is not the raw body", func(r *webhook.Request) { r.Body = []byte(`{"a":1}`) }, "bad_signature"},
-		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) }, "malformed"},
+		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) },
+			"malformed"},
 		{"second bodySHA256, escaped", func(r *webhook.Request) {
 			sign(t, r, sound.Target+"&body%53HA256="+hash)
 		}, "malformed"},
@@ -143,8 +144,8 @@ func TestTwilioSecretOutOfItsDates(t *testing.T) {
 	}
 }
 
-// TestTwilioMovedBorderHasTheSameReplayKey: Twilio does not mark where a name ends, so the signature of a moved
-// border is genuine. It is recognised as a copy all the same.
+// TestTwilioMovedBorderHasTheSameReplayKey: Twilio does not mark where a name ends, so the signature of a
+// moved border is genuine. It is recognised as a copy all the same.
 func TestTwilioMovedBorderHasTheSameReplayKey(t *testing.T) {
 	v := twilioVerifier(t, "https://a.example")
 	sound := twilioForm("Body=hi&To=16")
