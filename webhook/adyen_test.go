@@ -115,8 +115,8 @@ func TestAdyenColonMovesTheBorder(t *testing.T) {
 	}
 }
 
-// TestAdyenReplayKey depends on the signed fields only: neither on the order of the items nor on the form of the
-// body.
+// TestAdyenReplayKey depends on the signed fields only: neither on the order of the items nor on the form
+// of the body.
 func TestAdyenReplayKey(t *testing.T) {
 	a, b := adyenSigned(t, "1", "order-1", 100), adyenSigned(t, "2", "order-2", 200)
 	seen := map[[32]byte]int{}

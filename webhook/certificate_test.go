@@ -19,7 +19,8 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 )
 
-// hostileAddresses are addresses of a certificate that lead, or could lead, elsewhere. %s is the genuine host.
+// hostileAddresses are addresses of a certificate that lead, or could lead, elsewhere. %s is the genuine
+// host.
 var hostileAddresses = map[string]string{
 	"http":                           "http://%s/SimpleNotificationService-1.pem",
 	"another scheme":                 "file://%s/SimpleNotificationService-1.pem",
@@ -68,8 +69,8 @@ var hostileAddresses = map[string]string{
 	"empty":                          "",
 }
 
-// TestCertificateAddressThatLeadsElsewhereIsNotAsked is for SNS: an attacker signs the message with a key of their
-// own, and names its address.
+// TestCertificateAddressThatLeadsElsewhereIsNotAsked is for SNS: an attacker signs the message with a key
+// of their own, and names its address.
 func TestCertificateAddressThatLeadsElsewhereIsNotAsked(t *testing.T) {
 	w := soundSNS(t)
 	v := w.verifier(t)
@@ -247,8 +248,8 @@ func TestCertificateThatCannotBeFetchedIsTransient(t *testing.T) {
 	}
 }
 
-// TestCertificateOfTheIssuer: SNS leaves it out of its file. It is fetched from known certification authorities
-// only, and believed only as a link of the chain.
+// TestCertificateOfTheIssuer: SNS leaves it out of its file. It is fetched from known certification
+// authorities only, and believed only as a link of the chain.
 func TestCertificateOfTheIssuer(t *testing.T) {
 	const address = "http://crt.r2m01.amazontrust.com/r2m01.cer"
 	var middle *issuer
@@ -309,8 +310,8 @@ func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// TestCertificateIsFetchedOnceForAllWhoWait, and no more than a few are under way. A delivery that gives up does
-// not take the request with it, and one that never ends is given up.
+// TestCertificateIsFetchedOnceForAllWhoWait, and no more than a few are under way. A delivery that gives up
+// does not take the request with it, and one that never ends is given up.
 func TestCertificateIsFetchedOnceForAllWhoWait(t *testing.T) {
 	root := newIssuer(t, "root", nil, nil)
 	served := pemOf(root.leaf(t, "sns.amazonaws.com", nil))

@@ -194,8 +194,8 @@ func TestSNSSubscribeURLThatLeadsElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-// TestSNSSubscriptionIsNotConfirmedFor another topic, for a forgery, or for an old message; nor is the end of one
-// followed.
+// TestSNSSubscriptionIsNotConfirmedFor another topic, for a forgery, or for an old message; nor is the end
+// of one followed.
 func TestSNSSubscriptionIsNotConfirmedFor(t *testing.T) {
 	w := soundSNS(t)
 	v := w.verifier(t)

@@ -50,8 +50,8 @@ func twilioSubjects() []subject {
 	return []subject{asJSON, asForm}
 }
 
-// inBodyWant is what differs where the body has the signature, and where it is over members of the body: the same
-// members in another form are as genuine.
+// inBodyWant is what differs where the body has the signature, and where it is over members of the body:
+// the same members in another form are as genuine.
 var inBodyWant = map[string]envelope.Reason{"another provider": "", "re-serialised body": "",
 	"empty signature": envelope.ReasonUnsigned}
 

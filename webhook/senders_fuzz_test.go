@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 )
 
-// FuzzSNS: any body is judged without a panic. A body that is accepted says, to an ordinary reader of JSON, the
-// same as the one that was signed.
+// FuzzSNS: any body is judged without a panic. A body that is accepted says, to an ordinary reader of JSON,
+// the same as the one that was signed.
 func FuzzSNS(f *testing.F) {
 	pin := strings.TrimSpace(string(pemOf(newIssuer(f, "root", nil, nil).leaf(f, "any.example", nil))))
 	v := verifier(f, "sns", []webhook.Secret{{Text: pin}}, webhook.SchemeOptions{Topics: []string{snsTopic},

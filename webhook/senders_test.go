@@ -1,8 +1,10 @@
 package webhook_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 	"github.com/sealbus/sealbus/webhook"
 )
 
@@ -134,6 +137,25 @@ func verifier(t testing.TB, provider string, secrets []webhook.Secret, o webhook
 		t.Fatal(err)
 	}
 	return v
+}
+
+// TestNoSenderPrintsItsSecret: a Verifier that a program logs by mistake.
+func TestNoSenderPrintsItsSecret(t *testing.T) {
+	for _, s := range goSubjects(t) {
+		s.scheme, _ = webhook.Provider(s.provider)
+		if s.verifies != nil {
+			continue // public keys
+		}
+		s.secret = cmp.Or(s.secret, "a long enough secret")
+		key, err := hex.DecodeString(s.secret)
+		if err != nil {
+			key = []byte(s.secret)
+		}
+		v := s.verifier(t, s.secret)
+		for _, printed := range append(secrettest.Prints(struct{ V *webhook.Verifier }{v}), secrettest.Prints(v)...) {
+			secrettest.NotShown(t, s.provider, printed, key, s.secret)
+		}
+	}
 }
 
 // TestSendersRefuseToOpen: a scheme in Go does not open without its secrets and its settings.

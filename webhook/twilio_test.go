@@ -143,8 +143,8 @@ func TestTwilioSecretOutOfItsDates(t *testing.T) {
 	}
 }
 
-// TestTwilioMovedBorderHasTheSameReplayKey: Twilio does not mark where a name ends, so the signature of a moved
-// border is genuine. It is recognised as a copy all the same.
+// TestTwilioMovedBorderHasTheSameReplayKey: Twilio does not mark where a name ends, so the signature of a
+// moved border is genuine. It is recognised as a copy all the same.
 func TestTwilioMovedBorderHasTheSameReplayKey(t *testing.T) {
 	v := twilioVerifier(t, "https://a.example")
 	sound := twilioForm("Body=hi&To=16")

@@ -47,7 +47,11 @@ var table = map[string][]string{
 		"consumer/replay", "internal/..."},
 	"consumer/awslambda/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "consumer/awslambda", "internal/..."},
+	"webhook": {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
+	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "webhook",
+		"internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
+	"internal/onefetch":              {},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
@@ -66,7 +70,7 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf"}
+	"consumer/replay", "producer", "observe/emf", "webhook"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
@@ -84,6 +88,7 @@ var named = map[string]string{
 	"consumer/awslambda/sqs":   "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
 	"consumer/replay/dynamodb": "aws-sdk-go",
+	"webhook/jwt":              "go-jose",
 }
 
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
@@ -100,6 +105,7 @@ var homes = map[string][]string{
 		"keys/trust/awss3", "keys/awskms", "keys/awssecrets", "keys/awsssm", "keys/tinkkeys/tinkawskms",
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/go-jose/":        {"webhook/jwt"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":       {}, // tests only
 	"github.com/yuin/gopher-lua": {},
