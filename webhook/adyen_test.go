@@ -55,7 +55,8 @@ func TestAdyenOneForgedItemInABatchOfSignedOnes(t *testing.T) {
 		{"forged last item", batch(a, b, adyenItem("3", "order-3", 1, signature)), "bad_signature"},
 		{"forged first item", batch(adyenItem("3", "order-3", 1, signature), a, b), "bad_signature"},
 		{"unsigned item", batch(a, adyenItem("3", "order-3", 1, "")), "unsigned"},
-		{"item without additionalData", batch(a, `{"NotificationRequestItem":{"pspReference":"3","eventCode":"A"}}`),
+		{"item without additionalData", batch(a,
+			`{"NotificationRequestItem":{"pspReference":"3","eventCode":"A"}}`),
 			"unsigned"},
 		{"the same item twice", batch(a, b, a), "malformed"},
 		{"empty entry", batch(a, "{}"), "malformed"},
@@ -109,7 +110,8 @@ func TestAdyenColonMovesTheBorder(t *testing.T) {
 			`"merchantReference":"x","originalReference":"Shop:1"`, 1),
 		adyenSigned(t, `1:`, "order-1", 100),
 	} {
-		if _, err := v.Verify(context.Background(), adyenBatch(item), twilioAt); webhook.ReasonOf(err) != "malformed" {
+		if _, err := v.Verify(context.Background(), adyenBatch(item),
+			twilioAt); webhook.ReasonOf(err) != "malformed" {
 			t.Errorf("%s: %v", item, err)
 		}
 	}
@@ -120,7 +122,8 @@ func TestAdyenColonMovesTheBorder(t *testing.T) {
 func TestAdyenReplayKey(t *testing.T) {
 	a, b := adyenSigned(t, "1", "order-1", 100), adyenSigned(t, "2", "order-2", 200)
 	seen := map[[32]byte]int{}
-	for _, r := range []webhook.Request{adyenBatch(a, b), adyenBatch(b, a), adyenBatch(b, "\n "+a), adyenBatch(a)} {
+	for _, r := range []webhook.Request{adyenBatch(a, b), adyenBatch(b, a), adyenBatch(b, "\n "+a),
+		adyenBatch(a)} {
 		got, err := adyenVerifier(t).Verify(context.Background(), r, twilioAt)
 		if err != nil || got.KeyID != "new" {
 			t.Fatal(got, err)

@@ -46,8 +46,8 @@ func TestDocumentHasTheTables(t *testing.T) {
 func providerTable(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("| name | provider | signature | signed string | algorithm | secret | time, tolerance | ID |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| name | provider | signature | signed string | algorithm | secret | time, tolerance | ID |")
+	b.WriteString("\n|---|---|---|---|---|---|---|---|\n")
 	cell := func(text string) string { // a pipe would end the cell
 		return strings.ReplaceAll(cmp.Or(text, "–"), "|", `\|`)
 	}
@@ -109,7 +109,8 @@ func negativeTable(t *testing.T) string {
 	return b.String()
 }
 
-// TestDocumentShowsCodeThatCompiles: the Go code of docs/webhooks.md is that of an example, and its recipe is taken.
+// TestDocumentShowsCodeThatCompiles: the Go code of docs/webhooks.md is that of an example, and its recipe is
+// taken.
 func TestDocumentShowsCodeThatCompiles(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("..", "docs", "webhooks.md"))
 	if err != nil {

@@ -127,7 +127,9 @@ func withID(id string) func(*subject) (webhook.Request, bool) {
 var signatureNegatives = []negative{
 	{"no signature", envelope.ReasonUnsigned, func(s *subject) (webhook.Request, bool) {
 		r := s.send(s.delivery())
-		r.Header = slices.DeleteFunc(r.Header, func(f webhook.Field) bool { return strings.EqualFold(f.Name, s.signature) })
+		r.Header = slices.DeleteFunc(r.Header, func(f webhook.Field) bool {
+			return strings.EqualFold(f.Name, s.signature)
+		})
 		return r, s.signature != ""
 	}},
 	{"empty signature", envelope.ReasonMalformed, changed(func(string) string { return "" })},
@@ -174,14 +176,24 @@ var signatureNegatives = []negative{
 
 // timeNegatives are those that time and ID decide. All of them are correctly signed.
 var timeNegatives = []negative{
-	{"too old", envelope.ReasonExpired, timed(func(s *subject) string { return s.time(s.at.Add(-73*time.Hour - 1e9)) })},
+	{"too old", envelope.ReasonExpired, timed(func(s *subject) string {
+		return s.time(s.at.Add(-73*time.Hour - 1e9)) // PayPal tolerates 73 hours
+	})},
 	{"in the future", envelope.ReasonFromFuture, timed(func(s *subject) string {
 		return s.time(s.at.Add(73*time.Hour + 1e9))
 	})},
-	{"+ before the time", envelope.ReasonMalformed, timed(func(s *subject) string { return "+" + s.time(s.at) })},
-	{"0 before the time", envelope.ReasonMalformed, timed(func(s *subject) string { return "0" + s.time(s.at) })},
-	{"blank after the time", envelope.ReasonMalformed, timed(func(s *subject) string { return s.time(s.at) + " " })},
-	{"fraction of the time", envelope.ReasonMalformed, timed(func(s *subject) string { return s.time(s.at) + ".0" })},
+	{"+ before the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return "+" + s.time(s.at)
+	})},
+	{"0 before the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return "0" + s.time(s.at)
+	})},
+	{"blank after the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return s.time(s.at) + " "
+	})},
+	{"fraction of the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return s.time(s.at) + ".0"
+	})},
 	{". in the ID", envelope.ReasonMalformed, withID("msg.1")},
 	{": in the ID", envelope.ReasonMalformed, withID("msg:1")},
 	{"no ID", envelope.ReasonMalformed, withID("")},
@@ -192,7 +204,8 @@ func TestEachProviderRefusesEachDefect(t *testing.T) {
 	for _, s := range subjects(t) {
 		t.Run(s.provider+s.prefix, func(t *testing.T) {
 			v := s.verifier(t, s.secret)
-			if got, err := v.Verify(context.Background(), s.send(s.delivery()), s.at); err != nil || got.KeyID != "k1" {
+			got, err := v.Verify(context.Background(), s.send(s.delivery()), s.at)
+			if err != nil || got.KeyID != "k1" {
 				t.Fatalf("a sound delivery: %v %v", got, err)
 			}
 			for _, n := range slices.Concat(signatureNegatives, timeNegatives) {

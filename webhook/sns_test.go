@@ -44,7 +44,8 @@ func soundSNS(t testing.TB) *snsWorld {
 }
 
 func (w *snsWorld) verifier(t testing.TB) *webhook.Verifier {
-	return verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic}, Certificates: w.certificates})
+	return verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic},
+		Certificates: w.certificates})
 }
 
 // snsFields is a message in the order of its members.
@@ -66,7 +67,8 @@ func snsConfirmation(kind string) snsFields {
 // signed signs the message with one of rsaKeys, and writes it.
 func (m snsFields) signed(t testing.TB, key int) webhook.Request {
 	t.Helper()
-	names := []string{"Message", "MessageId", "SubscribeURL", "Subject", "Timestamp", "Token", "TopicArn", "Type"}
+	names := []string{"Message", "MessageId", "SubscribeURL", "Subject", "Timestamp", "Token", "TopicArn",
+		"Type"}
 	var text strings.Builder
 	for _, name := range names {
 		if value, ok := m[name]; ok {
@@ -120,7 +122,8 @@ func TestSNSAcceptsAndReports(t *testing.T) {
 	v := w.verifier(t)
 	withoutSubject := snsNotification()
 	delete(withoutSubject, "Subject")
-	for _, m := range []snsFields{snsNotification(), withoutSubject, snsConfirmation("UnsubscribeConfirmation")} {
+	for _, m := range []snsFields{snsNotification(), withoutSubject,
+		snsConfirmation("UnsubscribeConfirmation")} {
 		got, err := v.Verify(context.Background(), m.signed(t, 0), certAt)
 		if err != nil {
 			t.Fatal(err)
@@ -219,7 +222,8 @@ func TestSNSSHA1Fallback(t *testing.T) {
 	sha1Message := old.signed(t, 0)
 	strict, lax := w.verifier(t), verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic},
 		Certificates: w.certificates, UnsafeSHA1: true})
-	if _, err := strict.Verify(context.Background(), sha1Message, certAt); webhook.ReasonOf(err) != "unsupported" {
+	if _, err := strict.Verify(context.Background(), sha1Message,
+		certAt); webhook.ReasonOf(err) != "unsupported" {
 		t.Error(err)
 	}
 	if _, err := lax.Verify(context.Background(), sha1Message, certAt); err != nil {

@@ -89,7 +89,8 @@ func TestTwilioRefusesJSON(t *testing.T) {
 	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, []string{twilioToken}, []defect{
 		{"another body", func(r *webhook.Request) { r.Body = []byte(`{"a": 2}`) }, "bad_signature"},
 		{"body that is not the raw body", func(r *webhook.Request) { r.Body = []byte(`{"a":1}`) }, "bad_signature"},
-		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) }, "malformed"},
+		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) },
+			"malformed"},
 		{"second bodySHA256, escaped", func(r *webhook.Request) {
 			sign(t, r, sound.Target+"&body%53HA256="+hash)
 		}, "malformed"},

@@ -42,6 +42,8 @@ import (
 	"github.com/sealbus/sealbus/observe/emf"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
+	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/jwt"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -57,6 +59,8 @@ var (
 	nilObserver   consumer.Observer    = (*emf.Observer)(nil)
 	nilQuarantine consumer.Quarantine  = (*struct{ consumer.Quarantine })(nil)
 	nilHolder     awslambda.Holder     = (*holdsqs.Holder)(nil)
+	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
+	nilScheme     webhook.Scheme       = (*struct{ webhook.Scheme })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
@@ -108,8 +112,17 @@ type refused struct {
 	says string
 }
 
+func openScheme(s webhook.Scheme) error { return errOf(webhook.New(s, "in", nil, nil)) }
+
 // nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
 var nilArguments = map[string]refused{
+	"webhook.New scheme": {func() error { return openScheme(nilScheme) }, "no scheme"},
+	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
+		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
+	}, "Options.Transport is a nil *http.Transport"},
+	"webhook/jwt.Plaid opts.Transport": {func() error {
+		return openScheme(jwt.Plaid("a", "s", &jwt.Options{Transport: nilTransport}))
+	}, "Options.Transport is a nil *http.Transport"},
 	"consumer.New trust": {func() error {
 		return errOf(consumer.New("billing", nilTrust, someStore, anySource, nil))
 	}, "the trust is a nil *"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/flight"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/onefetch"
 )
 
@@ -23,6 +24,13 @@ type Options struct {
 	Transport http.RoundTripper
 	// Sandbox takes the keys of Plaid from its sandbox; false = from production. It does nothing for Google.
 	Sandbox bool
+}
+
+func (o *Options) check() error {
+	if o == nil {
+		return nil
+	}
+	return nilcheck.Typed("Options.Transport", o.Transport)
 }
 
 func (o *Options) transport() http.RoundTripper {

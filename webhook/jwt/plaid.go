@@ -44,8 +44,19 @@ type plaid struct {
 
 func (*plaid) Name() string { return "plaid" }
 
+// Describe describes the scheme.
+func (*plaid) Describe() webhook.Description {
+	return webhook.Description{Title: "Plaid",
+		See:       "https://plaid.com/docs/api/webhooks/webhook-verification/",
+		Signature: "Plaid-Verification", Signed: "the token, with request_body_sha256", Algorithm: "ES256 (JWT)",
+		Secret: "none; or a JWK Set, in the place of Plaid's API", Time: "iat of the token, 300 s", ID: "none"}
+}
+
 // Open refuses a scheme with neither credentials nor keys.
 func (p *plaid) Open(secrets []webhook.Secret, _ webhook.SchemeOptions) (webhook.Checker, error) {
+	if err := p.opts.check(); err != nil {
+		return nil, err
+	}
 	if len(secrets) > 0 {
 		keys, err := configured(secrets, jose.ES256)
 		return &plaidChecker{keys}, err

@@ -40,10 +40,22 @@ type pubsub struct {
 
 func (*pubsub) Name() string { return "google-pubsub" }
 
+// Describe describes the scheme.
+func (*pubsub) Describe() webhook.Description {
+	return webhook.Description{Title: "Google Pub/Sub push",
+		See:       "https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions",
+		Signature: "Authorization: Bearer ", Signed: "the token; not the body", Algorithm: "RS256 (JWT)",
+		Secret: "none; or a JWK Set, in the place of Google's", Time: "exp and iat of the token, 60 s",
+		ID: "body /message/messageId, not signed"}
+}
+
 // Open refuses a scheme without audience and email.
 func (p *pubsub) Open(secrets []webhook.Secret, _ webhook.SchemeOptions) (webhook.Checker, error) {
 	if p.audience == "" || p.email == "" {
 		return nil, errors.New("no audience or no email: take both from the push subscription")
+	}
+	if err := p.opts.check(); err != nil {
+		return nil, err
 	}
 	c := &pubsubChecker{pubsub: p}
 	if len(secrets) == 0 {
