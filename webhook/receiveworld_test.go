@@ -58,7 +58,10 @@ func (c testChecker) Check(_ context.Context, r webhook.Request, _ time.Time) (w
 	}
 	at, err := time.Parse(time.RFC3339, values[2])
 	if err != nil || c.base != "" && r.Target == "" {
-		return webhook.Signed{}, &webhook.Error{Reason: envelope.ReasonMalformed, Err: errors.New("no time or URL")}
+		return webhook.Signed{}, &webhook.Error{
+			Reason: envelope.ReasonMalformed,
+			Err:    errors.New("no time or URL"),
+		}
 	}
 	url := ""
 	if c.base != "" {
@@ -173,7 +176,12 @@ func (w *receiving) receiver() *webhook.Receiver {
 }
 
 // receive sends it through a new receiver and checks status, Reason and how often next was called in all.
-func (w *receiving) receive(r webhook.Request, status int, reason envelope.Reason, handled int) webhook.Response {
+func (w *receiving) receive(
+	r webhook.Request,
+	status int,
+	reason envelope.Reason,
+	handled int,
+) webhook.Response {
 	w.Helper()
 	resp := w.receiver().Receive(w.Context(), r, time.Time{})
 	if resp.Status != status || resp.Reason != reason {

@@ -69,7 +69,7 @@ func verify(ctx context.Context, env *ui.Env, f *verifyFlags, now bool) error {
 	}
 	d, err := v.Verify(ctx, r, at)
 	if err != nil {
-		return tellRefused(env, err, webhook.Diagnose(ctx, v, r, at))
+		return tellRefused(env, err, v.Diagnose(ctx, r, at))
 	}
 	return tellVerified(env, d)
 }
