@@ -38,8 +38,8 @@ func (v *Verifier) Diagnose(ctx context.Context, r Request, at time.Time, others
 		}
 	case envelope.ReasonBadSignature, envelope.ReasonMalformed, envelope.ReasonUnknownKey:
 		if how := v.changedBody(ctx, r, at); how != "" {
-			say("it matches after %s: a program before this one changes the body, so hand on the bytes as they "+
-				"came", how)
+			say("it matches after %s: a program before this one changes the body, so hand on the bytes as "+
+				"they came", how)
 		} else if url := v.otherURL(ctx, r, at); url != "" {
 			say("it matches with the URL %.200q: set BaseURL to what the provider calls", url)
 		}
