@@ -109,7 +109,7 @@ var homes = map[string][]string{
 		"keys/trust/awss3", "keys/awskms", "keys/awssecrets", "keys/awsssm", "keys/tinkkeys/tinkawskms",
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/go-jose/":        {"webhook/jwt"},
+	"github.com/go-jose/":        {"webhook/jwt", "cmd/sealbus"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":       {}, // tests only
 	"github.com/yuin/gopher-lua": {},

@@ -124,6 +124,12 @@ func openScheme(s webhook.Scheme) error { return errOf(webhook.New(s, "in", nil,
 // nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
 var nilArguments = map[string]refused{
 	"webhook.New scheme": {func() error { return openScheme(nilScheme) }, "no scheme"},
+	"webhook.Describe s": {func() error {
+		if webhook.Describe(nilScheme) != (webhook.Description{}) {
+			return nil
+		}
+		return errors.New("no description")
+	}, "no description"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},
