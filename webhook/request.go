@@ -1,0 +1,56 @@
+package webhook
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sealbus/sealbus/envelope"
+)
+
+// The limits of a request. Each fails closed with too_large.
+const (
+	DefaultMaxBody = 1 << 20 // bytes: senders stop at 256 KiB or so, GitHub at 25 MiB
+	MaxHeaderValue = 4 << 10 // bytes of a header that a scheme reads: a token of Google's has 1.5 KiB
+	MaxHeaders     = 256     // header lines: they are searched in order
+	MaxSignatures  = 16      // of one request: each costs a comparison with each key
+)
+
+// Request is one delivery as it came, whatever front end took it.
+type Request struct {
+	Method string  // "POST"
+	Target string  // path and query of the request line, not decoded: "/hooks/square?x=1"
+	Header []Field // the header lines in their order; a name may stand twice, in any case
+	Body   []byte  // the raw body, which is not changed
+}
+
+// Field is one header line.
+type Field struct{ Name, Value string }
+
+// HeaderValue is the value of the one header line of that name, in any case; "" if there is none. A second
+// line is an error of the Reason malformed: a proxy and this program could read different ones. So is an
+// empty value. A value over MaxHeaderValue is too_large.
+func (r Request) HeaderValue(name string) (string, error) {
+	value, found := "", false
+	for i := range r.Header {
+		if n := r.Header[i].Name; n != name && (len(n) != len(name) || !strings.EqualFold(n, name)) {
+			continue
+		}
+		if found {
+			return "", refuse(envelope.ReasonMalformed, "the header %s stands twice", name)
+		}
+		value, found = r.Header[i].Value, true
+	}
+	switch {
+	case found && value == "":
+		return "", refuse(envelope.ReasonMalformed, "the header %s is empty", name)
+	case len(value) > MaxHeaderValue:
+		return "", refuse(envelope.ReasonTooLarge, "the header %s has %d bytes, more than %d", name,
+			len(value), MaxHeaderValue)
+	}
+	return value, nil
+}
+
+// refuse is an Error that the Verifier completes with the provider.
+func refuse(reason envelope.Reason, format string, args ...any) *Error {
+	return &Error{Reason: reason, Err: fmt.Errorf(format, args...)}
+}

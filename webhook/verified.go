@@ -1,0 +1,150 @@
+package webhook
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/jsontext"
+)
+
+// Verified is a delivery whose signature is genuine and whose time is within the tolerance. It prints as the
+// names of its provider, endpoint and key.
+type Verified struct {
+	Provider, Endpoint string
+	KeyID              string    // the ID of the Secret that made the signature
+	Time               time.Time // the signed time; zero = the provider signs none
+	ContentType        string    // of the body; no signature covers it; "" = none, or several
+	Answer             *Answer   // a challenge, answered without calling the handler; nil = a delivery
+	Body               []byte    // the Request's, not copied: change it only after the methods were called
+
+	signed Signed
+	at     time.Time
+}
+
+// Format prints neither body nor signature, whatever the verb.
+func (v Verified) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "webhook.Verified(%s, %s, %s)", v.Provider, v.Endpoint, v.KeyID)
+}
+
+// members are JSON Pointers of strings in the body; "" = none.
+type members struct{ id, typ, subject string }
+
+// ID is the ID of the delivery, or "". If the signature covers it, the provider vouches for it. Otherwise
+// anyone who captured the delivery may have written it: it is for logs only.
+func (v *Verified) ID() (id string, signed bool) {
+	if m := v.signed.members; m != nil && m.id != "" {
+		id = v.member(m.id)
+		return id, id != ""
+	}
+	return v.signed.ID, v.signed.IDSigned
+}
+
+// Type is the provider's word for the kind of event, or "". Where a header has it, as with GitHub and
+// Shopify, no signature covers it: a forger who captured a delivery could send it on under another type.
+func (v *Verified) Type() string {
+	if m := v.signed.members; m != nil && m.typ != "" {
+		return v.member(m.typ)
+	}
+	return v.signed.Type
+}
+
+// Subject is what the event is about, or "". No signature covers one that stands in a header.
+func (v *Verified) Subject() string {
+	if m := v.signed.members; m != nil && m.subject != "" {
+		return v.member(m.subject)
+	}
+	return v.signed.Subject
+}
+
+// member is the string at that JSON Pointer of the body; "" if there is none, or if the body is not strict
+// JSON.
+func (v *Verified) member(pointer string) string {
+	text, _ := memberOf(v.Body, pointer)
+	d := jsontext.NewDecoder(text)
+	s := d.String()
+	control := func(c rune) bool { return c < ' ' || c == 0x7f }
+	if d.End() != nil || len(s) > maxID || strings.ContainsFunc(s, control) {
+		return ""
+	}
+	return s
+}
+
+// memberOf is the value at that JSON Pointer of a strict JSON text.
+func memberOf(body []byte, pointer string) (jsontext.Value, bool) {
+	d := jsontext.NewDecoder(body)
+	d.SkipValue()
+	if d.End() != nil {
+		return nil, false
+	}
+	at := jsontext.FindAll(body, []string{pointer})[0]
+	return body[at.Start:at.End], at.End > at.Start
+}
+
+// Replay is what to ask the replay store: the arguments of Claim in package consumer/replay.
+type Replay struct {
+	Key    [32]byte
+	Digest [32]byte  // two deliveries with one Key and different Digests are not the same delivery
+	Until  time.Time // up to when the key must be remembered
+}
+
+// Replay is the replay key of the delivery. It is made of the provider, the endpoint and the delivery ID if
+// the signature covers the ID. Otherwise it is made of the SHA-256 of the signed bytes in the place of the
+// ID, so that a captured delivery does not pass again under a new ID.
+//
+// The digest is that of the body where a signed header has the ID. Where the ID stands in the body, the
+// provider may write other members anew when it sends the delivery again, so the digest says nothing.
+//
+// A recipe with several ways of signing makes the key of the SHA-256 of the body: a copy of a delivery
+// without the headers of one way has another ID and other signed bytes.
+//
+// A key made of the signed bytes is remembered until the signed time is out of the tolerance. All others are
+// remembered for RememberFor at least, because the provider sends a delivery again for days.
+func (v *Verified) Replay() Replay {
+	id, signed := v.ID()
+	stale := v.at // from when on a copy is stale
+	if t := v.signed.Time; !t.IsZero() {
+		stale = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
+	}
+	r := Replay{Until: v.at.Add(RememberFor)}
+	if stale.After(r.Until) {
+		r.Until = stale
+	}
+	kind := byte('i')
+	switch {
+	case v.signed.bodyOnly:
+		sum := sha256.Sum256(v.Body)
+		id, kind = string(sum[:]), 'o'
+	case !signed || id == "":
+		sum := v.SignedDigest()
+		id, kind = string(sum[:]), 'b'
+		if !v.signed.Time.IsZero() {
+			r.Until = stale
+		}
+	case v.signed.members == nil || v.signed.members.id == "":
+		r.Digest = sha256.Sum256(v.Body)
+	}
+	text := make([]byte, 0, 256)
+	for _, part := range []string{"sealbus webhook", v.Provider, v.Endpoint, string(kind) + id} {
+		text = binary.BigEndian.AppendUint32(text, uint32(len(part)))
+		text = append(text, part...)
+	}
+	r.Key = sha256.Sum256(text)
+	return r
+}
+
+// SignatureDigest is the SHA-256 of the signature as it came.
+func (v *Verified) SignatureDigest() [32]byte { return sha256.Sum256([]byte(v.signed.Signature)) }
+
+// SignedDigest is the SHA-256 of the signed bytes.
+func (v *Verified) SignedDigest() [32]byte {
+	h := sha256.New()
+	h.Write([]byte(v.signed.Head))
+	if v.signed.Body {
+		h.Write(v.Body)
+	}
+	h.Write([]byte(v.signed.Tail))
+	return [32]byte(h.Sum(nil))
+}
