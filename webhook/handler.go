@@ -18,7 +18,11 @@ import (
 func Handler(
 	v *Verifier, store replay.Store, next func(ctx context.Context, v *Verified) error, opts *ReceiverOptions,
 ) (http.Handler, error) {
-	return NewReceiver(v, store, next, opts)
+	c, err := NewReceiver(v, store, next, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // FromHTTP is the delivery in a request of net/http with that body. The target is that of the request line,
