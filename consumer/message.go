@@ -41,14 +41,17 @@ const (
 	// only Message.Account counts. A wrapper that holds no event, or more than one, is malformed. The
 	// quarantine gets the message as it was delivered.
 	Wrapped
+
+	// HTTP is a sealed event in the binary mode of CloudEvents, as envelope.HTTPMessage gives it.
+	HTTP
 )
 
 // formats are the names of the formats, in records too.
 var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge",
-	QuarantineRecord: "quarantinerecord", Wrapped: "wrapped"}
+	QuarantineRecord: "quarantinerecord", Wrapped: "wrapped", HTTP: "http"}
 
-// String is "cloudevent", "eventbridge", "quarantinerecord" or "wrapped". An unknown format is judged as a
-// CloudEvent.
+// String is "cloudevent", "eventbridge", "quarantinerecord", "wrapped" or "http". An unknown format is judged
+// as a CloudEvent.
 func (f Format) String() string {
 	if f < 0 || int(f) >= len(formats) {
 		f = CloudEvent
