@@ -130,7 +130,7 @@ func (e *Event) takeHeader(name string, value []byte) error {
 }
 
 var (
-	errQuotes  = errors.New("a header value that begins with a quote ends with one, and has none between them")
+	errQuotes  = errors.New("a header value that begins with a quote ends with one, and has no other")
 	errPercent = errors.New("a header value has two hexadecimal digits after each %: write %25 for a %")
 )
 
