@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// DefaultBudget is how many bytes all bodies in flight of one Budget may hold: a small process holds them twice
-// while it seals.
+// DefaultBudget is how many bytes all bodies in flight of one Budget may hold: a small process holds them
+// twice while it seals.
 const DefaultBudget = 32 << 20
 
 // Budget bounds the memory of all bodies that are in flight. It is safe for concurrent use.
@@ -17,8 +17,8 @@ type Budget struct {
 	used  atomic.Int64
 }
 
-// NewBudget makes a Budget of so many bytes, 0 = DefaultBudget. Give it to each ReceiverOptions that is to share
-// it.
+// NewBudget makes a Budget of so many bytes, 0 = DefaultBudget. Give it to each ReceiverOptions that is to
+// share it.
 func NewBudget(bytes int64) (*Budget, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("webhook: a budget of %d bytes: give a number, or 0 for %d", bytes, DefaultBudget)

@@ -13,4 +13,10 @@ type Answer struct {
 type challenger func(body []byte, mac func(text []byte) []byte) *Answer
 
 // challengeNamed finds the challenger that a recipe names.
-func challengeNamed(string) (challenger, bool) { return nil, false }
+func challengeNamed(name string) (challenger, bool) {
+	switch name {
+	case "zoom", "slack", "discord":
+		return func([]byte, func([]byte) []byte) *Answer { return nil }, true
+	}
+	return nil, false
+}

@@ -43,8 +43,8 @@ func (d *delivery) run(ctx context.Context, at time.Time) Response {
 // take claims the delivery; a Response without a Status = the claim is ours.
 func (d *delivery) take(ctx context.Context, at time.Time) Response {
 	key := d.v.Replay()
-	// A delivery that waited in a queue is judged as of its arrival. It is remembered for as long as any other,
-	// counted from now, because the queue may deliver it again.
+	// A delivery that waited in a queue is judged as of its arrival. It is remembered for as long as any
+	// other, counted from now, because the queue may deliver it again.
 	d.until = key.Until
 	if waited := d.began.Sub(at); waited > 0 {
 		d.until = d.until.Add(waited)
@@ -63,7 +63,8 @@ func (d *delivery) take(ctx context.Context, at time.Time) Response {
 		return refused(envelope.ReasonStoreUnavailable, fmt.Errorf("the store answered %v", status))
 	}
 	d.claim, d.held = claim, true
-	// The process may have been frozen since, or the store slow. Then another worker may have the claim by now.
+	// The process may have been frozen since, or the store slow. Then another worker may have the claim by
+	// now.
 	if d.opts.Now().Sub(d.began) >= d.opts.Lease/2 {
 		if err := d.store.Renew(ctx, claim, d.opts.Lease); errors.Is(err, replay.ErrClaimLost) {
 			d.held = false
@@ -75,8 +76,8 @@ func (d *delivery) take(ctx context.Context, at time.Time) Response {
 	return Response{}
 }
 
-// inProgress is the Response while another worker has the delivery in hand: if that worker crashed, the claim is
-// free after a lease.
+// inProgress is the Response while another worker has the delivery in hand: if that worker crashed, the claim
+// is free after a lease.
 func (d *delivery) inProgress(err error) Response {
 	if err == nil {
 		err = errors.New("another worker has it in hand")
@@ -84,8 +85,8 @@ func (d *delivery) inProgress(err error) Response {
 	return refusal(http.StatusConflict, envelope.ReasonInProgress, d.opts.Lease, err)
 }
 
-// call calls next, and renews the lease until it returns, however it ends. A cancelled context does not end the
-// renewing: next may still finish what it began, and meanwhile no other worker may begin the same.
+// call calls next, and renews the lease until it returns, however it ends. A cancelled context does not end
+// the renewing: next may still finish what it began, and meanwhile no other worker may begin the same.
 func (d *delivery) call(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -123,8 +124,9 @@ func (d *delivery) keep(running context.Context, lost context.CancelCauseFunc) {
 	}
 }
 
-// complete completes the claim, also if the context was cancelled, because next has done its work. One failure is
-// tried again at once, since it may cost a second call of next. After that the lease expires: it is not released.
+// complete completes the claim, also if the context was cancelled, because next has done its work. One
+// failure is tried again at once, since it may cost a second call of next. After that the lease expires: it
+// is not released.
 func (d *delivery) complete(ctx context.Context) Response {
 	d.held = false
 	var err error

@@ -5,18 +5,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// Diagnose says, in a sentence each, what would make a refused delivery pass, or what looks wrong with it; nil =
-// nothing was found, or the delivery is not refused. It is for the operator. It changes no verdict, and shows no
-// secret and no computed signature.
+// Diagnose says, in a sentence each, what would make a refused delivery pass, or what looks wrong with it;
+// nil = nothing was found, or the delivery is not refused. It is for the operator. It changes no verdict, and
+// shows no secret and no computed signature.
 //
-// Others are verifiers of other endpoints, whose secrets are tried, too: a person may know that a delivery is of
-// another endpoint, a program that answers senders has no need to. It costs about ten verifications.
+// Others are verifiers of other endpoints, whose secrets are tried, too: a person may know that a delivery is
+// of another endpoint, a program that answers senders has no need to. It costs about ten verifications.
 func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others ...*Verifier) []string {
 	_, err := v.Verify(ctx, r, at)
 	var found []string
@@ -38,6 +39,8 @@ func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others 
 		if how := v.changedBody(ctx, r, at); how != "" {
 			say("it matches after %s: a program before this one changes the body, so hand on the bytes as they came",
 				how)
+		} else if url := v.otherURL(ctx, r, at); url != "" {
+			say("it matches with the URL %.200q: set BaseURL to what the provider calls", url)
 		}
 	}
 	for _, o := range others {
@@ -141,24 +144,50 @@ func spaced(body []byte) []byte {
 	return out
 }
 
-// signatureHeaders are the headers in which providers sign, by the provider's name, as far as they tell one
-// provider from another.
-var signatureHeaders = []struct{ header, provider string }{
-	{"Webhook-Signature", "standardwebhooks"}, {"Svix-Signature", "svix"},
-	{"X-Hub-Signature-256", "github"}, {"Stripe-Signature", "stripe"}, {"X-Slack-Signature", "slack"},
-	{"X-Shopify-Hmac-Sha256", "shopify"}, {"X-Twilio-Signature", "twilio"},
-	{"X-Twilio-Email-Event-Webhook-Signature", "sendgrid"}, {"X-Square-Hmacsha256-Signature", "square"},
-	{"PayPal-Transmission-Sig", "paypal"}, {"X-Signature-Ed25519", "discord"}, {"X-Zm-Signature", "zoom"},
-	{"Linear-Signature", "linear"}, {"Paddle-Signature", "paddle"}, {"X-HubSpot-Signature-v3", "hubspot"},
-	{"X-Convoy-Signature", "convoy"}, {"X-Amz-Sns-Message-Type", "sns"}, {"X-Hub-Signature", "atlassian"},
-	{"X-PagerDuty-Signature", "pagerduty"}, {"Plaid-Verification", "plaid"},
+// otherURL is the URL for which the signature matches; "" = it does not, or the URL is not signed. Headers
+// that a proxy or an attacker wrote are looked at for this advice only.
+func (v *Verifier) otherURL(ctx context.Context, r Request, at time.Time) string {
+	c, ok := v.checker.(*recipeChecker)
+	if !ok || c.baseURL == "" {
+		return ""
+	}
+	scheme, authority, _ := strings.Cut(c.baseURL, "://")
+	other := map[string]string{"https": "http", "http": "https"}[scheme]
+	bases := []string{c.baseURL, other + "://" + authority}
+	if host, err := r.HeaderValue("X-Forwarded-Host"); err == nil && host != "" {
+		bases = append(bases, scheme+"://"+host, other+"://"+host)
+	}
+	for _, base := range bases {
+		for _, target := range []string{r.Target, r.Target + "/", strings.TrimSuffix(r.Target, "/")} {
+			changed, with := r, recipeChecker{c.recipe, c.ways, base, c.challenge}
+			changed.Target = target
+			if _, err := with.Check(ctx, changed, at); err == nil {
+				return base + target
+			}
+		}
+	}
+	return ""
 }
+
+// goHeaders are the headers by which a delivery of a scheme in Go is known.
+var goHeaders = map[string]string{"twilio": "X-Twilio-Signature", "paypal": "PayPal-Transmission-Sig",
+	"sns": "X-Amz-Sns-Message-Type", "plaid": "Plaid-Verification"}
 
 // signedFor is the header of another provider that r has, and whose it is; "" = none that is known.
 func signedFor(r *Request, not string) string {
-	for _, h := range signatureHeaders {
-		if value, err := r.HeaderValue(h.header); (value != "" || err != nil) && h.provider != not {
-			return h.header + " (" + h.provider + ")"
+	for _, s := range schemes() {
+		headers := []string{goHeaders[s.Name()]}
+		if recipe, ok := s.(*recipe); ok {
+			headers = headers[:0]
+			for i := range recipe.ways {
+				headers = append(headers, recipe.ways[i].header)
+			}
+		}
+		for _, header := range headers {
+			value, err := r.HeaderValue(header)
+			if s.Name() != not && header != "" && (value != "" || err != nil) {
+				return header + " (" + s.Name() + ")"
+			}
 		}
 	}
 	return ""

@@ -21,9 +21,9 @@ func Handler(
 	return NewReceiver(v, store, next, opts)
 }
 
-// FromHTTP is the delivery in a request of net/http with that body. The target is that of the request line, also
-// behind http.StripPrefix. The names of header lines are in alphabetical order, because net/http does not keep
-// theirs; lines of one name keep their order. Nothing comes from the header Host.
+// FromHTTP is the delivery in a request of net/http with that body. The target is that of the request line,
+// also behind http.StripPrefix. The names of header lines are in alphabetical order, because net/http does
+// not keep theirs; lines of one name keep their order. Nothing comes from the header Host.
 func FromHTTP(r *http.Request, body []byte) Request {
 	target := r.RequestURI
 	if target == "" { // a request that no server has read
@@ -61,8 +61,9 @@ func (c *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(resp.Body)
 }
 
-// serve reads the body into in and handles the delivery. Without a deadline, a sender of single bytes would hold
-// its memory for as long as it likes. A ResponseWriter that knows no deadlines leaves that to the server.
+// serve reads the body into in and handles the delivery. Without a deadline, a sender of single bytes would
+// hold its memory for as long as it likes. A ResponseWriter that knows no deadlines leaves that to the
+// server.
 func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, now time.Time) Response {
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(c.opts.ReadTimeout))

@@ -1,6 +1,10 @@
 package webhook
 
-import "time"
+import (
+	"fmt"
+	"net/url"
+	"time"
+)
 
 // Options are optional settings of a Verifier.
 type Options struct {
@@ -16,4 +20,14 @@ type SchemeOptions struct {
 	// BaseURL is the scheme and the authority that the provider called, such as "https://hooks.example". It
 	// is needed where the URL is signed. It is never taken from a header of the request.
 	BaseURL string
+}
+
+// checkBaseURL refuses what is not exactly scheme and authority.
+func checkBaseURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != text {
+		return fmt.Errorf(`BaseURL is %.80q: it must be the scheme and the authority that the provider calls, such as `+
+			`"https://hooks.example"`, text)
+	}
+	return nil
 }

@@ -38,8 +38,8 @@ type ReceiverOptions struct {
 	ReadTimeout time.Duration
 	// Lease is how long a claim lives without renewal, at least 1 s; 0 = 30 s.
 	Lease time.Duration
-	// Limit is asked before the body is read. A wait above 0 refuses the delivery with 429 and this Retry-After.
-	// It must be safe for concurrent use. nil = no limit.
+	// Limit is asked before the body is read. A wait above 0 refuses the delivery with 429 and this
+	// Retry-After. It must be safe for concurrent use. nil = no limit.
 	Limit func(now time.Time) (wait time.Duration)
 	// Observe is told each Response, beside the log. It must be safe for concurrent use; nil = none.
 	Observe func(ctx context.Context, r *Response)
@@ -48,8 +48,9 @@ type ReceiverOptions struct {
 	Logger   *slog.Logger     // has each delivery, handled ones at debug level; nil = slog.Default()
 	Now      func() time.Time // the wall clock; nil = time.Now
 
-	// UnsafeNoReplayStore true: there is no replay store. A captured delivery is handled as often as an attacker
-	// sends it, and one that the provider sends again, too. It is for a next that is idempotent for all time.
+	// UnsafeNoReplayStore true: there is no replay store. A captured delivery is handled as often as an
+	// attacker sends it, and one that the provider sends again, too. It is for a next that is idempotent for
+	// all time.
 	UnsafeNoReplayStore bool
 }
 
@@ -65,8 +66,8 @@ type Response struct {
 }
 
 // Receiver takes the deliveries of one endpoint, whatever front end they came by. For each it verifies the
-// signature, claims the delivery in the replay store, calls next, and completes the claim. It is an http.Handler.
-// It is safe for concurrent use.
+// signature, claims the delivery in the replay store, calls next, and completes the claim. It is an
+// http.Handler. It is safe for concurrent use.
 type Receiver struct {
 	verifier *Verifier
 	store    replay.Store // nil = UnsafeNoReplayStore
@@ -77,12 +78,13 @@ type Receiver struct {
 
 // NewReceiver makes a Receiver.
 //
-// Next is called with verified deliveries, each once as far as the store can tell. It must not return before its
-// work is done: the provider is answered 2xx when it has returned nil. After an error the claim is released, and
-// the provider sends the delivery again. If the error has an *Error in it, its Reason decides the status:
-// too_large is 413. Every other error, and a panic, is 503. Next does not keep Verified.Body.
+// Next is called with verified deliveries, each once as far as the store can tell. It must not return before
+// its work is done: the provider is answered 2xx when it has returned nil. After an error the claim is
+// released, and the provider sends the delivery again. If the error has an *Error in it, its Reason decides
+// the status: too_large is 413. Every other error, and a panic, is 503. Next does not keep Verified.Body.
 //
-// A store is required, unless UnsafeNoReplayStore says that there is none. replay.NewMemory serves one process.
+// A store is required, unless UnsafeNoReplayStore says that there is none. replay.NewMemory serves one
+// process.
 func NewReceiver(
 	v *Verifier, store replay.Store, next func(ctx context.Context, v *Verified) error, opts *ReceiverOptions,
 ) (*Receiver, error) {

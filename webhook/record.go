@@ -15,8 +15,8 @@ import (
 //	{"received":"2026-11-30T05:00:00.25Z","method":"POST","target":"/hooks/github",
 //	 "header":[["X-GitHub-Event","push"]],"body":"e30="}
 //
-// The body is in base64. Nothing is verified. A header such as Authorization may hold a token, so the record is
-// as secret as that. The error is that of a header line that is no UTF-8: no signature has such a line.
+// The body is in base64. Nothing is verified. A header such as Authorization may hold a token, so the record
+// is as secret as that. The error is that of a header line that is no UTF-8: no signature has such a line.
 func AppendRecord(dst []byte, r Request, received time.Time) ([]byte, error) {
 	for _, f := range r.Header {
 		if !utf8.ValidString(f.Name) || !utf8.ValidString(f.Value) {
@@ -40,9 +40,10 @@ func AppendRecord(dst []byte, r Request, received time.Time) ([]byte, error) {
 	return append(dst, `"}`...), nil
 }
 
-// ParseRecord reads a record of AppendRecord. Received is the judging time for Verify and Receive: the delivery
-// was fresh or stale when it came, however long it waited since. So only this program may be able to write where
-// the record was kept: an attacker who could write there would choose the judging time of an old delivery.
+// ParseRecord reads a record of AppendRecord. Received is the judging time for Verify and Receive: the
+// delivery was fresh or stale when it came, however long it waited since. So only this program may be able to
+// write where the record was kept: an attacker who could write there would choose the judging time of an old
+// delivery.
 func ParseRecord(doc []byte) (r Request, received time.Time, err error) {
 	var members int
 	d := jsontext.NewDecoder(doc)

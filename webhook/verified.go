@@ -87,6 +87,9 @@ type Replay struct {
 // The digest is that of the body where a signed header has the ID. Where the ID stands in the body, the
 // provider may write other members anew when it sends the delivery again, so the digest says nothing.
 //
+// A recipe with several ways of signing makes the key of the SHA-256 of the body: a copy of a delivery
+// without the headers of one way has another ID and other signed bytes.
+//
 // A key made of the signed bytes is remembered until the signed time is out of the tolerance. All others are
 // remembered for RememberFor.
 func (v *Verified) Replay() Replay {
@@ -94,6 +97,9 @@ func (v *Verified) Replay() Replay {
 	id, signed := v.ID()
 	kind := byte('i')
 	switch {
+	case v.signed.bodyOnly:
+		sum := sha256.Sum256(v.Body)
+		id, kind = string(sum[:]), 'o'
 	case !signed || id == "":
 		sum := v.SignedDigest()
 		id, kind = string(sum[:]), 'b'

@@ -1,6 +1,6 @@
 // Package awslambda lets a Lambda function receive webhooks: behind a function URL, an API Gateway or an
-// Application Load Balancer. It gives each request to a webhook.Receiver, which gives the same verdict as behind
-// net/http.
+// Application Load Balancer. It gives each request to a webhook.Receiver, which gives the same verdict as
+// behind net/http.
 //
 //	r, err := webhook.NewReceiver(verifier, store, next, nil)
 //	lambda.Start(awslambda.Handler(r, awslambda.FunctionURL))
@@ -17,22 +17,22 @@
 //	ALB            as it came    only the last is there    exact      only the last of a name, in no order
 //	ALBMultiValue  as it came    kept                      exact      in no order
 //
-// A joined second line is malformed as two lines are, because no value that is verified may hold a comma. Only a
-// header that is a list by design, such as Stripe-Signature, stays a list: the further items are tried as well,
-// and need the secret, too. Behind ALB without multi-value headers a second line is never seen.
+// A joined second line is malformed as two lines are, because no value that is verified may hold a comma.
+// Only a header that is a list by design, such as Stripe-Signature, stays a list: the further items are tried
+// as well, and need the secret, too. Behind ALB without multi-value headers a second line is never seen.
 //
 // Where the path or the query is not exact, webhook.Request.Target is empty if they have anything that could
 // have been written in two ways: an escape, several parameters. A scheme that signs the URL (Twilio, Square,
-// HubSpot) then refuses the delivery as malformed; other schemes do not look at it. Put such an endpoint behind
-// FunctionURL, or give it a path of letters and digits without a query.
+// HubSpot) then refuses the delivery as malformed; other schemes do not look at it. Put such an endpoint
+// behind FunctionURL, or give it a path of letters and digits without a query.
 //
-// RESTAPI hands binary bodies on only if the API's binaryMediaTypes name their content type, or */*. Otherwise it
-// changes them into text, and the signature does not match.
+// RESTAPI hands binary bodies on only if the API's binaryMediaTypes name their content type, or */*.
+// Otherwise it changes them into text, and the signature does not match.
 //
 // Threats: an attacker on the Internet, who chooses every byte of the request (nothing is believed before the
-// signature; scheme and authority of the URL come from webhook.SchemeOptions and never from a header); a function
-// behind another front end than it was made for (the invocation fails, and the sender sends again). Not stopped:
-// a caller who may invoke the function itself can write any request, but cannot sign it.
+// signature; scheme and authority of the URL come from webhook.SchemeOptions and never from a header); a
+// function behind another front end than it was made for (the invocation fails, and the sender sends again).
+// Not stopped: a caller who may invoke the function itself can write any request, but cannot sign it.
 //
 // The package does not import the Lambda runtime: its functions are what lambda.Start of
 // github.com/aws/aws-lambda-go takes.
@@ -101,8 +101,8 @@ type Response struct {
 	IsBase64Encoded   bool                `json:"isBase64Encoded"`
 }
 
-// maxMargin is the longest time before the end of the invocation at which the context of the receiver ends. In it
-// the claim is released and the answer written. Of a short invocation it is a tenth.
+// maxMargin is the longest time before the end of the invocation at which the context of the receiver ends.
+// In it the claim is released and the answer written. Of a short invocation it is a tenth.
 const maxMargin = 2 * time.Second
 
 // Handler is the function behind that front end. An invocation with a payload of another front end fails: the
