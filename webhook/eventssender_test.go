@@ -143,7 +143,8 @@ func TestPermissionIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		date := time.Now().Add(100 * time.Second).UTC().Format(http.TimeFormat)
 		a := granted(answer(204), answer(204), answer(429, "Retry-After", "30"),
-			answer(503, "Retry-After", date), answer(307, "Location", "https://evil.example/"), answer(503, "Retry-After", "soon"), answer(410))
+			answer(503, "Retry-After", date), answer(307, "Location", "https://evil.example/"),
+			answer(503, "Retry-After", "soon"), answer(410))
 		_, send := permitted(t, a)
 		for i, want := range []int{204, 204, 429, 503, 307, 503, 410} {
 			if status, err := send(t.Context()); status != want || err != nil {
