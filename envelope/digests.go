@@ -209,7 +209,7 @@ func (o *opening) modified(p *wire.Payload) *Error {
 		case err != nil && p.Profile != nil: // sealbus signs no such number
 			e.Cause += "; digits of a number are what changed: something on the way prints numbers anew"
 		case err == nil &&
-			anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
+			jsontext.AnyNumber(o.in.Data, func(text string) bool { return jsontext.SignificantDigits(text) >= 15 }):
 			e.Cause += "; digits of a number may be what changed: " +
 				"there are numbers of 15 digits and more, and some relays print those anew"
 		}
@@ -241,34 +241,4 @@ func lookAdded(detail []byte, ignore []string) (names []string) {
 		}
 	}
 	return names
-}
-
-// anyNumber reports whether the JSON text has a number of that kind. In canonical JSON it is canonical, too.
-func anyNumber(data []byte, is func(number string) bool) bool {
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
-			for i++; data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case c == '-' || '0' <= c && c <= '9':
-			start := i
-			for i < len(data) && strings.IndexByte("0123456789+-.eE", data[i]) >= 0 {
-				i++
-			}
-			if is(string(data[start:i])) {
-				return true
-			}
-			i--
-		}
-	}
-	return false
-}
-
-// significantDigits is how many digits a JSON number has between its first and its last that are not 0.
-func significantDigits(number string) int {
-	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
-	return len(strings.Trim(strings.ReplaceAll(strings.TrimPrefix(mantissa, "-"), ".", ""), "0"))
 }

@@ -68,7 +68,7 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 		entry.Detail = s.embed()
 	}
 	if len(entry.Detail) > wire.MaxEvent {
-		return nil, cannotSeal("",
+		return nil, tooLarge("",
 			"the detail has %d bytes, the limit is %d: send large data by reference (dataref)",
 			len(entry.Detail), wire.MaxEvent)
 	}
@@ -85,7 +85,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 		return cannotSeal("source", "EventBridge takes at most %d characters", maxBusSource)
 	case strings.HasPrefix(s.ev.Source, "aws."):
 		return cannotSeal("source", `EventBridge reserves sources that begin with "aws."`)
-	case s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
+	case s.ev.Form == wire.JSONData && !s.ev.Base64 && jsontext.AnyNumber(s.ev.Data, wide):
 		return cannotSeal("data",
 			"EventBridge refuses integers outside int64: send it as a string, or seal with Exact")
 	case layout == Structured && hasExtension(s.ev, wire.EmbeddedMember):
@@ -132,22 +132,11 @@ func (s *Sealed) Warnings() (list []string) {
 			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing",
 			n))
 	}
-	if s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 && jsontext.AnyNumber(s.ev.Data, jsontext.IsFragile) {
 		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+
 			"a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
 	}
 	return list
-}
-
-// isFragile reports whether a canonical number may not survive a reader that holds numbers in an IEEE 754
-// double, and prints at most 16 digits of them.
-func isFragile(number string) bool {
-	const exact = "9007199254740992" // 2^53
-	digits := strings.TrimPrefix(number, "-")
-	if strings.Trim(digits, "0123456789") == "" {
-		return len(digits) > len(exact) || len(digits) == len(exact) && digits > exact
-	}
-	return significantDigits(number) >= 17
 }
 
 // wide reports whether a canonical number is an integer beyond int64.

@@ -147,6 +147,8 @@ func (r *Opened) text() string {
 //   - over type, subject, dataschema, datacontenttype, the data and the signed extensions;
 //   - without time, recordedtime, originalrecordedtime and expirytime, because an honest producer that
 //     publishes an event again stamps it anew;
+//   - without webhookverifiedat, webhookkeyid, webhooksignature and webhookid, because a provider that sends
+//     a delivery again signs it anew, and webhook/ingest publishes it again;
 //   - without ciphertext, because the data is encrypted anew each time. So the digest is the same before and
 //     after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
@@ -166,7 +168,8 @@ func (r *Opened) ContentDigest() [32]byte {
 	}
 	for _, a := range exts {
 		switch a.Name {
-		case wire.AttrRecordedTime, wire.AttrOriginalTime, wire.AttrExpiryTime:
+		case wire.AttrRecordedTime, wire.AttrOriginalTime, wire.AttrExpiryTime,
+			wire.AttrWebhookVerifiedAt, wire.AttrWebhookKeyID, wire.AttrWebhookSignature, wire.AttrWebhookID:
 			continue
 		}
 		if r.secret != nil && a.Name == wire.AttrRecipients {

@@ -52,6 +52,10 @@ type SealOptions struct {
 	KeepRecordedTime bool
 }
 
+// ErrTooLarge is in the error of an event that is larger than consumers take. A Bus has it in the error of an
+// event that is larger than it takes.
+var ErrTooLarge = errors.New("envelope: the event is too large")
+
 // SealError says why an event cannot be sealed. The event is the caller's own: nothing was sent.
 type SealError struct {
 	Member  string // the attribute at fault, or ""
@@ -73,6 +77,13 @@ func (e *SealError) Error() string {
 
 // Unwrap is the underlying error.
 func (e *SealError) Unwrap() error { return e.Err }
+
+// tooLarge is cannotSeal for an event that is too large.
+func tooLarge(member, format string, args ...any) *SealError {
+	e := cannotSeal(member, format, args...)
+	e.Err = ErrTooLarge
+	return e
+}
 
 // cannotSeal is the error of that member, "" for none, in which %w is the underlying error.
 func cannotSeal(member, format string, args ...any) *SealError {
@@ -157,6 +168,9 @@ func clock(now func() time.Time) time.Time {
 
 func sealError(err error) error {
 	if e, ok := errors.AsType[*wire.Error](err); ok {
+		if e.TooLarge {
+			err = errors.Join(ErrTooLarge, err)
+		}
 		return &SealError{Member: e.Member, Problem: e.Msg, Err: err}
 	}
 	return cannotSeal("", "%w", err)
@@ -379,11 +393,11 @@ func (s *sealing) finish() (*Sealed, error) {
 	out := s.ev.Append(nil)
 	switch {
 	case len(out) > wire.MaxEvent:
-		return nil, cannotSeal("",
+		return nil, tooLarge("",
 			"the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)",
 			len(out), wire.MaxEvent)
 	case len(s.ev.Material) > wire.MaxMaterial:
-		return nil, cannotSeal(wire.AttrMaterial, "too many or too large signatures")
+		return nil, tooLarge(wire.AttrMaterial, "too many or too large signatures")
 	}
 	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
 		s.ev.Data = out[len(out)-1-len(s.ev.Data) : len(out)-1] // no longer the caller's memory

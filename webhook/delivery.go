@@ -58,7 +58,8 @@ func (d *delivery) take(ctx context.Context, at time.Time) Response {
 	case status == replay.Completed:
 		return refused(envelope.ReasonReplayed, errors.New("it was handled before"))
 	case status == replay.CompletedOther:
-		return refused(envelope.ReasonIDReused, errors.New("another body with this signed ID was handled before"))
+		return refused(envelope.ReasonIDReused,
+			errors.New("another body with this signed ID was handled before"))
 	case status != replay.New:
 		return refused(envelope.ReasonStoreUnavailable, fmt.Errorf("the store answered %v", status))
 	}

@@ -33,12 +33,13 @@ func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others 
 		return found
 	case envelope.ReasonUnsigned:
 		if other := signedFor(&r, v.provider); other != "" {
-			say("it has no header of %s, but the signature of another provider's header: %s", v.provider, other)
+			say("it has no header of %s, but the signature of another provider's header: %s", v.provider,
+				other)
 		}
 	case envelope.ReasonBadSignature, envelope.ReasonMalformed, envelope.ReasonUnknownKey:
 		if how := v.changedBody(ctx, r, at); how != "" {
-			say("it matches after %s: a program before this one changes the body, so hand on the bytes as they came",
-				how)
+			say("it matches after %s: a program before this one changes the body, so hand on the bytes as they "+
+				"came", how)
 		} else if url := v.otherURL(ctx, r, at); url != "" {
 			say("it matches with the URL %.200q: set BaseURL to what the provider calls", url)
 		}
@@ -48,7 +49,8 @@ func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others 
 			continue
 		}
 		if signed, err := o.checker.Check(ctx, r, at); err == nil {
-			say("it matches the secret %.80q of the endpoint %.80q (%s)", signed.KeyID, o.endpoint, o.provider)
+			say("it matches the secret %.80q of the endpoint %.80q (%s)", signed.KeyID, o.endpoint,
+				o.provider)
 		}
 	}
 	return found
@@ -94,8 +96,14 @@ var changes = []struct {
 	change func(body []byte) []byte
 }{
 	{"re-serialising the JSON body (compact)", func(b []byte) []byte { return rewritten(b, json.Compact) }},
-	{"re-serialising the JSON body (two spaces)", func(b []byte) []byte { return rewritten(b, indent("  ")) }},
-	{"re-serialising the JSON body (four spaces)", func(b []byte) []byte { return rewritten(b, indent("    ")) }},
+	{
+		"re-serialising the JSON body (two spaces)",
+		func(b []byte) []byte { return rewritten(b, indent("  ")) },
+	},
+	{
+		"re-serialising the JSON body (four spaces)",
+		func(b []byte) []byte { return rewritten(b, indent("    ")) },
+	},
 	{"re-serialising the JSON body (members sorted)", func(b []byte) []byte {
 		sorted, err := jsontext.AppendCanonical(nil, b)
 		if err != nil {
@@ -104,11 +112,26 @@ var changes = []struct {
 		return sorted
 	}},
 	{"re-serialising the JSON body (a space after each colon and comma)", spaced},
-	{"removing the line break at the end of the body", func(b []byte) []byte { return bytes.TrimRight(b, "\r\n") }},
-	{"adding a line break at the end of the body", func(b []byte) []byte { return append(bytes.Clone(b), '\n') }},
-	{"changing CR LF into LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
-	{"changing LF into CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) }},
-	{"removing the byte order mark", func(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }},
+	{
+		"removing the line break at the end of the body",
+		func(b []byte) []byte { return bytes.TrimRight(b, "\r\n") },
+	},
+	{
+		"adding a line break at the end of the body",
+		func(b []byte) []byte { return append(bytes.Clone(b), '\n') },
+	},
+	{
+		"changing CR LF into LF",
+		func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) },
+	},
+	{
+		"changing LF into CR LF",
+		func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) },
+	},
+	{
+		"removing the byte order mark",
+		func(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) },
+	},
 }
 
 func rewritten(body []byte, write func(dst *bytes.Buffer, src []byte) error) []byte {

@@ -11,7 +11,7 @@ import (
 //
 //	malformed         a header, the time or the body cannot be read, or could be read in two ways
 //	too_large         the body, a header or the number of signatures exceeds a limit
-//	unsigned          the signature's header is not there, or has no signature of a version that the scheme reads
+//	unsigned          there is no signature, or none of a version that the scheme reads
 //	bad_signature     no secret made the signature
 //	key_not_valid     a secret made the signature, at a time at which it is not valid
 //	unknown_key       the request names a key that the verifier does not have

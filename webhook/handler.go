@@ -44,8 +44,8 @@ func FromHTTP(r *http.Request, body []byte) Request {
 	return Request{Method: r.Method, Target: target, Header: lines, Body: body}
 }
 
-// ServeHTTP reads the body once, within the limits, and takes the delivery through all steps. What it refuses
-// before, it refuses without reading the body.
+// ServeHTTP reads the body once, within the limits, and takes the delivery through all steps. A delivery that
+// is refused by its headers, or over its limit, is refused without reading the body.
 func (c *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, now := r.Context(), c.opts.Now()
 	in := FromHTTP(r, nil)

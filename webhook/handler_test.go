@@ -30,8 +30,8 @@ func httpRequest(t testing.TB, url string, r webhook.Request, body io.Reader) *h
 	return req
 }
 
-// post sends it to a real server and gives the status and the body of the answer.
-func post(t testing.TB, req *http.Request) (int, []byte) {
+// sendTo sends it to a real server and gives the status and the body of the answer.
+func sendTo(t testing.TB, req *http.Request) (int, []byte) {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestServedByNetHTTP(t *testing.T) {
 			if chunked == "chunked" {
 				reader = io.MultiReader(reader)
 			}
-			status, answer := post(t, httpRequest(t, url, r, reader))
+			status, answer := sendTo(t, httpRequest(t, url, r, reader))
 			if status != 200 || w.handled[len(w.handled)-1] != string(body) {
 				t.Errorf("%d bytes, %s: %d %s", len(body), chunked, status, answer)
 			}
@@ -175,7 +175,8 @@ func (late) Close() error             { return nil }
 func TestSlowBodiesHaveADeadline(t *testing.T) {
 	w := newReceiving(t)
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	w.receiver().ServeHTTP(d, httpRequest(t, "http://hooks.example", signedAs("1", nil, receiveStart), http.NoBody))
+	w.receiver().
+		ServeHTTP(d, httpRequest(t, "http://hooks.example", signedAs("1", nil, receiveStart), http.NoBody))
 	if d.Code != 200 || len(d.set) != 2 || d.set[0].IsZero() || !d.set[1].IsZero() {
 		t.Errorf("status %d, deadlines %v", d.Code, d.set)
 	}
@@ -190,7 +191,8 @@ func TestSlowBodiesHaveADeadline(t *testing.T) {
 	reader, writer := io.Pipe() // which never ends
 	defer writer.Close()
 	go func() { _, _ = writer.Write([]byte("{")) }()
-	if status, answer := post(t, httpRequest(t, serve(w), signedAs("1", nil, receiveStart), reader)); status != 408 {
+	if status, answer := sendTo(t,
+		httpRequest(t, serve(w), signedAs("1", nil, receiveStart), reader)); status != 408 {
 		t.Errorf("a body that does not end: %d %s", status, answer)
 	}
 }
@@ -227,7 +229,8 @@ func TestNothingOfTheURLComesFromHeaders(t *testing.T) {
 			req := httptest.NewRequest("POST", "http://"+host+target, nil)
 			for name, value := range map[string]string{"X-Test-Id": id, "X-Test-Time": at,
 				"X-Test-Signature": testMAC(receiveSecret, "https://hooks.example"+target, id, at, nil),
-				"X-Forwarded-Host": host, "X-Forwarded-Proto": "https", "Forwarded": "host=" + host + ";proto=https",
+				"X-Forwarded-Host": host, "X-Forwarded-Proto": "https",
+				"Forwarded":      "host=" + host + ";proto=https",
 				"X-Original-Url": "/other", "X-Forwarded-Port": "8443"} {
 				req.Header.Set(name, value)
 			}
@@ -262,7 +265,8 @@ func TestFromHTTP(t *testing.T) {
 			t.Errorf("header lines %v", got.Header)
 		}
 	}
-	if got := webhook.FromHTTP(httpRequest(t, "http://h", webhook.Request{Target: "/a?b"}, nil), nil); got.Target != "/a?b" {
+	if got := webhook.FromHTTP(httpRequest(t, "http://h", webhook.Request{Target: "/a?b"}, nil),
+		nil); got.Target != "/a?b" {
 		t.Errorf("the target of a client's request is %q", got.Target)
 	}
 }

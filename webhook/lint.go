@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ func Lint(doc []byte) []error {
 	return r.lint()
 }
 
-// finder collects findings.
+// findings collects what is wrong.
 type findings []error
 
 func (f *findings) add(wrong bool, format string, args ...any) {
@@ -30,7 +31,8 @@ func (f *findings) add(wrong bool, format string, args ...any) {
 
 func (r *recipe) lint() []error {
 	var f findings
-	f.add(r.name == "" || len(r.name) > 64 || strings.Trim(r.name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "",
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	f.add(r.name == "" || len(r.name) > 64 || strings.Trim(r.name, letters) != "",
 		`name: %.80q must have 1 to 64 of a-z, 0-9 and "-"`, r.name)
 	f.add(len(r.title) > 80 || len(r.see) > 200, "title or see: too long")
 	f.add(r.typ.header != "" && r.typ.member != "", "type: header or member, not both")
@@ -43,8 +45,8 @@ func (r *recipe) lint() []error {
 	headers := map[string]bool{}
 	for i := range r.ways {
 		w := &r.ways[i]
-		f.add(headers[w.header], "or: two ways have the signature header %s", w.header)
-		headers[w.header] = true
+		f.add(headers[strings.ToLower(w.header)], "or: two ways have the signature header %s", w.header)
+		headers[strings.ToLower(w.header)] = true
 		f.signature(w)
 		f.signed(w)
 		f.timeAndID(w)
@@ -71,14 +73,15 @@ func (f *findings) signature(w *way) {
 		f.add(!fits(k), "secret: the form %.80q does not fit %.80q", k.secret, k.algorithm)
 		for _, other := range w.kinds[:i] {
 			same := other.secret == k.secret || !prefixed(other.secret) && !prefixed(k.secret)
-			f.add(same && (other.algorithm != k.algorithm || other.secret != k.secret), "kinds: %.80q and %.80q take "+
-				"the same secret: the header would choose the algorithm", other.prefix, k.prefix)
+			f.add(same && (other.algorithm != k.algorithm || other.secret != k.secret),
+				"kinds: %.80q and %.80q take the same secret: the header would choose the algorithm",
+				other.prefix, k.prefix)
 		}
 		prefixes = append(prefixes, k.prefix)
 	}
 	for i, p := range prefixes {
-		f.add(strings.ContainsAny(p, " ,;") && !strings.HasSuffix(p, ",") || len(p) > 32 || !printable(p) ||
-			w.separator != "" && strings.Contains(p, w.separator), "prefix: %.80q cannot be told apart", p)
+		f.add(len(p) > 32 || !printable(p) || strings.Contains(p, cmp.Or(w.separator, " ")),
+			"prefix: %.80q is too long, not ASCII or holds the separator", p)
 		for _, other := range prefixes[:i] {
 			f.add(strings.HasPrefix(p, other) || strings.HasPrefix(other, p),
 				"prefix: %.80q and %.80q cannot be told apart", other, p)
@@ -109,20 +112,22 @@ func (f *findings) timeAndID(w *way) {
 	}
 	switch {
 	case !t.set:
-		f.add(true, `time: there is none, so that a captured delivery never becomes stale: say "none" if the `+
-			`provider signs no time`)
+		f.add(true, `time: there is none, so that a captured delivery never becomes stale: say "none" if `+
+			`the provider signs no time`)
 	case t.none:
 		f.add(w.has(partTime), "signed: it has the time, and there is none")
 	default:
 		f.add(places != 1, "time: one of header, item and member is needed")
 		f.add(t.unit == 0, `time/unit: "seconds" or "milliseconds"`)
 		f.add(t.tolerance == 0, "time/tolerance_seconds: 1 to %d", RememberFor/time.Second)
-		f.add(t.member == "" && !w.has(partTime), "time: the signature does not cover it: everyone can write it")
+		f.add(t.member == "" && !w.has(partTime),
+			"time: the signature does not cover it, so a forger can write it")
 		f.add(t.member != "" && w.has(partTime), "signed: a time in the body cannot be a part of its own")
 	}
 	f.add(w.id == source{}, `id: there is none: say "none" if the provider sends none`)
 	f.add(w.id.header != "" && w.id.member != "", "id: header or member, not both")
-	f.add(w.has(partID) && (w.id.header == "" || w.id.header == noHeader), "signed: it has the ID, which is in no header")
+	f.add(w.has(partID) && (w.id.header == "" || w.id.header == noHeader),
+		"signed: it has the ID, which is in no header")
 }
 
 // has reports whether the signed string has that part.
@@ -136,7 +141,8 @@ func (f *findings) signed(w *way) {
 	seen := map[string]int{}
 	for _, p := range w.signed {
 		seen[p.name]++
-		f.add(p.name != "" && !slices.Contains(partNames, p.name), "signed: %.80q is none of %v", p.name, partNames)
+		f.add(p.name != "" && !slices.Contains(partNames, p.name), "signed: %.80q is none of %v", p.name,
+			partNames)
 		f.add(p.name == "" && p.text == "", "signed: an empty text")
 		f.add(len(p.text) > 64, "signed: a text of more than 64 bytes")
 	}
@@ -163,54 +169,62 @@ func (w *way) joins() error {
 		if p.name == "" {
 			continue
 		}
-		if next := w.signed[i+1]; !w.ends(p.name, next, next.first()) {
+		if next := w.signed[i+1]; !endsBefore(p.name, next) {
 			return fmt.Errorf("%s, and what follows it, can be cut in two ways: %w", p.name, errJoin)
 		}
 	}
 	for i := len(w.signed) - 1; i > body; i-- {
 		p, before := w.signed[i], w.signed[i-1]
-		if p.name != "" && !w.ends(p.name, before, before.last()) {
+		if p.name != "" && !beginsAfter(p.name, before) {
 			return fmt.Errorf("%s, and what stands before it, can be cut in two ways: %w", p.name, errJoin)
 		}
 	}
 	return nil
 }
 
-// first and last are the outer bytes of a text; 0 = not known.
-func (p part) first() byte {
-	if p.text == "" {
-		return 0
+// endsBefore reports whether a part ends for certain where the next one begins.
+func endsBefore(name string, next part) bool {
+	c := byte(0) // with which the text begins
+	if next.text != "" {
+		c = next.text[0]
 	}
-	return p.text[0]
-}
-
-func (p part) last() byte {
-	if p.text == "" {
-		return 0
-	}
-	return p.text[len(p.text)-1]
-}
-
-// ends reports whether a part ends for certain where its neighbour, with that byte, begins.
-func (w *way) ends(name string, neighbour part, edge byte) bool {
 	switch name {
 	case partTime:
 		// A digit more or less makes another time, ten times as far from 1970, so the tolerance refuses it.
-		return neighbour.name == partBody || edge != 0 && (edge < '0' || '9' < edge)
-	case partID: // check refuses an ID with a byte of a text
-		return edge != 0
+		return next.name == partBody || c != 0 && !digit(c)
+	case partID: // checkID refuses an ID with a byte of a text
+		return c != 0
 	case partMethod: // capital letters
-		return neighbour.name == partURL || neighbour.name == partDecoded || edge != 0 && (edge < 'A' || 'Z' < edge)
-	case partURL, partDecoded: // check refuses a URL with "{" or "[", and a body that begins with anything else
-		return neighbour.name == partBody
+		return next.name == partURL || next.name == partDecoded || c != 0 && (c < 'A' || 'Z' < c)
 	}
-	return false
+	return next.name == partBody // url refuses a URL with "{" or "[", and a body that begins with another byte
 }
+
+// beginsAfter is endsBefore for the parts after the body, which are read from the right.
+func beginsAfter(name string, before part) bool {
+	c := byte(0) // with which the text ends
+	if before.text != "" {
+		c = before.text[len(before.text)-1]
+	}
+	return name == partTime && (before.name == partBody || c != 0 && !digit(c)) || name == partID && c != 0
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // printable reports whether a text is of visible ASCII and blanks.
 func printable(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// isWord reports whether a text is of visible ASCII without blanks and commas.
+func isWord(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' || text[i] == ',' {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ func NewReceiver(
 		return nil, fmt.Errorf("webhook: a ReadTimeout of %v: give a duration, or 0 for %v", o.ReadTimeout,
 			defaultReadTimeout)
 	case o.Budget != nil && o.Budget.limit < int64(v.MaxBody()):
-		return nil, fmt.Errorf("webhook: a Budget of %d bytes, less than one body of %d", o.Budget.limit, v.MaxBody())
+		return nil, fmt.Errorf("webhook: a Budget of %d bytes, less than one body of %d", o.Budget.limit,
+			v.MaxBody())
 	}
 	err := errors.Join(nilcheck.Typed("the replay store", store), nilcheck.Logger("Logger", o.Logger))
 	if err != nil {
@@ -166,7 +168,8 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at time.Time) Respon
 func (c *Receiver) admit(r *Request, now time.Time) Response {
 	if c.opts.Limit != nil {
 		if wait := c.opts.Limit(now); wait > 0 {
-			return refusal(http.StatusTooManyRequests, "", wait, errors.New("over the limit of this endpoint"))
+			return refusal(http.StatusTooManyRequests, "", wait,
+				errors.New("over the limit of this endpoint"))
 		}
 	}
 	if c.opts.ContentTypes == nil {
@@ -192,13 +195,25 @@ func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time) Respons
 		return refused(ReasonOf(err), err)
 	}
 	if a := v.Answer; a != nil {
-		return Response{Status: a.Status, Header: contentType(a.ContentType), Body: a.Body, Verified: v}
+		return c.answer(ctx, v, a)
 	}
 	d := &delivery{Receiver: c, v: v, began: began}
 	defer d.release(ctx) // also if next ends its goroutine
 	resp := d.run(ctx, at)
 	resp.Verified = v
 	return resp
+}
+
+// answer answers a challenge. It is no delivery: nothing is claimed, and next is not called.
+func (c *Receiver) answer(ctx context.Context, v *Verified, a *Answer) Response {
+	if a.Confirm != nil {
+		if err := protect(func() error { return a.Confirm(ctx) }); err != nil {
+			refusal := refused(cmp.Or(ReasonOf(err), envelope.ReasonTrustUnavailable), err)
+			refusal.Verified = v
+			return refusal
+		}
+	}
+	return Response{Status: a.Status, Header: contentType(a.ContentType), Body: a.Body, Verified: v}
 }
 
 // statusOf is the HTTP status that tells a sender about the Reason.

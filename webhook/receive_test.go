@@ -66,22 +66,32 @@ func TestOtherStatuses(t *testing.T) {
 		wait    string
 		handled int
 	}{
-		"handled":           {func(*receiving) {}, ok, 200, "", "", 1},
-		"limit":             {func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return 1500 * time.Millisecond } }, ok, 429, "", "2", 0},
-		"within the limit":  {func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return 0 } }, ok, 200, "", "", 1},
-		"content type":      {func(w *receiving) { w.opts.ContentTypes = []string{"text/plain"} }, ok, 415, "", "", 0},
-		"right type":        {func(w *receiving) { w.opts.ContentTypes = []string{"Application/JSON"} }, ok, 200, "", "", 1},
-		"body too large":    {func(w *receiving) { w.vopts.MaxBody = 1 }, ok, 413, "too_large", "", 0},
-		"store down":        {func(w *receiving) { w.store.claim = replay.ErrUnavailable }, ok, 503, "store_unavailable", "5", 0},
-		"next fails":        {failing(errors.New("INSIDE")), ok, 503, "handler_failed", "5", 1},
-		"next is too large": {failing(&webhook.Error{Reason: "too_large"}), ok, 413, "too_large", "", 1},
-		"next: transient":   {failing(&webhook.Error{Reason: "trust_unavailable"}), ok, 503, "handler_failed", "5", 1},
-		"next panics":       {func(w *receiving) { w.next = func(context.Context, *webhook.Verified) error { panic("INSIDE") } }, ok, 503, "handler_failed", "5", 1},
-		"not recorded":      {func(w *receiving) { w.store.complete = replay.ErrUnavailable }, ok, 503, "store_unavailable", "5", 1},
-		"stale":             {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-301*time.Second)), 401, "expired", "", 0},
-		"oldest":            {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-300*time.Second)), 200, "", "", 1},
-		"ahead":             {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(301*time.Second)), 401, "from_future", "", 0},
-		"unsigned":          {func(*receiving) {}, webhook.Request{Method: "POST"}, 401, "unsigned", "", 0},
+		"handled":          {func(*receiving) {}, ok, 200, "", "", 1},
+		"limit":            {limited(1500 * time.Millisecond), ok, 429, "", "2", 0},
+		"within the limit": {limited(0), ok, 200, "", "", 1},
+		"content type": {func(w *receiving) { w.opts.ContentTypes = []string{"text/plain"} }, ok, 415,
+			"", "", 0},
+		"right type": {func(w *receiving) { w.opts.ContentTypes = []string{"Application/JSON"} }, ok,
+			200, "", "", 1},
+		"body too large": {func(w *receiving) { w.vopts.MaxBody = 1 }, ok, 413, "too_large", "", 0},
+		"store down": {func(w *receiving) { w.store.claim = replay.ErrUnavailable }, ok, 503,
+			"store_unavailable", "5", 0},
+		"next fails":        {nextFails(errors.New("INSIDE")), ok, 503, "handler_failed", "5", 1},
+		"next is too large": {nextFails(&webhook.Error{Reason: "too_large"}), ok, 413, "too_large", "", 1},
+		"next: transient": {nextFails(&webhook.Error{Reason: "trust_unavailable"}), ok, 503,
+			"handler_failed", "5", 1},
+		"next panics": {func(w *receiving) {
+			w.next = func(context.Context, *webhook.Verified) error { panic("INSIDE") }
+		}, ok, 503, "handler_failed", "5", 1},
+		"not recorded": {func(w *receiving) { w.store.complete = replay.ErrUnavailable }, ok, 503,
+			"store_unavailable", "5", 1},
+		"stale": {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-301*time.Second)),
+			401, "expired", "", 0},
+		"oldest": {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-300*time.Second)),
+			200, "", "", 1},
+		"ahead": {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(301*time.Second)), 401,
+			"from_future", "", 0},
+		"unsigned": {func(*receiving) {}, webhook.Request{Method: "POST"}, 401, "unsigned", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newReceiving(t)
@@ -100,7 +110,11 @@ func TestOtherStatuses(t *testing.T) {
 	}
 }
 
-func failing(err error) func(w *receiving) {
+func limited(wait time.Duration) func(w *receiving) {
+	return func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return wait } }
+}
+
+func nextFails(err error) func(w *receiving) {
 	return func(w *receiving) { w.next = func(context.Context, *webhook.Verified) error { return err } }
 }
 
@@ -246,11 +260,18 @@ func TestReplayUnderANewUnsignedID(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, id := range []string{"first", "second"} {
-		resp := c.Receive(t.Context(), webhook.Request{Method: "POST", Target: "/", Body: []byte("Hello, World!"),
-			Header: []webhook.Field{
-				{Name: "X-Hub-Signature-256", Value: "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
-				{Name: "X-GitHub-Delivery", Value: id}, {Name: "X-GitHub-Event", Value: "ping"},
-			}}, time.Time{})
+		resp := c.Receive(
+			t.Context(),
+			webhook.Request{Method: "POST", Target: "/", Body: []byte("Hello, World!"),
+				Header: []webhook.Field{
+					{
+						Name:  "X-Hub-Signature-256",
+						Value: "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+					},
+					{Name: "X-GitHub-Delivery", Value: id}, {Name: "X-GitHub-Event", Value: "ping"},
+				}},
+			time.Time{},
+		)
 		if resp.Status != 200 || (resp.Reason == "replayed") != (i == 1) {
 			t.Errorf("%s: %d %q %v", id, resp.Status, resp.Reason, resp.Err)
 		}
@@ -301,14 +322,28 @@ func TestAQueuedDeliveryIsJudgedAsOfItsArrival(t *testing.T) {
 	w.receive(r, 401, "expired", 1) // judged as of now
 }
 
-// TestChallengesAreAnswered and not handed to next, and claim nothing.
-func TestChallengesAreAnswered(t *testing.T) {
+// TestReceiverAnswersChallenges: they are not handed to next, and claim nothing.
+func TestReceiverAnswersChallenges(t *testing.T) {
 	w := newReceiving(t)
 	w.scheme.answer = &webhook.Answer{Status: 200, ContentType: "text/plain", Body: []byte("pong")}
 	w.store.claim = errors.New("a challenge is not claimed")
 	resp := w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 0)
 	if string(resp.Body) != "pong" || headerOf(resp, "Content-Type") != "text/plain" {
 		t.Errorf("the answer is %q, %q", resp.Body, resp.Header)
+	}
+	confirmed := 0
+	w.scheme.answer.Confirm = func(context.Context) error { confirmed++; return nil }
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 0)
+	w.scheme.answer.Confirm = func(context.Context) error {
+		confirmed++
+		return &webhook.Error{Reason: envelope.ReasonTrustUnavailable}
+	}
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 503, "trust_unavailable", 0)
+	w.scheme.answer.Confirm = func(context.Context) error { panic("no") }
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 503, "trust_unavailable", 0)
+	w.receive(signedAs("1", []byte("{}"), receiveStart.Add(-time.Hour)), 401, "expired", 0)
+	if confirmed != 2 {
+		t.Errorf("confirmed %d times, want 2", confirmed)
 	}
 }
 
@@ -337,9 +372,12 @@ func TestReceiverRefusesToBeMadeWrong(t *testing.T) {
 	store := replay.NewMemory(nil)
 	next := func(context.Context, *webhook.Verified) error { return nil }
 	for name, make := range map[string]func() (*webhook.Receiver, error){
-		"no store":    func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, nil, next, nil) },
-		"no next":     func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, store, nil, nil) },
-		"no verifier": func() (*webhook.Receiver, error) { return webhook.NewReceiver(nil, store, next, nil) },
+		"no store": func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, nil, next, nil) },
+		"no next":  func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, store, nil, nil) },
+		"no verifier": func() (*webhook.Receiver,
+			error) {
+			return webhook.NewReceiver(nil, store, next, nil)
+		},
 		"empty verifier": func() (*webhook.Receiver, error) {
 			return webhook.NewReceiver(&webhook.Verifier{}, store, next, nil)
 		},

@@ -58,7 +58,10 @@ func (c testChecker) Check(_ context.Context, r webhook.Request, _ time.Time) (w
 	}
 	at, err := time.Parse(time.RFC3339, values[2])
 	if err != nil || c.base != "" && r.Target == "" {
-		return webhook.Signed{}, &webhook.Error{Reason: envelope.ReasonMalformed, Err: errors.New("no time or URL")}
+		return webhook.Signed{}, &webhook.Error{
+			Reason: envelope.ReasonMalformed,
+			Err:    errors.New("no time or URL"),
+		}
 	}
 	url := ""
 	if c.base != "" {
@@ -68,7 +71,7 @@ func (c testChecker) Check(_ context.Context, r webhook.Request, _ time.Time) (w
 		if hmac.Equal([]byte(testMAC(s.Text, url, values[1], values[2], r.Body)), []byte(values[0])) {
 			return webhook.Signed{KeyID: s.ID, Head: values[1] + "." + values[2] + ".", Body: true, Time: at,
 				Tolerance: 5 * time.Minute, ID: values[1], IDSigned: values[1] != "", Answer: c.answer,
-				Signature: sha256.Sum256([]byte(values[0])), Type: "test.paid", Subject: "invoice/7"}, nil
+				Signature: values[0], Type: "test.paid", Subject: "invoice/7"}, nil
 		}
 	}
 	return webhook.Signed{}, &webhook.Error{Reason: envelope.ReasonBadSignature,
@@ -173,7 +176,12 @@ func (w *receiving) receiver() *webhook.Receiver {
 }
 
 // receive sends it through a new receiver and checks status, Reason and how often next was called in all.
-func (w *receiving) receive(r webhook.Request, status int, reason envelope.Reason, handled int) webhook.Response {
+func (w *receiving) receive(
+	r webhook.Request,
+	status int,
+	reason envelope.Reason,
+	handled int,
+) webhook.Response {
 	w.Helper()
 	resp := w.receiver().Receive(w.Context(), r, time.Time{})
 	if resp.Status != status || resp.Reason != reason {

@@ -3,7 +3,6 @@ package webhook
 import (
 	"errors"
 	"fmt"
-	"net/textproto"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -168,8 +167,8 @@ func (d *reader) kind() kind {
 		case to == nil:
 			d.unknown("signature/kinds/" + string(obj.Name))
 		case d.PeekKind() == '{':
-			d.Failf("%s: it must be a word: a header never chooses a key or an algorithm, because the sender of a "+
-				"forgery writes the headers", obj.Name)
+			d.Failf("%s: it must be a word: a header never chooses a key or an algorithm, because a forger "+
+				"writes the headers", obj.Name)
 		default:
 			*to = d.String()
 		}
@@ -256,7 +255,7 @@ func (d *reader) header() string {
 			d.Failf("%.80q is no name of a header", name)
 		}
 	}
-	return textproto.CanonicalMIMEHeaderKey(name)
+	return name
 }
 
 func (d *reader) pointer() string {

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +37,7 @@ type recipeChecker struct {
 type wayChecker struct {
 	*way
 	keys    []*key
+	texts   string // of the signed string, joined: a signed ID has none of their bytes
 	members *members
 	work    sync.Pool // of *work: so that no request allocates, and requests do not wait for each other
 }
@@ -70,6 +70,11 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 		if w.has(partURL) || w.has(partDecoded) {
 			if err := checkBaseURL(o.BaseURL); err != nil {
 				return nil, err
+			}
+		}
+		for _, p := range w.signed {
+			if !strings.Contains(w.texts, p.text) {
+				w.texts += p.text
 			}
 		}
 		if m := (members{w.id.member, r.typ.member, r.subject.member}); m != (members{}) {
@@ -141,10 +146,8 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 	if err != nil {
 		return Signed{}, err
 	}
-	s.KeyID, s.Head, s.Body = k.id, string(m.head), true
+	s.KeyID, s.Head, s.Body, s.Signature = k.id, string(m.head), true, value
 	s.Tolerance, s.IDSigned, s.members = w.time.tolerance, w.has(partID), w.members
-	m.buf = append(m.buf[:0], value...)
-	s.Signature = sha256.Sum256(m.buf)
 	if w.time.member != "" {
 		s.Time, err = w.time.inBody(r.Body)
 	}
@@ -160,7 +163,8 @@ func (w *wayChecker) items(m *work, value string) (timeText string, err error) {
 	rest, more := value, true
 	for n := 0; more; n++ {
 		if n == MaxSignatures {
-			return "", refuse(envelope.ReasonTooLarge, "more than %d items in the header %s", MaxSignatures, w.header)
+			return "", refuse(envelope.ReasonTooLarge, "more than %d items in the header %s", MaxSignatures,
+				w.header)
 		}
 		item := rest
 		if more = false; w.separator != "" {
@@ -179,8 +183,8 @@ func (w *wayChecker) items(m *work, value string) (timeText string, err error) {
 	}
 	switch {
 	case len(m.signatures) == 0:
-		return "", refuse(envelope.ReasonUnsigned, "the header %s has no signature that begins with %.32q", w.header,
-			w.kinds[0].prefix)
+		return "", refuse(envelope.ReasonUnsigned, "the header %s has no signature that begins with %.32q",
+			w.header, w.kinds[0].prefix)
 	case w.time.item != "" && timeText == "":
 		return "", refuse(envelope.ReasonMalformed, "the header %s has no time", w.header)
 	}
@@ -206,15 +210,15 @@ func (w *wayChecker) signature(m *work, item string) error {
 			m.buf, err = jsontext.Base64.AppendDecode(m.buf, m.buf[start:end])
 		}
 		if err != nil || !k.hasLength(len(m.buf)-end) {
-			return refuse(envelope.ReasonMalformed, "a signature in the header %s is not the %s form of %s", w.header,
-				k.encoding, k.algorithm)
+			return refuse(envelope.ReasonMalformed, "a signature in the header %s is not the %s form of %s",
+				w.header, k.encoding, k.algorithm)
 		}
 		m.signatures = append(m.signatures, signature{k, end, len(m.buf)})
 		return nil
 	}
 	if item == "" || w.separator == "" {
-		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item", w.header,
-			w.kinds[0].prefix)
+		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item",
+			w.header, w.kinds[0].prefix)
 	}
 	return nil
 }
@@ -259,7 +263,7 @@ func (c *recipeChecker) describe(w *wayChecker, r *Request, s *Signed) (err erro
 // value.
 func word(r *Request, name string) (string, error) {
 	value, err := r.HeaderValue(name)
-	if err == nil && (len(value) > maxID || !printable(value) || strings.ContainsAny(value, " ,")) {
+	if err == nil && (len(value) > maxID || !isWord(value)) {
 		err = refuse(envelope.ReasonMalformed, "the header %s is no word of at most %d bytes", name, maxID)
 	}
 	return value, err
@@ -270,16 +274,15 @@ func (w *wayChecker) checkID(id string) error {
 	if id == "" {
 		return refuse(envelope.ReasonMalformed, "no header %s, which is signed", w.id.header)
 	}
-	for i := range w.signed {
-		if text := w.signed[i].text; text != "" && strings.ContainsAny(id, text) {
-			return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, text)
-		}
+	if strings.ContainsAny(id, w.texts) {
+		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, w.texts)
 	}
 	return nil
 }
 
 // assemble writes the signed bytes before the body into m.head. Those after the body are tail.
-func (c *recipeChecker) assemble(w *wayChecker, r *Request, m *work, timeText, id string) (tail string, err error) {
+func (c *recipeChecker) assemble(w *wayChecker, r *Request, m *work, timeText, id string) (tail string,
+	err error) {
 	m.head = m.head[:0]
 	after := false
 	for i := range w.signed {
@@ -323,12 +326,14 @@ func method(text string) (string, error) {
 // url is the URL that the provider called. The body follows it in the signed string. So it must be clear
 // where the URL ends: it has no "{" and no "[", and the body begins with one.
 func (c *recipeChecker) url(r *Request) (string, error) {
-	if !strings.HasPrefix(r.Target, "/") || len(r.Target) > MaxHeaderValue || strings.ContainsAny(r.Target, "{[# ") ||
-		!printable(r.Target) {
-		return "", refuse(envelope.ReasonMalformed, "the URL is signed, and the request line is not known or not plain")
+	if !strings.HasPrefix(r.Target, "/") || len(r.Target) > MaxHeaderValue || !printable(r.Target) ||
+		strings.ContainsAny(r.Target, "{[# ") {
+		return "", refuse(envelope.ReasonMalformed,
+			"the URL is signed, and the request line is not known or not plain")
 	}
 	if len(r.Body) == 0 || r.Body[0] != '{' && r.Body[0] != '[' {
-		return "", refuse(envelope.ReasonMalformed, "the body follows the URL in the signed string, and is no JSON")
+		return "", refuse(envelope.ReasonMalformed,
+			"the body follows the URL in the signed string, and is no JSON")
 	}
 	return c.baseURL + r.Target, nil
 }
@@ -365,8 +370,8 @@ func (w *wayChecker) find(m *work, body []byte, tail string, at time.Time) (*key
 		}
 	}
 	if outOfDate != nil {
-		return nil, refuse(envelope.ReasonKeyNotValid, "the secret with the ID %.80q is not valid at the judging time",
-			outOfDate.id)
+		return nil, refuse(envelope.ReasonKeyNotValid,
+			"the secret with the ID %.80q is not valid at the judging time", outOfDate.id)
 	}
 	return nil, refuse(envelope.ReasonBadSignature, "no secret made the signature")
 }
@@ -404,7 +409,8 @@ func (m *work) verifies(k *key, left *int) (bool, error) {
 			continue
 		}
 		if *left--; *left < 0 {
-			return false, refuse(envelope.ReasonTooLarge, "more than %d signatures to verify", maxVerifications)
+			return false, refuse(envelope.ReasonTooLarge, "more than %d signatures to verify",
+				maxVerifications)
 		}
 		raw := m.buf[sig.start:sig.end]
 		if sig.kind.algorithm == "ecdsa-p256" {
@@ -422,11 +428,18 @@ func (m *work) verifies(k *key, left *int) (bool, error) {
 
 // parse reads a time in canonical decimal: no sign, no leading zero, no blank, so that it has one text.
 func (t *timeSource) parse(text string) (time.Time, error) {
-	if len(text) > 15 || strings.Trim(text, "0123456789") != "" || text == "" || text[0] == '0' {
-		return time.Time{}, refuse(envelope.ReasonMalformed, "the time is not a whole number of at most 15 digits without "+
-			"sign, blanks and leading zeros")
+	n := int64(0)
+	for i := range len(text) {
+		if text[i] < '0' || '9' < text[i] {
+			n = 0
+			break
+		}
+		n = 10*n + int64(text[i]-'0')
 	}
-	n, _ := strconv.ParseInt(text, 10, 64) // of 15 digits
+	if n == 0 || len(text) > 15 || text[0] == '0' {
+		return time.Time{}, refuse(envelope.ReasonMalformed,
+			"the time is not a whole number of 1 to 15 digits without sign, blanks and leading zeros")
+	}
 	if t.unit == time.Millisecond {
 		return time.UnixMilli(n), nil
 	}
@@ -437,7 +450,8 @@ func (t *timeSource) parse(text string) (time.Time, error) {
 func (t *timeSource) inBody(body []byte) (time.Time, error) {
 	value, ok := memberOf(body, t.member)
 	if !ok {
-		return time.Time{}, refuse(envelope.ReasonMalformed, "the body is no strict JSON with the time at %.80q", t.member)
+		return time.Time{}, refuse(envelope.ReasonMalformed,
+			"the body is no strict JSON with the time at %.80q", t.member)
 	}
 	return t.parse(string(value))
 }

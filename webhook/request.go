@@ -44,8 +44,8 @@ func (r Request) HeaderValue(name string) (string, error) {
 	case found && value == "":
 		return "", refuse(envelope.ReasonMalformed, "the header %s is empty", name)
 	case len(value) > MaxHeaderValue:
-		return "", refuse(envelope.ReasonTooLarge, "the header %s has %d bytes, more than %d", name, len(value),
-			MaxHeaderValue)
+		return "", refuse(envelope.ReasonTooLarge, "the header %s has %d bytes, more than %d", name,
+			len(value), MaxHeaderValue)
 	}
 	return value, nil
 }

@@ -22,8 +22,9 @@ import (
 // The ID is the same each time that one message is sent. It has 1 to 256 visible ASCII characters, and no "."
 // and no ",". The time is that of the attempt; its fraction of a second is cut off.
 func Sign(id string, at time.Time, body []byte, secrets []Secret) ([]Field, error) {
-	if id == "" || len(id) > maxID || !printable(id) || strings.ContainsAny(id, " .,") {
-		return nil, fmt.Errorf(`webhook: the ID must have 1 to %d visible ASCII characters without "." and ","`, maxID)
+	if id == "" || len(id) > maxID || !isWord(id) || strings.Contains(id, ".") {
+		return nil, fmt.Errorf(`webhook: the ID must have 1 to %d visible ASCII characters without "." and ","`,
+			maxID)
 	}
 	if at.Unix() <= 0 {
 		return nil, errors.New("webhook: the time is before 1970")

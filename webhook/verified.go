@@ -3,22 +3,30 @@ package webhook
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// Verified is a delivery whose signature is genuine and whose time is within the tolerance.
+// Verified is a delivery whose signature is genuine and whose time is within the tolerance. It prints as the
+// names of its provider, endpoint and key.
 type Verified struct {
 	Provider, Endpoint string
 	KeyID              string    // the ID of the Secret that made the signature
 	Time               time.Time // the signed time; zero = the provider signs none
-	Signature          [32]byte  // SHA-256 of the signature as it came, for provenance
-	Answer             *Answer   // a challenge, which is answered without calling the handler; nil = a delivery
-	Body               []byte    // that of the Request, not copied: change it only after the methods were called
+	ContentType        string    // of the body; no signature covers it; "" = none, or several
+	Answer             *Answer   // a challenge, answered without calling the handler; nil = a delivery
+	Body               []byte    // the Request's, not copied: change it only after the methods were called
 
 	signed Signed
 	at     time.Time
+}
+
+// Format prints neither body nor signature, whatever the verb.
+func (v Verified) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "webhook.Verified(%s, %s, %s)", v.Provider, v.Endpoint, v.KeyID)
 }
 
 // members are JSON Pointers of strings in the body; "" = none.
@@ -56,7 +64,8 @@ func (v *Verified) member(pointer string) string {
 	text, _ := memberOf(v.Body, pointer)
 	d := jsontext.NewDecoder(text)
 	s := d.String()
-	if d.End() != nil {
+	control := func(c rune) bool { return c < ' ' || c == 0x7f }
+	if d.End() != nil || len(s) > maxID || strings.ContainsFunc(s, control) {
 		return ""
 	}
 	return s
@@ -91,10 +100,17 @@ type Replay struct {
 // without the headers of one way has another ID and other signed bytes.
 //
 // A key made of the signed bytes is remembered until the signed time is out of the tolerance. All others are
-// remembered for RememberFor.
+// remembered for RememberFor at least, because the provider sends a delivery again for days.
 func (v *Verified) Replay() Replay {
-	r := Replay{Until: v.at.Add(RememberFor)}
 	id, signed := v.ID()
+	stale := v.at // from when on a copy is stale
+	if t := v.signed.Time; !t.IsZero() {
+		stale = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
+	}
+	r := Replay{Until: v.at.Add(RememberFor)}
+	if stale.After(r.Until) {
+		r.Until = stale
+	}
 	kind := byte('i')
 	switch {
 	case v.signed.bodyOnly:
@@ -103,8 +119,8 @@ func (v *Verified) Replay() Replay {
 	case !signed || id == "":
 		sum := v.SignedDigest()
 		id, kind = string(sum[:]), 'b'
-		if t := v.signed.Time; !t.IsZero() {
-			r.Until = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
+		if !v.signed.Time.IsZero() {
+			r.Until = stale
 		}
 	case v.signed.members == nil || v.signed.members.id == "":
 		r.Digest = sha256.Sum256(v.Body)
@@ -117,6 +133,9 @@ func (v *Verified) Replay() Replay {
 	r.Key = sha256.Sum256(text)
 	return r
 }
+
+// SignatureDigest is the SHA-256 of the signature as it came.
+func (v *Verified) SignatureDigest() [32]byte { return sha256.Sum256([]byte(v.signed.Signature)) }
 
 // SignedDigest is the SHA-256 of the signed bytes.
 func (v *Verified) SignedDigest() [32]byte {

@@ -40,7 +40,7 @@ type Signed struct {
 	Tolerance  time.Duration // the provider's: how far Time may be from the judging time
 	ID         string        // the delivery ID; "" = none
 	IDSigned   bool          // the signature covers the ID
-	Signature  [32]byte      // SHA-256 of the signature as it came, for provenance
+	Signature  string        // the signature as it came, for provenance
 	Type       string        // for ingest; "" = none
 	Subject    string        // for ingest; "" = none
 	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
@@ -115,15 +115,17 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 	if !signed.Time.IsZero() {
 		switch age := at.Sub(signed.Time); {
 		case age > signed.Tolerance:
-			return nil, v.complete(refuse(envelope.ReasonExpired, "signed %s before the judging time, more than %s",
-				age.Round(time.Second), signed.Tolerance))
+			return nil, v.complete(refuse(envelope.ReasonExpired,
+				"signed %s before the judging time, more than %s", age.Round(time.Second), signed.Tolerance))
 		case age < -signed.Tolerance:
 			return nil, v.complete(refuse(envelope.ReasonFromFuture,
-				"signed %s after the judging time, more than %s", (-age).Round(time.Second), signed.Tolerance))
+				"signed %s after the judging time, more than %s", (-age).Round(time.Second),
+				signed.Tolerance))
 		}
 	}
+	contentType, _ := r.HeaderValue("Content-Type")
 	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
-		Signature: signed.Signature, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
+		ContentType: contentType, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known

@@ -256,6 +256,12 @@ const (
 	AttrExpiryTime   = "expirytime"
 	AttrAudience     = "audience"
 	AttrRecipients   = "jwerecipients" // of encrypted members: "recipients" (RFC 7516 section 7.2.1)
+
+	// Of the delivery of a webhook: these may differ when the provider sends it again.
+	AttrWebhookVerifiedAt = "webhookverifiedat"
+	AttrWebhookKeyID      = "webhookkeyid"
+	AttrWebhookSignature  = "webhooksignature"
+	AttrWebhookID         = "webhookid" // the delivery ID, if the signature does not cover it
 )
 
 // DocumentedType is the type of an extension that the CloudEvents project documents

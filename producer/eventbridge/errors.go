@@ -5,13 +5,21 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/producer"
 )
 
 // ErrTooLarge means that an event is too large for a call, or for a call in this region. It was not sent, or
-// was refused.
-var ErrTooLarge = errors.New("eventbridge: the event is too large: send large data by reference (dataref), " +
-	"or split it")
+// was refused. errors.Is finds envelope.ErrTooLarge in it.
+var ErrTooLarge error = tooLarge{}
+
+type tooLarge struct{}
+
+func (tooLarge) Error() string {
+	return "eventbridge: the event is too large: send large data by reference (dataref), or split it"
+}
+
+func (tooLarge) Is(target error) bool { return target == envelope.ErrTooLarge }
 
 // Error is why EventBridge did not accept an event. errors.Is finds producer.ErrNoAnswer in it if the service
 // did not answer the latest try or an earlier one. The event may then be on the bus all the same.

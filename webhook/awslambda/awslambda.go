@@ -7,8 +7,8 @@
 //
 // # What a front end keeps
 //
-// A signature covers bytes, and some front ends change them before the function sees them. What a front end
-// cannot tell exactly is not guessed:
+// A signature covers bytes, and some front ends change them before the function sees them. Nothing of that is
+// guessed:
 //
 //	               body          second header line        path       query
 //	FunctionURL    as it came    joined with a comma       exact      exact

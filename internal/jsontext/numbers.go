@@ -1,0 +1,45 @@
+package jsontext
+
+import "strings"
+
+// AnyNumber reports whether the strict JSON text has a number of that kind. In canonical JSON it is
+// canonical, too.
+func AnyNumber(data []byte, is func(number string) bool) bool {
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			for i++; data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case c == '-' || '0' <= c && c <= '9':
+			start := i
+			for i < len(data) && strings.IndexByte("0123456789+-.eE", data[i]) >= 0 {
+				i++
+			}
+			if is(string(data[start:i])) {
+				return true
+			}
+			i--
+		}
+	}
+	return false
+}
+
+// SignificantDigits is how many digits a JSON number has between its first and its last that are not 0.
+func SignificantDigits(number string) int {
+	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
+	return len(strings.Trim(strings.ReplaceAll(strings.TrimPrefix(mantissa, "-"), ".", ""), "0"))
+}
+
+// IsFragile reports whether a canonical number may not survive a reader that holds numbers in an IEEE 754
+// double, and prints at most 16 digits of them.
+func IsFragile(number string) bool {
+	const exact = "9007199254740992" // 2^53
+	digits := strings.TrimPrefix(number, "-")
+	if strings.Trim(digits, "0123456789") == "" {
+		return len(digits) > len(exact) || len(digits) == len(exact) && digits > exact
+	}
+	return SignificantDigits(number) >= 17
+}

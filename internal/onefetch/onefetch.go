@@ -1,0 +1,67 @@
+// Package onefetch makes one small HTTP request to an address that the caller has checked: for certificates
+// and keys of senders, whose address a delivery names before anything about it is known to be true.
+package onefetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// The limits of a request. Each fails closed.
+const (
+	MaxBytes  = 64 << 10         // of an answer: a certificate chain has 5 KiB, a set of ten RSA keys 4 KiB
+	Timeout   = 10 * time.Second // senders of webhooks wait for 15 s or longer
+	maxHeader = 16 << 10         // bytes of the answer's header
+)
+
+// Direct is a transport that goes directly to the host: it looks at no variable of the environment. It
+// keeps no idle connections: one that was idle while the process was frozen is dead.
+func Direct() *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
+		MaxResponseHeaderBytes: maxHeader, TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+// Do makes the request and returns the body of the answer 200. It goes past http.Client, so that no
+// redirect is followed and no cookie kept. It ends with ctx, or after Timeout. The error has nothing of the
+// address and of the answer but its status.
+func Do(ctx context.Context, via http.RoundTripper, req *http.Request) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	resp, err := via.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("no answer from %s: %w", req.URL.Host, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %d", req.URL.Host, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the answer of %s breaks off: %w", req.URL.Host, err)
+	case len(body) > MaxBytes:
+		return nil, fmt.Errorf("the answer of %s has more than %d bytes", req.URL.Host, MaxBytes)
+	case len(body) == 0:
+		return nil, errors.New("the answer of " + req.URL.Host + " is empty")
+	}
+	return body, nil
+}
+
+// Get is Do for the method GET.
+func Get(ctx context.Context, via http.RoundTripper, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, errors.New("the address is no URL")
+	}
+	req.Header.Set("User-Agent", "sealbus")
+	req.Header.Set("Accept-Encoding", "identity")
+	return Do(ctx, via, req)
+}

@@ -1,0 +1,34 @@
+package webhook_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sealbus/sealbus/webhook"
+)
+
+// A receiver verifies a delivery of GitHub. With net/http, FromHTTP makes the Request.
+func Example() {
+	scheme, err := webhook.Provider("github")
+	if err != nil {
+		panic(err)
+	}
+	secrets := []webhook.Secret{{ID: "2026", Text: "It's a Secret to Everybody"}} // from a secret store
+	verifier, err := webhook.New(scheme, "deployments", secrets, nil)
+	if err != nil {
+		panic(err)
+	}
+	request := webhook.Request{Method: "POST", Target: "/hooks/github", Body: []byte("Hello, World!"),
+		Header: []webhook.Field{{Name: "X-Hub-Signature-256",
+			Value: "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}}}
+	delivery, err := verifier.Verify(context.Background(), request, time.Now())
+	fmt.Println(delivery, err)
+
+	request.Body = []byte("Hello, Mallory!")
+	_, err = verifier.Verify(context.Background(), request, time.Now())
+	fmt.Println(webhook.ReasonOf(err))
+	// Output:
+	// webhook.Verified(github, deployments, 2026) <nil>
+	// bad_signature
+}

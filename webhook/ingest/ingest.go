@@ -1,0 +1,249 @@
+// Package ingest brings verified webhooks onto the bus: each delivery becomes a sealed CloudEvent. It is the
+// next of a webhook.Receiver, which answers the provider 2xx only when the bus has the event.
+//
+//	next, err := ingest.New(ring, bus, "https://hooks.example/github", nil)
+//	r, err := webhook.NewReceiver(verifier, store, next, nil)
+//
+// # The event
+//
+//	id                 the delivery ID, if the signature covers it; else the hex SHA-256 of the signed bytes
+//	source             that of New, one for each endpoint
+//	type               the prefix and the provider's word, such as webhook.github.push
+//	subject, time      the provider's, if it gives them and signs a time
+//	data               the body; datacontenttype is that of the request
+//	webhookprovider    the name of the scheme
+//	webhookkeyid       the ID of the secret that made the signature
+//	webhookverifiedat  when the delivery was verified, in whole seconds
+//	webhooksignature   the hex SHA-256 of the provider's signature
+//	webhookbodysha256  the hex SHA-256 of the body as it came
+//	webhookid          the delivery ID, if the signature does not cover it: believe it no more than a log
+//
+// A provider that sends a delivery again, because the answer was lost, gives an event with the same id and
+// the same content. Consumers recognise the duplicate.
+//
+// JSON is sealed in its canonical form, so that rules of EventBridge match its members. A body without a
+// canonical form that every relay keeps is sealed byte for byte, as data_base64: JSON with integers beyond
+// 2^53 or numbers of 17 digits, and everything that is not JSON. A body that says it is JSON and is not, or
+// has a member twice, is sealed as application/octet-stream, with its own content type as webhookcontenttype.
+// No body is refused for its form. A bus with the embedded layout takes JSON objects only: use the structured
+// one.
+//
+// Threats: an attacker who changes an event on its way to a consumer (it is sealed); an attacker who sends a
+// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: the type and
+// the subject are unsigned where the provider signs the body only and has them in a header, as GitHub does.
+//
+// Stable: New, Options, and the attributes.
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/webhook"
+)
+
+// The longest attributes, in bytes. EventBridge takes a detail type of 128 characters and a source of 256.
+const (
+	maxType    = 128
+	maxSource  = 256
+	maxPrefix  = 64
+	maxID      = 256
+	maxSubject = 1 << 10
+	maxMedia   = 256 // of a content type
+)
+
+// unnamed is the word for a delivery to which the provider gives no type, or none that fits.
+const unnamed = "delivery"
+
+// opaque is the content type of bytes that are not what they say.
+const opaque = "application/octet-stream"
+
+// Options adjust New. The zero value seals for every audience, in the clear.
+type Options struct {
+	// TypePrefix stands before the provider's word for the type, such as "com.example.github.", at most 64
+	// bytes; "" = "webhook.", the provider's name and a dot.
+	TypePrefix string
+	// Producer says how events are sealed and published; nil = the zero producer.Options. Where a body lacks
+	// one of EncryptFields, all of it is encrypted.
+	Producer *producer.Options
+}
+
+// ingester publishes the deliveries of one endpoint.
+type ingester struct {
+	source, prefix string
+	now            func() time.Time
+	fields         []string // EncryptFields of fine
+	// Producers of JSON in its canonical form, of the same with all data encrypted that is to be, and of data
+	// byte for byte.
+	fine, whole, exact *producer.Producer
+}
+
+// New makes the next of a webhook.Receiver. It publishes each delivery as a sealed event with that source,
+// signed by the keys of ring, through bus. Give each endpoint a source of its own: id and source together
+// name an event.
+//
+// It returns nil when the bus has the event. An event that is too large, once sealed, is a *webhook.Error
+// with the Reason too_large; every other error makes the provider send the delivery again.
+func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options) (
+	func(ctx context.Context, v *webhook.Verified) error, error,
+) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	var po producer.Options
+	if o.Producer != nil {
+		po = *o.Producer
+	}
+	if err := keys.CheckSource(source); err != nil {
+		return nil, fmt.Errorf("ingest: the source %.80q: %w", source, err)
+	}
+	switch {
+	case utf8.RuneCountInString(source) > maxSource || strings.HasPrefix(source, "aws."):
+		return nil, fmt.Errorf(`ingest: the source %.80q: EventBridge takes at most %d characters, `+
+			`not beginning with "aws."`, source, maxSource)
+	case len(o.TypePrefix) > maxPrefix || wire.CheckText("type", o.TypePrefix, maxPrefix) != nil:
+		return nil, fmt.Errorf("ingest: the TypePrefix %.80q: at most %d bytes of printable text",
+			o.TypePrefix, maxPrefix)
+	}
+	in := &ingester{source: source, prefix: o.TypePrefix, fields: po.EncryptFields, now: po.Now}
+	if in.now == nil {
+		in.now = time.Now
+	}
+	var errs [3]error
+	in.fine, errs[0] = producer.New(ring, bus, &po)
+	po.EncryptFields = nil
+	in.whole, errs[1] = producer.New(ring, bus, &po)
+	po.Exact = true
+	in.exact, errs[2] = producer.New(ring, bus, &po)
+	if err := errors.Join(errs[0], errs[1], errs[2]); err != nil {
+		return nil, fmt.Errorf("ingest: %w", errs[0])
+	}
+	return in.publish, nil
+}
+
+// publish seals the delivery and puts it on the bus.
+func (in *ingester) publish(ctx context.Context, v *webhook.Verified) error {
+	ev := in.describe(v)
+	_, err := in.setData(&ev, v).Publish(ctx, ev)
+	if errors.Is(err, envelope.ErrTooLarge) {
+		return &webhook.Error{Reason: envelope.ReasonTooLarge, Provider: v.Provider, Err: err}
+	}
+	return err
+}
+
+// describe is the event without its data.
+func (in *ingester) describe(v *webhook.Verified) event.Event {
+	ev := event.New()
+	ev.SetSource(in.source)
+	digest := v.SignedDigest()
+	id, signed := v.ID()
+	switch {
+	case id == "" || !fits(id, maxID):
+		ev.SetID(hex.EncodeToString(digest[:]))
+	case signed:
+		ev.SetID(id)
+	default: // an attacker who captured the delivery chooses it
+		ev.SetID(hex.EncodeToString(digest[:]))
+		ev.SetExtension(wire.AttrWebhookID, id)
+	}
+	prefix := in.prefix
+	if prefix == "" {
+		prefix = "webhook." + v.Provider + "."
+	}
+	word := v.Type()
+	if word == "" || !fits(prefix+word, maxType) {
+		word = unnamed
+	}
+	ev.SetType(prefix + word)
+	if subject := v.Subject(); subject != "" && fits(subject, maxSubject) {
+		ev.SetSubject(subject)
+	}
+	if !v.Time.IsZero() { // relays keep three digits of a second
+		ev.SetTime(v.Time.UTC().Truncate(time.Millisecond))
+	}
+	signature, body := v.SignatureDigest(), sha256.Sum256(v.Body)
+	ev.SetExtension("webhookprovider", v.Provider)
+	if v.KeyID != "" && fits(v.KeyID, maxID) {
+		ev.SetExtension(wire.AttrWebhookKeyID, v.KeyID)
+	}
+	ev.SetExtension(wire.AttrWebhookVerifiedAt, types.Timestamp{Time: in.now().UTC().Truncate(time.Second)})
+	ev.SetExtension(wire.AttrWebhookSignature, hex.EncodeToString(signature[:]))
+	ev.SetExtension("webhookbodysha256", hex.EncodeToString(body[:]))
+	return ev
+}
+
+// fits reports whether an attribute can hold the text.
+func fits(text string, most int) bool {
+	return len(text) <= most && wire.CheckText("", text, most) == nil
+}
+
+// setData sets the data of the event and gives the producer that can seal it.
+func (in *ingester) setData(ev *event.Event, v *webhook.Verified) *producer.Producer {
+	media := v.ContentType
+	if len(v.Body) == 0 {
+		return in.whole
+	}
+	ev.DataEncoded = v.Body
+	if isJSON(media, v.Body) {
+		d := jsontext.NewDecoder(v.Body)
+		doc := d.ReadDocument()
+		if d.End() == nil {
+			if !wire.IsJSON(media) || media == "" || !fits(media, maxMedia) {
+				media = "application/json"
+			}
+			ev.SetDataContentType(media)
+			return in.ofJSON(&doc)
+		}
+		if media != "" && fits(media, maxMedia) {
+			ev.SetExtension("webhookcontenttype", media)
+		}
+		media = opaque
+	}
+	if !fits(media, maxMedia) {
+		media = opaque
+	}
+	ev.SetDataContentType(media)
+	return in.exact
+}
+
+// isJSON reports whether the body is to be read as JSON: its content type says so, or it is an object and
+// there is no content type, or that of plain text, which SNS gives.
+func isJSON(media string, body []byte) bool {
+	kind, _, _ := strings.Cut(media, ";")
+	kind = strings.ToLower(strings.Trim(kind, " \t"))
+	if media == "" || kind == "text/plain" {
+		i := jsontext.SkipSpace(body, 0)
+		return i < len(body) && body[i] == '{' || media == ""
+	}
+	return wire.IsJSON(media)
+}
+
+// ofJSON is the producer for that data.
+func (in *ingester) ofJSON(doc *jsontext.Document) *producer.Producer {
+	if doc.Err != nil || jsontext.AnyNumber(doc.Canonical, jsontext.IsFragile) {
+		return in.exact
+	}
+	if len(in.fields) > 0 {
+		for _, at := range jsontext.FindAll(doc.Canonical, in.fields) {
+			if at.End <= at.Start {
+				return in.whole
+			}
+		}
+	}
+	return in.fine
+}
