@@ -37,10 +37,12 @@ func find(t testing.TB, provider string) *subject {
 // TestNoSecretIsEmpty: no secret, an empty one, one that decodes to nothing, blanks around it.
 func TestNoSecretIsEmpty(t *testing.T) {
 	for provider, texts := range map[string][]string{
-		"github":           {"", " ", "secret\n", " secret"},
-		"standardwebhooks": {"", "whsec_", "whsec_AAAA", "whpk_", "secret", "whsk_AAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
-		"discord":          {"", strings.Repeat("00", 32), "01" + strings.Repeat("00", 31), "abc", strings.Repeat("ab", 31)},
-		"sendgrid":         {"", "AAAA", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"},
+		"github": {"", " ", "secret\n", " secret"},
+		"standardwebhooks": {"", "whsec_", "whsec_AAAA", "whpk_", "secret", "whsk_AAAA",
+			strings.Repeat("A", 32)},
+		"discord": {"", strings.Repeat("00", 32), "01" + strings.Repeat("00", 31), "abc",
+			strings.Repeat("ab", 31)},
+		"sendgrid": {"", "AAAA", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"},
 	} {
 		scheme, err := webhook.Provider(provider)
 		if err != nil {
@@ -161,8 +163,8 @@ func TestShortHeadersDoNotPanic(t *testing.T) {
 
 // TestSecondHeaderLineIsRefused: of every header that a recipe reads, in any case.
 func TestSecondHeaderLineIsRefused(t *testing.T) {
-	for _, provider := range []string{"github", "shopify", "atlassian", "slack", "hubspot", "discord", "sendgrid",
-		"standardwebhooks", "svix", "stripe", "paddle", "convoy", "square"} {
+	for _, provider := range []string{"github", "shopify", "atlassian", "slack", "hubspot", "discord",
+		"sendgrid", "standardwebhooks", "svix", "stripe", "paddle", "convoy", "square"} {
 		s := find(t, provider)
 		for _, f := range s.send(s.delivery()).Header {
 			r := s.send(s.delivery())
@@ -186,7 +188,7 @@ func TestSecondHeaderLineIsRefused(t *testing.T) {
 // TestToleranceIsToTheSecondBothWays: at the tolerance a delivery passes, one second beyond it does not.
 func TestToleranceIsToTheSecondBothWays(t *testing.T) {
 	for _, s := range subjects(t) {
-		if s.unit == 0 {
+		if s.unit == 0 && s.layout == "" {
 			continue
 		}
 		v := s.verifier(t, s.secret)

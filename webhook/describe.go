@@ -15,7 +15,7 @@ type Description struct {
 	Signed    string // the signed string: "time . body"
 	Algorithm string // and encoding: "HMAC-SHA256 hex"
 	Secret    string // the form of Secret.Text
-	Time      string // where the signed time stands and its tolerance: "X-Slack-Request-Timestamp, 300 s"; "none"
+	Time      string // where the signed time stands, and its tolerance: "Webhook-Timestamp, 300 s"; "none"
 	ID        string // where the delivery ID stands, and whether it is signed; "none"
 }
 

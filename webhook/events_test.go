@@ -54,15 +54,15 @@ func newEventWorld(t testing.TB) *eventWorld {
 	return w
 }
 
-// bin is a quarantine that keeps its records, or fails.
-type bin struct {
+// eventBin is a quarantine that keeps its records, or fails.
+type eventBin struct {
 	records []consumer.Record
 	err     error
 }
 
-func (b *bin) Keys() consumer.QuarantineKeys { return consumer.QuarantineKeys{} }
+func (b *eventBin) Keys() consumer.QuarantineKeys { return consumer.QuarantineKeys{} }
 
-func (b *bin) Put(_ context.Context, r consumer.Record) error {
+func (b *eventBin) Put(_ context.Context, r consumer.Record) error {
 	b.records = append(b.records, r)
 	return b.err
 }
@@ -113,13 +113,13 @@ func idOf(event []byte) string {
 	return e.ID
 }
 
-func structured(event []byte) webhook.Request { return posted(structuredType, event) }
+func structured(event []byte) webhook.Request { return postedAs(structuredType, event) }
 
 func batch(events ...[]byte) webhook.Request {
-	return posted(batchType, []byte("["+string(bytes.Join(events, []byte(" ,\n")))+"]"))
+	return postedAs(batchType, []byte("["+string(bytes.Join(events, []byte(" ,\n")))+"]"))
 }
 
-func posted(contentType string, body []byte) webhook.Request {
+func postedAs(contentType string, body []byte) webhook.Request {
 	return webhook.Request{Method: http.MethodPost, Target: "/events", Body: body,
 		Header: []webhook.Field{{Name: "Content-Type", Value: contentType}}}
 }
@@ -162,13 +162,13 @@ func (w *eventWorld) check(what string, resp webhook.Response, status int, reaso
 	if status == 409 || status == 503 {
 		retry = "5"
 	}
-	if resp.Status != status || string(resp.Body) != want || header(resp, "Retry-After") != retry {
+	if resp.Status != status || string(resp.Body) != want || answerHeader(resp, "Retry-After") != retry {
 		w.Errorf("%s: got %d %s, Retry-After %q (%v), want %d %s", what, resp.Status, resp.Body,
-			header(resp, "Retry-After"), resp.Err, status, want)
+			answerHeader(resp, "Retry-After"), resp.Err, status, want)
 	}
 }
 
-func header(r webhook.Response, name string) string {
+func answerHeader(r webhook.Response, name string) string {
 	for _, f := range r.Header {
 		if f.Name == name {
 			return f.Value
@@ -202,7 +202,7 @@ func TestEventsAnswersByReason(t *testing.T) {
 			status := eventStatuses[reason]
 			for _, put := range []bool{false, true} {
 				if put {
-					w.consumer.Quarantine = &bin{}
+					w.consumer.Quarantine = &eventBin{}
 				}
 				told, want := reason, status
 				if put && status != 503 {
@@ -223,7 +223,7 @@ func TestEventsAnswersByReason(t *testing.T) {
 			if len(w.handled) > 0 {
 				t.Errorf("handled %q", w.handled)
 			}
-			q := w.consumer.Quarantine.(*bin)
+			q := w.consumer.Quarantine.(*eventBin)
 			if status != 503 && (len(q.records) != 3 || q.records[1].Message.Format != consumer.HTTP) {
 				t.Errorf("quarantined %+v", q.records)
 			}
@@ -247,7 +247,7 @@ func TestEventsAnswersTransientFailures(t *testing.T) {
 	if len(w.handled) != 1 {
 		t.Errorf("handled %q", w.handled)
 	}
-	w.consumer.Quarantine = &bin{err: errors.New("full")}
+	w.consumer.Quarantine = &eventBin{err: errors.New("full")}
 	w.check("quarantine", w.receive(structured(w.forged())), 503, "")
 	w.consumer.Quarantine = nil
 	gone, cancel := context.WithCancel(context.Background())
@@ -280,23 +280,23 @@ func TestEventsRefusesOtherRequests(t *testing.T) {
 		"GET":                   {method(http.MethodGet), 405, ""},
 		"PUT":                   {method(http.MethodPut), 405, ""},
 		"OPTIONS":               {method(http.MethodOptions), 405, ""},
-		"plain JSON":            {posted("application/json", event), 415, ""},
-		"Avro":                  {posted("application/cloudevents+avro", event), 415, ""},
-		"latin1":                {posted(structuredType+"; charset=iso-8859-1", event), 415, ""},
+		"plain JSON":            {postedAs("application/json", event), 415, ""},
+		"Avro":                  {postedAs("application/cloudevents+avro", event), 415, ""},
+		"latin1":                {postedAs(structuredType+"; charset=iso-8859-1", event), 415, ""},
 		"gzip":                  {with(structured(event), "content-encoding", "gzip"), 415, ""},
 		"two codings":           {with(structured(event), "Content-Encoding", "identity, br"), 415, ""},
 		"second type":           {with(structured(event), "content-type", structuredType), 400, malformed},
-		"empty type":            {with(posted("", event), "ce-specversion", "1.0"), 400, malformed},
+		"empty type":            {with(postedAs("", event), "ce-specversion", "1.0"), 400, malformed},
 		"no event, structured":  {structured(nil), 400, malformed},
-		"no event, binary":      {with(posted("text/plain", nil), "ce-specversion", "1.0"), 400, malformed},
+		"no event, binary":      {with(postedAs("text/plain", nil), "ce-specversion", "1.0"), 400, malformed},
 		"a batch as structured": {structured(batch(event).Body), 400, malformed},
 		"too large":             {structured(append(event, make([]byte, 1<<20)...)), 413, tooLarge},
 	} {
 		w.check(name, w.receive(c.r), c.status, c.reason)
 	}
 	resp := w.receive(method(http.MethodGet))
-	if header(resp, "Allow") != "POST" {
-		t.Errorf("Allow %q", header(resp, "Allow"))
+	if answerHeader(resp, "Allow") != "POST" {
+		t.Errorf("Allow %q", answerHeader(resp, "Allow"))
 	}
 	if len(w.handled) != 0 {
 		t.Errorf("handled %q", w.handled)
@@ -404,16 +404,16 @@ func TestEventsForgedItemInABatch(t *testing.T) {
 	resp := w.receive(batch(first, forged, last, first))
 	const want = `{"status":401,"title":"Unauthorized","events":[{"status":204},` +
 		`{"status":401,"reason":"modified"},{"status":204},{"status":204,"reason":"replayed"}]}`
-	if resp.Status != 401 || string(resp.Body) != want || header(resp, "Retry-After") != "" {
+	if resp.Status != 401 || string(resp.Body) != want || answerHeader(resp, "Retry-After") != "" {
 		t.Errorf("%d %s\nwant %s", resp.Status, resp.Body, want)
 	}
 	if !slices.Equal(w.handled, []string{idOf(first), idOf(last)}) {
 		t.Errorf("handled %q", w.handled)
 	}
-	w.consumer.Quarantine = &bin{}
+	w.consumer.Quarantine = &eventBin{}
 	resp = w.receive(batch(first, forged))
 	if string(resp.Body) != `{"status":200,"events":[{"status":204,"reason":"replayed"},{"status":202}]}` ||
-		resp.Status != 200 || header(resp, "Content-Type") != "application/json" {
+		resp.Status != 200 || answerHeader(resp, "Content-Type") != "application/json" {
 		t.Errorf("with a quarantine: %d %s", resp.Status, resp.Body)
 	}
 }
@@ -432,8 +432,8 @@ func TestEventsTransientItemInABatch(t *testing.T) {
 	resp := w.receive(request)
 	const want = `{"status":503,"title":"Service Unavailable","events":[{"status":401,"reason":"modified"},` +
 		`{"status":204},{"status":503,"reason":"handler_failed"}]}`
-	if resp.Status != 503 || string(resp.Body) != want || header(resp, "Retry-After") != "5" ||
-		header(resp, "Content-Type") != "application/problem+json" {
+	if resp.Status != 503 || string(resp.Body) != want || answerHeader(resp, "Retry-After") != "5" ||
+		answerHeader(resp, "Content-Type") != "application/problem+json" {
 		t.Errorf("%d %s\nwant %s", resp.Status, resp.Body, want)
 	}
 	w.handle = nil
@@ -458,7 +458,7 @@ func TestEventsRefusesBrokenBatches(t *testing.T) {
 		"[" + good + "]" + strings.Repeat(" ", 1<<20):   413,
 		"[" + good + strings.Repeat(",{}", 3000) + "1]": 413,
 	} {
-		resp := w.receive(posted(batchType, []byte(body)))
+		resp := w.receive(postedAs(batchType, []byte(body)))
 		reason := envelope.ReasonMalformed
 		if want == 413 {
 			reason = envelope.ReasonTooLarge
@@ -468,7 +468,7 @@ func TestEventsRefusesBrokenBatches(t *testing.T) {
 	if len(w.handled) != 0 {
 		t.Errorf("handled %q", w.handled)
 	}
-	if resp := w.receive(posted(batchType, []byte(" [ ] "))); resp.Status != 200 ||
+	if resp := w.receive(postedAs(batchType, []byte(" [ ] "))); resp.Status != 200 ||
 		string(resp.Body) != `{"status":200,"events":[]}` {
 		t.Errorf("an empty batch: %d %s", resp.Status, resp.Body)
 	}

@@ -24,7 +24,7 @@ func FuzzEventsBatch(f *testing.F) {
 	f.Add([]byte("[]"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w.TB, w.handled = t, nil
-		resp := w.receiver().Receive(t.Context(), posted(batchType, body), time.Time{})
+		resp := w.receiver().Receive(t.Context(), postedAs(batchType, body), time.Time{})
 		var answer struct {
 			Status int
 			Events []struct{ Status int }

@@ -17,7 +17,7 @@ func asks(fields ...string) webhook.Request {
 	return r
 }
 
-func from(origin string, r webhook.Request) webhook.Request {
+func fromOrigin(origin string, r webhook.Request) webhook.Request {
 	r.Header = append(r.Header, webhook.Field{Name: "webhook-request-origin", Value: origin})
 	return r
 }
@@ -59,9 +59,9 @@ func TestHandshake(t *testing.T) {
 		if c.rate != "" {
 			wantOrigin = c.r.Header[0].Value
 		}
-		if resp.Status != c.status || header(resp, "WebHook-Allowed-Rate") != c.rate ||
-			header(resp, "WebHook-Allowed-Origin") != wantOrigin ||
-			c.status == 204 && header(resp, "Allow") != "OPTIONS, POST" {
+		if resp.Status != c.status || answerHeader(resp, "WebHook-Allowed-Rate") != c.rate ||
+			answerHeader(resp, "WebHook-Allowed-Origin") != wantOrigin ||
+			c.status == 204 && answerHeader(resp, "Allow") != "OPTIONS, POST" {
 			t.Errorf("%s: %d %q %s", name, resp.Status, resp.Header, resp.Body)
 		}
 	}
@@ -73,9 +73,9 @@ func TestEventsComeFromAPermittedOrigin(t *testing.T) {
 	w.opts.Origins = []webhook.Origin{{Name: "orders.example"}}
 	event := w.event()
 	w.check("none", w.receive(structured(event)), 403, "")
-	w.check("prefix", w.receive(from("orders.example.evil", structured(event))), 403, "")
-	w.check("two", w.receive(from("orders.example", from("orders.example", structured(event)))), 403, "")
-	w.check("exact", w.receive(from("orders.example", binary(event))), 204, "")
+	w.check("prefix", w.receive(fromOrigin("orders.example.evil", structured(event))), 403, "")
+	w.check("two", w.receive(fromOrigin("orders.example", fromOrigin("orders.example", structured(event)))), 403, "")
+	w.check("exact", w.receive(fromOrigin("orders.example", binary(event))), 204, "")
 	if len(w.handled) != 1 {
 		t.Errorf("handled %q", w.handled)
 	}
@@ -89,18 +89,18 @@ func TestEventsKeepTheAgreedRate(t *testing.T) {
 	e := w.receiver()
 	send := func(what, origin string, r webhook.Request, status, wait int) {
 		t.Helper()
-		resp := e.Receive(t.Context(), from(origin, r), time.Time{})
+		resp := e.Receive(t.Context(), fromOrigin(origin, r), time.Time{})
 		retry := ""
 		if wait > 0 {
 			retry = strconv.Itoa(wait)
 		}
-		if got := header(resp, "Retry-After"); resp.Status != status || got != retry {
+		if got := answerHeader(resp, "Retry-After"); resp.Status != status || got != retry {
 			t.Errorf("%s: %d, Retry-After %q, want %d, %q", what, resp.Status, got, status, retry)
 		}
 	}
 	for range 20 {
 		send("forged", "orders.example", structured(w.forged()), 401, 0)
-		send("no event", "orders.example", posted(batchType, []byte("[")), 400, 0)
+		send("no event", "orders.example", postedAs(batchType, []byte("[")), 400, 0)
 		send("too large", "orders.example", structured(make([]byte, 2<<20)), 413, 0)
 	}
 	for range 6 {

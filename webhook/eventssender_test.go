@@ -14,15 +14,15 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 )
 
-// answers is a receiver: each request gets the next answer, the last one again and again.
-type answers struct {
+// permitAnswers is a receiver: each request gets the next answer, the last one again and again.
+type permitAnswers struct {
 	list []http.Response
 	at   []time.Duration // when requests came, from the start
 	sent []*http.Request
 	from time.Time
 }
 
-func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *permitAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.sent, a.at = append(a.sent, r), append(a.at, time.Since(a.from))
 	resp := a.list[0]
 	if len(a.list) > 1 {
@@ -35,7 +35,7 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &resp, nil
 }
 
-func answer(status int, fields ...string) http.Response {
+func permitAnswer(status int, fields ...string) http.Response {
 	resp := http.Response{StatusCode: status, Header: http.Header{}}
 	for i := 0; i < len(fields); i += 2 {
 		resp.Header.Add(fields[i], fields[i+1])
@@ -43,7 +43,7 @@ func answer(status int, fields ...string) http.Response {
 	return resp
 }
 
-const target = "https://hooks.example/events"
+const permitTarget = "https://hooks.example/events"
 
 // The sender takes a permission only for its own name or for all, with a rate if it asked for one. No status
 // alone is a permission, and no redirect is followed.
@@ -54,30 +54,30 @@ func TestAskPermission(t *testing.T) {
 		asked  int
 		rate   int // -1 = not permitted
 	}{
-		"granted":        {answer(200, origin, "orders.example", rate, "100"), 120, 100},
-		"more":           {answer(204, origin, "orders.example", rate, "500"), 120, 500},
-		"all origins":    {answer(204, origin, "*", rate, "*"), 120, 0},
-		"no rate asked":  {answer(204, origin, "orders.example"), 0, 0},
-		"no rate":        {answer(204, origin, "orders.example"), 120, -1},
-		"rate 0":         {answer(204, origin, "orders.example", rate, "0"), 120, -1},
-		"rate -1":        {answer(204, origin, "orders.example", rate, "-1"), 0, -1},
-		"two rates":      {answer(204, origin, "orders.example", rate, "1", rate, "2"), 120, -1},
-		"only a status":  {answer(200), 120, -1},
-		"another origin": {answer(200, origin, "orders.example.evil", rate, "1"), 120, -1},
-		"two origins":    {answer(200, origin, "orders.example", origin, "*", rate, "1"), 120, -1},
-		"405":            {answer(405, origin, "orders.example", rate, "1"), 120, -1},
-		"redirect":       {answer(302, "Location", "https://evil.example/"), 120, -1},
+		"granted":        {permitAnswer(200, origin, "orders.example", rate, "100"), 120, 100},
+		"more":           {permitAnswer(204, origin, "orders.example", rate, "500"), 120, 500},
+		"all origins":    {permitAnswer(204, origin, "*", rate, "*"), 120, 0},
+		"no rate asked":  {permitAnswer(204, origin, "orders.example"), 0, 0},
+		"no rate":        {permitAnswer(204, origin, "orders.example"), 120, -1},
+		"rate 0":         {permitAnswer(204, origin, "orders.example", rate, "0"), 120, -1},
+		"rate -1":        {permitAnswer(204, origin, "orders.example", rate, "-1"), 0, -1},
+		"two rates":      {permitAnswer(204, origin, "orders.example", rate, "1", rate, "2"), 120, -1},
+		"only a status":  {permitAnswer(200), 120, -1},
+		"another origin": {permitAnswer(200, origin, "orders.example.evil", rate, "1"), 120, -1},
+		"two origins":    {permitAnswer(200, origin, "orders.example", origin, "*", rate, "1"), 120, -1},
+		"405":            {permitAnswer(405, origin, "orders.example", rate, "1"), 120, -1},
+		"redirect":       {permitAnswer(302, "Location", "https://evil.example/"), 120, -1},
 	} {
-		a := &answers{list: []http.Response{c.answer}}
+		a := &permitAnswers{list: []http.Response{c.answer}}
 		client := &http.Client{Transport: a}
-		p, err := webhook.AskPermission(t.Context(), client, target, "orders.example", c.asked)
+		p, err := webhook.AskPermission(t.Context(), client, permitTarget, "orders.example", c.asked)
 		switch {
 		case c.rate < 0 && (p != nil || !errors.Is(err, webhook.ErrNotPermitted)):
 			t.Errorf("%s: %v", name, err)
 		case c.rate >= 0 && (err != nil || p.Rate() != c.rate):
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(a.sent) != 1 || a.sent[0].Method != http.MethodOptions || a.sent[0].URL.String() != target ||
+		if len(a.sent) != 1 || a.sent[0].Method != http.MethodOptions || a.sent[0].URL.String() != permitTarget ||
 			a.sent[0].Header.Get("WebHook-Request-Origin") != "orders.example" ||
 			(a.sent[0].Header.Get("WebHook-Request-Rate") == "120") != (c.asked == 120) {
 			t.Errorf("%s: sent %+v", name, a.sent)
@@ -86,7 +86,7 @@ func TestAskPermission(t *testing.T) {
 }
 
 func TestAskPermissionRefusesItsArguments(t *testing.T) {
-	a := &answers{list: []http.Response{answer(200)}}
+	a := &permitAnswers{list: []http.Response{permitAnswer(200)}}
 	client := &http.Client{Transport: a}
 	for _, to := range []string{"", "http://hooks.example/", "hooks.example", "https:///x", "https://a b/"} {
 		if _, err := webhook.AskPermission(t.Context(), client, to, "orders.example", 1); err == nil {
@@ -94,11 +94,11 @@ func TestAskPermissionRefusesItsArguments(t *testing.T) {
 		}
 	}
 	for _, origin := range []string{"", "*", "a b", "a\r\nb"} {
-		if _, err := webhook.AskPermission(t.Context(), client, target, origin, 1); err == nil {
+		if _, err := webhook.AskPermission(t.Context(), client, permitTarget, origin, 1); err == nil {
 			t.Errorf("%q is taken", origin)
 		}
 	}
-	if _, err := webhook.AskPermission(t.Context(), client, target, "orders.example", -1); err == nil {
+	if _, err := webhook.AskPermission(t.Context(), client, permitTarget, "orders.example", -1); err == nil {
 		t.Error("a negative rate is taken")
 	}
 	if a.sent != nil {
@@ -107,17 +107,17 @@ func TestAskPermissionRefusesItsArguments(t *testing.T) {
 }
 
 // permitted asks a, and gives the permission and a function that sends.
-func permitted(t *testing.T, a *answers) (*webhook.Permission, func(context.Context) (int, error)) {
+func permitted(t *testing.T, a *permitAnswers) (*webhook.Permission, func(context.Context) (int, error)) {
 	t.Helper()
 	a.from = time.Now()
 	client := &http.Client{Transport: a}
-	p, err := webhook.AskPermission(t.Context(), client, target, "orders.example", 60)
+	p, err := webhook.AskPermission(t.Context(), client, permitTarget, "orders.example", 60)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.sent, a.at = nil, nil
 	return p, func(ctx context.Context) (int, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader("{}"))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, permitTarget, strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,18 +133,18 @@ func permitted(t *testing.T, a *answers) (*webhook.Permission, func(context.Cont
 	}
 }
 
-func granted(list ...http.Response) *answers {
-	first := answer(204, "WebHook-Allowed-Origin", "*", "WebHook-Allowed-Rate", "60")
-	return &answers{list: append([]http.Response{first}, list...)}
+func permitGranted(list ...http.Response) *permitAnswers {
+	first := permitAnswer(204, "WebHook-Allowed-Origin", "*", "WebHook-Allowed-Rate", "60")
+	return &permitAnswers{list: append([]http.Response{first}, list...)}
 }
 
 // A sender keeps to the rate, waits for as long as the receiver says, and stops when the receiver is gone.
 func TestPermissionIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		date := time.Now().Add(100 * time.Second).UTC().Format(http.TimeFormat)
-		a := granted(answer(204), answer(204), answer(429, "Retry-After", "30"),
-			answer(503, "Retry-After", date), answer(307, "Location", "https://evil.example/"),
-			answer(503, "Retry-After", "soon"), answer(410))
+		a := permitGranted(permitAnswer(204), permitAnswer(204), permitAnswer(429, "Retry-After", "30"),
+			permitAnswer(503, "Retry-After", date), permitAnswer(307, "Location", "https://evil.example/"),
+			permitAnswer(503, "Retry-After", "soon"), permitAnswer(410))
 		_, send := permitted(t, a)
 		for i, want := range []int{204, 204, 429, 503, 307, 503, 410} {
 			if status, err := send(t.Context()); status != want || err != nil {
@@ -158,7 +158,7 @@ func TestPermissionIsRespected(t *testing.T) {
 		for i, at := range a.at {
 			got = append(got, int(at/time.Second))
 			r := a.sent[i]
-			if r.URL.String() != target || r.Header.Get("WebHook-Request-Origin") != "orders.example" {
+			if r.URL.String() != permitTarget || r.Header.Get("WebHook-Request-Origin") != "orders.example" {
 				t.Errorf("sent %s %v", r.URL, r.Header)
 			}
 		}
@@ -171,7 +171,7 @@ func TestPermissionIsRespected(t *testing.T) {
 // Waiting ends with the context, and a permission is for one address.
 func TestPermissionWaitsNoLongerThanItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := granted(answer(429, "Retry-After", "99999999"), answer(204))
+		a := permitGranted(permitAnswer(429, "Retry-After", "99999999"), permitAnswer(204))
 		p, send := permitted(t, a)
 		if status, err := send(t.Context()); status != 429 || err != nil {
 			t.Fatal(status, err)

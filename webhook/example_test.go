@@ -3,8 +3,12 @@ package webhook_test
 import (
 	"context"
 	"fmt"
+	"log"
+	"net/http"
+	"os"
 	"time"
 
+	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/webhook"
 )
 
@@ -32,3 +36,27 @@ func Example() {
 	// webhook.Verified(github, deployments, 2026) <nil>
 	// bad_signature
 }
+
+// An endpoint of net/http answers 2xx only after the function has handled the delivery.
+func ExampleHandler() {
+	scheme, err := webhook.Provider("github")
+	if err != nil {
+		log.Fatal(err)
+	}
+	secrets := []webhook.Secret{{ID: "2026", Text: os.Getenv("GITHUB_SECRET")}}
+	verifier, err := webhook.New(scheme, "deployments", secrets, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	next := func(ctx context.Context, d *webhook.Verified) error {
+		return deploy(ctx, d.Type(), d.Body)
+	}
+	handler, err := webhook.Handler(verifier, replay.NewMemory(nil), next, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("localhost:8080", handler))
+}
+
+// deploy stands for what the program does.
+func deploy(context.Context, string, []byte) error { return nil }

@@ -57,8 +57,8 @@ func discordKey(t testing.TB) string {
 	return find(t, "discord").verifies["one"]
 }
 
-// FuzzVerify gives every provider hostile headers: no panic, a known Reason, and nothing is accepted that another
-// secret accepts, too.
+// FuzzVerify gives every provider hostile headers: no panic, a known Reason, and nothing is accepted that
+// another secret accepts, too.
 func FuzzVerify(f *testing.F) {
 	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(f), standardSubjects())
 	all := subjects(f)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/webhook"
@@ -81,11 +82,14 @@ func adyenSubject() subject {
 // pins are certificates of two keys of rsaKeys, by the name of the secret.
 func pins(t testing.TB) map[string]string {
 	t.Helper()
-	root := newIssuer(t, "root", nil, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now, now })
+	valid := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = now.Add(-100*time.Hour), now.Add(100*time.Hour)
+	}
+	root := newIssuer(t, "root", nil, valid)
 	pins := make(map[string]string)
 	for i, name := range []string{"one", "two"} {
 		pins[name] = string(pemOf(root.leafOf(t, "any.example", &rsaKeys()[i].PublicKey,
-			func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now, now })))
+			valid)))
 	}
 	return pins
 }
@@ -94,11 +98,11 @@ var keyNumber = map[string]int{"one": 0, "two": 1}
 
 func snsSubject(t testing.TB) subject {
 	s := subject{provider: "sns", secret: "one", other: "two", verifies: pins(t), body: "paid",
-		tamper: inBody("Signature"), options: webhook.Options{Scheme: webhook.SchemeOptions{Topics: []string{snsTopic}}},
+		tamper: inBody("Signature"), layout: "2006-01-02T15:04:05.000Z", tolerance: 65 * 60, options: webhook.Options{Scheme: webhook.SchemeOptions{Topics: []string{snsTopic}}},
 		want: inBodyWant}
 	s.send = func(d delivery) webhook.Request {
 		m := snsNotification()
-		m["Message"], m["Timestamp"] = d.body, now.UTC().Format("2006-01-02T15:04:05.000Z")
+		m["Message"], m["Timestamp"] = d.body, d.time
 		m.signed(t, keyNumber[d.secret])
 		body, err := json.Marshal(m)
 		if err != nil {
@@ -111,12 +115,11 @@ func snsSubject(t testing.TB) subject {
 
 func paypalSubject(t testing.TB) subject {
 	s := subject{provider: "paypal", secret: "one", other: "two", verifies: pins(t), signedID: true,
-		signature: "PAYPAL-TRANSMISSION-SIG",
-		options:   webhook.Options{Scheme: webhook.SchemeOptions{WebhookID: "1JE4291016473214C"}}}
+		signature: "PAYPAL-TRANSMISSION-SIG", layout: "2006-01-02T15:04:05Z", tolerance: 73 * 3600,
+		options: webhook.Options{Scheme: webhook.SchemeOptions{WebhookID: "1JE4291016473214C"}}}
 	s.send = func(d delivery) webhook.Request {
-		at := now.UTC().Format("2006-01-02T15:04:05Z")
-		text := fmt.Sprintf("%s|%s|1JE4291016473214C|%d", d.id, at, crc32.ChecksumIEEE([]byte(d.body)))
-		return post(d.body, "PAYPAL-TRANSMISSION-ID", d.id, "PAYPAL-TRANSMISSION-TIME", at,
+		text := fmt.Sprintf("%s|%s|1JE4291016473214C|%d", d.id, d.time, crc32.ChecksumIEEE([]byte(d.body)))
+		return post(d.body, "PAYPAL-TRANSMISSION-ID", d.id, "PAYPAL-TRANSMISSION-TIME", d.time,
 			"PAYPAL-TRANSMISSION-SIG", rsaSign(t, rsaKeys()[keyNumber[d.secret]], crypto.SHA256, text),
 			"PAYPAL-CERT-URL", paypalAddress, "PAYPAL-AUTH-ALGO", "SHA256withRSA")
 	}

@@ -63,6 +63,9 @@ func (s *subject) delivery() delivery {
 }
 
 func (s *subject) time(at time.Time) string {
+	if s.layout != "" {
+		return at.UTC().Format(s.layout)
+	}
 	if s.unit == 1000 {
 		return strconv.FormatInt(at.UnixMilli(), 10)
 	}
@@ -98,7 +101,7 @@ type negative struct {
 // timed sends a sound delivery with that text of the time, correctly signed.
 func timed(text func(s *subject) string) func(*subject) (webhook.Request, bool) {
 	return func(s *subject) (webhook.Request, bool) {
-		if s.unit == 0 {
+		if s.unit == 0 && s.layout == "" {
 			return webhook.Request{}, false
 		}
 		d := s.delivery()
@@ -124,7 +127,9 @@ func withID(id string) func(*subject) (webhook.Request, bool) {
 var signatureNegatives = []negative{
 	{"no signature", envelope.ReasonUnsigned, func(s *subject) (webhook.Request, bool) {
 		r := s.send(s.delivery())
-		r.Header = slices.DeleteFunc(r.Header, func(f webhook.Field) bool { return strings.EqualFold(f.Name, s.signature) })
+		r.Header = slices.DeleteFunc(r.Header, func(f webhook.Field) bool {
+			return strings.EqualFold(f.Name, s.signature)
+		})
 		return r, s.signature != ""
 	}},
 	{"empty signature", envelope.ReasonMalformed, changed(func(string) string { return "" })},
@@ -171,14 +176,24 @@ var signatureNegatives = []negative{
 
 // timeNegatives are those that time and ID decide. All of them are correctly signed.
 var timeNegatives = []negative{
-	{"too old", envelope.ReasonExpired, timed(func(s *subject) string { return s.time(s.at.Add(-73*time.Hour - 1e9)) })},
+	{"too old", envelope.ReasonExpired, timed(func(s *subject) string {
+		return s.time(s.at.Add(-73*time.Hour - 1e9)) // PayPal tolerates 73 hours
+	})},
 	{"in the future", envelope.ReasonFromFuture, timed(func(s *subject) string {
 		return s.time(s.at.Add(73*time.Hour + 1e9))
 	})},
-	{"+ before the time", envelope.ReasonMalformed, timed(func(s *subject) string { return "+" + s.time(s.at) })},
-	{"0 before the time", envelope.ReasonMalformed, timed(func(s *subject) string { return "0" + s.time(s.at) })},
-	{"blank after the time", envelope.ReasonMalformed, timed(func(s *subject) string { return s.time(s.at) + " " })},
-	{"fraction of the time", envelope.ReasonMalformed, timed(func(s *subject) string { return s.time(s.at) + ".0" })},
+	{"+ before the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return "+" + s.time(s.at)
+	})},
+	{"0 before the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return "0" + s.time(s.at)
+	})},
+	{"blank after the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return s.time(s.at) + " "
+	})},
+	{"fraction of the time", envelope.ReasonMalformed, timed(func(s *subject) string {
+		return s.time(s.at) + ".0"
+	})},
 	{". in the ID", envelope.ReasonMalformed, withID("msg.1")},
 	{": in the ID", envelope.ReasonMalformed, withID("msg:1")},
 	{"no ID", envelope.ReasonMalformed, withID("")},
@@ -189,7 +204,8 @@ func TestEachProviderRefusesEachDefect(t *testing.T) {
 	for _, s := range subjects(t) {
 		t.Run(s.provider+s.prefix, func(t *testing.T) {
 			v := s.verifier(t, s.secret)
-			if got, err := v.Verify(context.Background(), s.send(s.delivery()), s.at); err != nil || got.KeyID != "k1" {
+			got, err := v.Verify(context.Background(), s.send(s.delivery()), s.at)
+			if err != nil || got.KeyID != "k1" {
 				t.Fatalf("a sound delivery: %v %v", got, err)
 			}
 			for _, n := range slices.Concat(signatureNegatives, timeNegatives) {

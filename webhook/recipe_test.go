@@ -52,8 +52,8 @@ func TestOwnRecipeIsTaken(t *testing.T) {
 	}
 }
 
-// TestLintRefuses: each edit of a sound recipe is one defect. The word is part of the finding, so that the defect is
-// the one that is found.
+// TestLintRefuses: each edit of a sound recipe is one defect. The word is part of the finding, so that the
+// defect is the one that is found.
 func TestLintRefuses(t *testing.T) {
 	const kind = `{"prefix": "v1=", "encoding": "hex", "algorithm": "hmac-sha256", "secret": "text"}`
 	const signed = `["id", {"text": "."}, "time", {"text": "."}, "body"]`
@@ -137,8 +137,8 @@ const migrating = `{
   }]
 }`
 
-// TestMigrationHasOneReplayKey: during a migration the provider sends both signatures. A copy without one of them is
-// the same delivery, and either way needs its own secret.
+// TestMigrationHasOneReplayKey: during a migration the provider sends both signatures. A copy without one of
+// them is the same delivery, and either way needs its own secret.
 func TestMigrationHasOneReplayKey(t *testing.T) {
 	scheme, err := webhook.ParseRecipe([]byte(migrating))
 	if err != nil {
@@ -153,7 +153,7 @@ func TestMigrationHasOneReplayKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	older := []webhook.Field{{Name: "X-Acme-Hmac", Value: b64MAC("s", jsonBody)}, {Name: "X-Acme-Delivery", Value: "d1"}}
+	older := post("", "X-Acme-Hmac", b64MAC("s", jsonBody), "X-Acme-Delivery", "d1").Header
 	keys := map[[32]byte]bool{}
 	for name, header := range map[string][]webhook.Field{"both": slices.Concat(older, newer), "older": older,
 		"newer": newer} {

@@ -40,9 +40,10 @@ func TestSignMakesThePublishedSignatures(t *testing.T) {
 
 // TestSignWithSecretsSideBySide: each that is valid at the time signs.
 func TestSignWithSecretsSideBySide(t *testing.T) {
-	private := "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
-	secrets := []webhook.Secret{{ID: "a", Text: standardSecret(t, "one"), NotAfter: now}, {ID: "b", Text: private},
-		{ID: "c", Text: standardSecret(t, "two"), NotBefore: now.Add(1)}}
+	const public = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+	const private = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+	secrets := []webhook.Secret{{ID: "a", Text: standardSecret(t, "one"), NotAfter: now},
+		{ID: "b", Text: private}, {ID: "c", Text: standardSecret(t, "two"), NotBefore: now.Add(1)}}
 	got, err := webhook.Sign("msg_1", now, []byte("{}"), secrets)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func TestSignWithSecretsSideBySide(t *testing.T) {
 	if len(items) != 2 || !strings.HasPrefix(items[0], "v1,") || !strings.HasPrefix(items[1], "v1a,") {
 		t.Fatal(items)
 	}
-	for _, text := range []string{standardSecret(t, "one"), "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="} {
+	for _, text := range []string{standardSecret(t, "one"), public} {
 		v, err := webhook.New(find(t, "standardwebhooks").scheme, "in", []webhook.Secret{{Text: text}}, nil)
 		if err != nil {
 			t.Fatal(err)

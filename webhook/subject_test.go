@@ -43,7 +43,8 @@ type subject struct {
 	verifies      map[string]string // what verifies the signatures of a secret; none = the secret itself
 
 	body              string // of a delivery
-	unit              int64  // of the signed time, per second: 1 or 1000; 0 = the provider signs no time
+	unit              int64  // of the signed time, per second: 1 or 1000; 0 = none, unless there is a layout
+	layout            string // of a signed time that is no number, in UTC
 	tolerance         int    // seconds; 0 = 300
 	signedID          bool   // the ID stands in a header and is signed
 	signature, prefix string // the header of the signature, and what stands before it there; "" = see tamper

@@ -24,8 +24,8 @@ func replayOf(t *testing.T, v *webhook.Verifier, r webhook.Request, at time.Time
 	return got.Replay()
 }
 
-// TestNewUnsignedIDIsTheSameDelivery: a captured body has the same replay key under another ID, which is reported
-// as not signed.
+// TestNewUnsignedIDIsTheSameDelivery: a captured body has the same replay key under another ID, which is
+// reported as not signed.
 func TestNewUnsignedIDIsTheSameDelivery(t *testing.T) {
 	for _, provider := range []string{"github", "shopify", "atlassian", "linear"} {
 		s := find(t, provider)
@@ -78,8 +78,8 @@ func TestReplayKeyNamesProviderAndEndpoint(t *testing.T) {
 	}
 }
 
-// TestSignedIDIsTheReplayKey: an attempt with a new time has the same key. Standard Webhooks promises the same body,
-// so another body shows in the digest. The others have the ID in the body, which is written anew.
+// TestSignedIDIsTheReplayKey: an attempt with a new time has the same key. Standard Webhooks promises the
+// same body, so another body shows in the digest. The others have the ID in the body, which is written anew.
 func TestSignedIDIsTheReplayKey(t *testing.T) {
 	for provider, sameDigest := range map[string]bool{"standardwebhooks": false, "stripe": true, "paddle": true,
 		"slack": true, "square": true, "pagerduty": true} {
@@ -306,8 +306,8 @@ func TestVerifiedSaysWhatTheRecipeNames(t *testing.T) {
 	}
 }
 
-// TestMembersThatAreNoWords: what is no strict JSON, or has no such string, names nothing and is a delivery all the
-// same, with a replay key of its bytes.
+// TestMembersThatAreNoWords: what is no strict JSON, or has no such string, names nothing and is a delivery
+// all the same, with a replay key of its bytes.
 func TestMembersThatAreNoWords(t *testing.T) {
 	s := find(t, "stripe")
 	v, seen := s.verifier(t, s.secret), map[[32]byte]bool{}
@@ -333,25 +333,26 @@ func TestMembersThatAreNoWords(t *testing.T) {
 	}
 }
 
-// failing is a scheme whose checker fails without a Reason.
-type failing struct{ err error }
+// undecided is a scheme whose checker fails without a Reason.
+type undecided struct{ err error }
 
-func (failing) Name() string { return "failing" }
-func (f failing) Open([]webhook.Secret, webhook.SchemeOptions) (webhook.Checker, error) {
+func (undecided) Name() string { return "undecided" }
+func (f undecided) Open([]webhook.Secret, webhook.SchemeOptions) (webhook.Checker, error) {
 	return f, nil
 }
-func (f failing) Check(context.Context, webhook.Request, time.Time) (webhook.Signed, error) {
+func (f undecided) Check(context.Context, webhook.Request, time.Time) (webhook.Signed, error) {
 	return webhook.Signed{}, f.err
 }
 
 // TestErrorWithoutReasonIsTransient: nothing is known about the delivery, so the provider sends it again.
 func TestErrorWithoutReasonIsTransient(t *testing.T) {
-	v, err := webhook.New(failing{context.DeadlineExceeded}, "in", nil, nil)
+	v, err := webhook.New(undecided{context.DeadlineExceeded}, "in", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = v.Verify(context.Background(), post("{}"), now)
-	if got := webhook.ReasonOf(err); got.Class() != envelope.Transient || !errors.Is(err, context.DeadlineExceeded) {
+	got := webhook.ReasonOf(err)
+	if got.Class() != envelope.Transient || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%q %v", got, err)
 	}
 }

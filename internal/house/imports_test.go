@@ -34,6 +34,7 @@ var table = map[string][]string{
 		"internal/nilcheck"},
 	"consumer/replay/dynamodb": {"consumer/replay", "consumer/replay/internal/remote",
 		"internal/awscall", "internal/claimtable", "internal/nilcheck"},
+	"webhook": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -66,7 +67,7 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf"}
+	"consumer/replay", "producer", "observe/emf", "webhook"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
