@@ -18,7 +18,7 @@ import (
 //
 // Others are verifiers of other endpoints, whose secrets are tried, too: a person may know that a delivery is
 // of another endpoint, a program that answers senders has no need to. It costs about ten verifications.
-func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others ...*Verifier) []string {
+func (v *Verifier) Diagnose(ctx context.Context, r Request, at time.Time, others ...*Verifier) []string {
 	_, err := v.Verify(ctx, r, at)
 	var found []string
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }

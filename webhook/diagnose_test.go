@@ -48,7 +48,7 @@ func TestDiagnoseFindsChangedBodies(t *testing.T) {
 	} {
 		r := githubRequest(t, secretA, c[0])
 		r.Body = []byte(c[1])
-		found := webhook.Diagnose(t.Context(), v, r, receiveStart)
+		found := v.Diagnose(t.Context(), r, receiveStart)
 		if len(found) != 1 || !strings.Contains(found[0], name) {
 			t.Errorf("%s: %q", name, found)
 		}
@@ -127,7 +127,7 @@ func TestDiagnoseFindsTheCause(t *testing.T) {
 			"X-Slack-Signature (slack)"},
 	} {
 		before, err := c.v.Verify(t.Context(), c.r, c.at)
-		found := webhook.Diagnose(t.Context(), c.v, c.r, c.at, c.also...)
+		found := c.v.Diagnose(t.Context(), c.r, c.at, c.also...)
 		text := strings.Join(found, "\n")
 		if (c.want == "") != (found == nil) || !strings.Contains(text, c.want) {
 			t.Errorf("%s (%v): %q, want %q", name, err, found, c.want)

@@ -158,8 +158,8 @@ func (e *EventReceiver) Receive(ctx context.Context, r Request, _ time.Time) Res
 	return resp
 }
 
-// ServeHTTP reads the body once, within the limits, and answers the request. What it refuses before, it
-// refuses without reading the body.
+// ServeHTTP answers the request. It reads the body once, within the limits, if it does not refuse the request
+// before.
 func (e *EventReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in, resp := e.admit(r.Context(), FromHTTP(r, nil))
 	if resp.Status == 0 {

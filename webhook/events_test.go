@@ -584,7 +584,7 @@ func TestEventsShareTheBudget(t *testing.T) {
 	w.check("after", w.receive(structured(padded)), 204, "")
 }
 
-// What cannot work is refused when the receiver is made.
+// Options that cannot work are refused when the receiver is made.
 func TestEventsRefusesOptions(t *testing.T) {
 	w := newEventWorld(t)
 	c, err := consumer.New("test", w.trust, w.store, w.policy, &w.consumer)

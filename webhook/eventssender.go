@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // askTimeout bounds the handshake, and a request whose client has no timeout of its own.
@@ -55,6 +57,11 @@ func AskPermission(ctx context.Context, client *http.Client, target, origin stri
 	}
 	p := &Permission{client: &http.Client{Timeout: askTimeout}, target: to.String(), origin: origin}
 	if client != nil {
+		err := errors.Join(nilcheck.Typed("the Transport of the client", client.Transport),
+			nilcheck.Typed("the Jar of the client", client.Jar))
+		if err != nil {
+			return nil, fmt.Errorf("webhook: %w", err)
+		}
 		own := *client
 		p.client = &own
 	}

@@ -310,5 +310,5 @@ func (c *Receiver) diagnosis(ctx context.Context, r *Request, at time.Time, resp
 	if now-last < int64(time.Second) && now >= last || !c.judged.CompareAndSwap(last, now) {
 		return nil
 	}
-	return Diagnose(ctx, c.verifier, *r, at)
+	return c.verifier.Diagnose(ctx, *r, at)
 }

@@ -36,6 +36,10 @@ var table = map[string][]string{
 		"internal/awscall", "internal/claimtable", "internal/nilcheck"},
 	"webhook": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"internal/..."},
+	"webhook/awslambda": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"webhook", "internal/..."},
+	"webhook/ingest": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"producer", "webhook", "internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -68,7 +72,7 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf", "webhook"}
+	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/ingest"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",

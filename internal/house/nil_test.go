@@ -42,6 +42,9 @@ import (
 	"github.com/sealbus/sealbus/observe/emf"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
+	"github.com/sealbus/sealbus/webhook"
+	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -74,6 +77,11 @@ var (
 	someOwner = tinkkeys.Producer("orders")
 	queueURL  = "https://sqs.eu-west-1.amazonaws.com/111122223333/q"
 	keyARN    = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+)
+
+var (
+	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}}, nil))
+	someNext     = func(context.Context, *webhook.Verified) error { return nil }
 )
 
 func must[T any](v T, err error) T {
@@ -181,9 +189,47 @@ var nilArguments = map[string]refused{
 		return errOf(redis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
 
+	"webhook.Events opts.Logger": {func() error {
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
+		return errOf(webhook.Events(c, someHandler, &webhook.EventOptions{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook.AskPermission client": {func() error {
+		c := &http.Client{Transport: (*http.Transport)(nil)}
+		return errOf(webhook.AskPermission(ctx, c, "https://hooks.example/", "orders.example", 0))
+	}, "the Transport of the client is a nil *http.Transport"},
+	"webhook.New scheme": {func() error {
+		return errOf(webhook.New((*struct{ webhook.Scheme })(nil), "e", nil, nil))
+	}, "no scheme"},
+	"webhook.NewReceiver store": {func() error {
+		return errOf(webhook.NewReceiver(someVerifier, nilStore, someNext, nil))
+	}, "the replay store is a nil *"},
+	"webhook.NewReceiver opts.Logger": {func() error {
+		return errOf(webhook.NewReceiver(someVerifier, someStore, someNext,
+			&webhook.ReceiverOptions{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook.Handler store": {func() error {
+		return errOf(webhook.Handler(someVerifier, nilStore, someNext, nil))
+	}, "the replay store is a nil *"},
+	"webhook.Handler opts.Logger": {func() error {
+		return errOf(webhook.Handler(someVerifier, someStore, someNext,
+			&webhook.ReceiverOptions{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook/awslambda.Handler r": {func() error {
+		return errOf(hooklambda.Handler((*webhook.Receiver)(nil), hooklambda.ALB)(ctx, nil))
+	}, "the receiver is a nil *webhook.Receiver"},
+	"webhook/ingest.New ring": {func() error {
+		return errOf(ingest.New(nilRing, producer.NewLocalBus(nil), "https://hooks.example/x", nil))
+	}, "the keys to sign with is a nil *"},
+	"webhook/ingest.New bus": {func() error {
+		return errOf(ingest.New(keys.SignWith(someKey), nilBus, "https://hooks.example/x", nil))
+	}, "the bus is a nil *"},
+
 	"envelope.Open trust": {func() error {
 		return errOf(envelope.Open(ctx, sealed(), nilTrust, anySource))
 	}, "trust_unavailable: the trust is a nil *"},
+	"envelope.OpenHTTP trust": {func() error {
+		return errOf(envelope.OpenHTTP(ctx, nil, nil, nilTrust, anySource))
+	}, "the trust is a nil *"},
 	"envelope.NewOpener trust": {func() error {
 		return errOf(envelope.NewOpener(nilTrust, anySource))
 	}, "envelope: the trust is a nil *"},
@@ -467,6 +513,8 @@ func isPrivate(name string) bool {
 func hides(name string, t types.Type, depth int) (slots []string) {
 	switch t.String() {
 	case "context.Context", "error", "any", "testing.TB":
+		return nil
+	case "*net/http.Request": // net/http makes it
 		return nil
 	case "*log/slog.Logger", "*net/http.Client":
 		return []string{name}

@@ -10,7 +10,7 @@ import (
 )
 
 // An HTTP message that ParseHTTP accepts is written so that it reads back the same, by lines that net/http
-// takes. What it refuses has an *Error.
+// takes. An error is an *Error.
 func FuzzParseHTTP(f *testing.F) {
 	for _, text := range samples(f) {
 		e, err := Parse([]byte(text))
