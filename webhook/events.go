@@ -74,7 +74,7 @@ type EventReceiver struct {
 // Anyone who can reach the receiver can fill the quarantine with forgeries. On the open Internet a consumer
 // without one is the better choice: the sender is told.
 func Events(c *consumer.Consumer, handler consumer.Handler, opts *EventOptions) (*EventReceiver, error) {
-	e := &EventReceiver{consumer: c, handler: handler, callback: publicTransport()}
+	e := &EventReceiver{consumer: c, handler: tolled(handler), callback: publicTransport()}
 	if opts != nil {
 		e.opts = *opts
 	}
@@ -143,10 +143,8 @@ func (e *EventReceiver) Receive(ctx context.Context, r Request, _ time.Time) Res
 	held := int64(len(r.Body))
 	switch {
 	case held > int64(e.opts.MaxBody):
-		in.from.giveBack()
 		return refused(envelope.ReasonTooLarge, errTooLarge)
 	case !e.opts.Budget.take(held):
-		in.from.giveBack()
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, errBusy)
 	}
 	defer e.opts.Budget.give(held)
@@ -178,9 +176,6 @@ func (e *EventReceiver) serve(w http.ResponseWriter, r *http.Request, in admitte
 	_ = conn.SetReadDeadline(time.Now().Add(e.opts.ReadTimeout))
 	body, held, err := readBody(r.Body, r.ContentLength, e.opts.MaxBody, e.opts.Budget)
 	defer e.opts.Budget.give(held)
-	if err != nil {
-		in.from.giveBack()
-	}
 	switch {
 	case err == nil:
 	case errors.Is(err, errTooLarge):
@@ -201,7 +196,7 @@ func (e *EventReceiver) serve(w http.ResponseWriter, r *http.Request, in admitte
 type admitted struct {
 	Request
 	mode wire.HTTPMode
-	from *meter // it has given one of its requests; nil = there are no Origins
+	from *meter // of its origin; nil = there are no Origins
 }
 
 // admit is what can be said without the body. A Response without a Status = the request is admitted.
@@ -240,17 +235,19 @@ func (e *EventReceiver) admit(ctx context.Context, r Request) (admitted, Respons
 	if err != nil || from == nil {
 		return admitted{}, refusal(http.StatusForbidden, "", 0, errNoOrigin)
 	}
-	if wait := from.take(e.opts.Now()); wait > 0 {
-		return admitted{}, refusal(http.StatusTooManyRequests, "", wait,
-			errors.New("over the rate of this origin"))
+	if wait := from.wait(e.opts.Now()); wait > 0 {
+		return admitted{}, refusal(http.StatusTooManyRequests, "", wait, errOverRate)
 	}
 	return admitted{r, mode, from}, Response{}
 }
 
-// handle takes the events of a request through the consumer. A request without a verified event does not
-// count for the rate of its sender: the name of a sender is not signed, and an attacker could use up its
-// rate.
+// handle takes the events of a request through the consumer, and counts the request for the rate of its
+// origin.
 func (e *EventReceiver) handle(ctx context.Context, r admitted) Response {
+	cost := &toll{meter: r.from, now: e.opts.Now}
+	if r.from != nil {
+		ctx = context.WithValue(ctx, tollKey{}, cost)
+	}
 	var results []eventResult
 	var resp Response
 	switch r.mode {
@@ -265,8 +262,9 @@ func (e *EventReceiver) handle(ctx context.Context, r admitted) Response {
 		}
 		results = append(results, e.handleEvent(ctx, consumer.HTTP, envelope.HTTPMessage(header, r.Body)))
 	}
-	if !slices.ContainsFunc(results, func(r eventResult) bool { return r.authentic }) {
-		r.from.giveBack()
+	authentic := slices.ContainsFunc(results, func(r eventResult) bool { return r.authentic })
+	if wait := cost.settle(authentic); wait > 0 { // none of its events was handled
+		return refusal(http.StatusTooManyRequests, "", wait, errOverRate)
 	}
 	if r.mode == wire.BatchMode {
 		return resp

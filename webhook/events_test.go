@@ -520,6 +520,50 @@ func TestEventsCrashInABatch(t *testing.T) {
 	}
 }
 
+// Whichever mode an event comes in, the handler gets the event that was sealed: with any data, in the clear
+// or encrypted.
+func TestEventsAreTheSameInEachMode(t *testing.T) {
+	seed := rand.Uint64()
+	w := newEventWorld(t)
+	var got []byte
+	c, err := consumer.New("test", w.trust, w.store, w.policy, &w.consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := webhook.Events(c, func(_ context.Context, d consumer.Delivery[[]byte]) error {
+		got = d.JSON()
+		return nil
+	}, &w.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{"", " ", "é日😀", `"\`, "\u2028", "%41", "<&>", "\x00\t\r\n"}
+	for i := range cases.Of(300) {
+		r := rand.New(rand.NewPCG(seed, uint64(i)))
+		data := map[string]any{"a": texts[r.IntN(len(texts))], "b": r.IntN(1000), "c": r.Float64()}
+		for _, as := range []func([]byte) webhook.Request{structured, binary,
+			func(event []byte) webhook.Request { return batch(w.forged(), event) }} {
+			const typ = "com.example.order.placed"
+			sealed := w.org.Event(t, typ, data)
+			switch r.IntN(3) {
+			case 0:
+				sealed = w.org.EncryptedEvent(t, typ, data)
+			case 1:
+				sealed = w.org.EncryptedEvent(t, typ, data, "/a", "/c")
+			}
+			want, err := envelope.Open(t.Context(), sealed.JSON(), w.trust, w.policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = nil
+			resp := e.Receive(t.Context(), as(sealed.JSON()), time.Time{})
+			if !bytes.Equal(got, want.JSON()) {
+				t.Fatalf("seed %d, %d: %d: got\n%s\nwant\n%s", seed, i, resp.Status, got, want.JSON())
+			}
+		}
+	}
+}
+
 // Of any mixture of genuine, doubled, forged and failing events, sent again as long as the answer says so,
 // each genuine one is handled once, and no other.
 func TestEventsAnyBatch(t *testing.T) {

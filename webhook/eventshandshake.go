@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sealbus/sealbus/consumer"
 )
 
 // The headers of the handshake (CloudEvents HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4).
@@ -43,6 +45,7 @@ type Origin struct {
 
 var (
 	errNoOrigin  = errors.New("no permitted origin")
+	errOverRate  = errors.New("over the rate of this origin")
 	errNotPublic = errors.New("the host is at an address that is not of the public Internet")
 )
 
@@ -146,7 +149,7 @@ func newMeters(origins []Origin) (map[string]*meter, error) {
 			return nil, fmt.Errorf("the Rate of %.80q is %d: give up to %d requests a minute, "+
 				"or 0 for any number", o.Name, o.Rate, maxRate)
 		}
-		m := &meter{rate: o.Rate}
+		m := &meter{rate: o.Rate} // without a rate, each request is free
 		if o.Rate > 0 {
 			m.each = time.Minute / time.Duration(o.Rate)
 		}
@@ -170,33 +173,76 @@ func (m *meter) text() string {
 	return strconv.Itoa(m.rate)
 }
 
-// take takes a request, or says when there will be one.
-func (m *meter) take(now time.Time) (wait time.Duration) {
+// after is when all requests are paid for after one more, and how long the sender must wait before it may be
+// made; 0 = it may be made now.
+func (m *meter) after(now time.Time) (next time.Time, wait time.Duration) {
 	if m.each == 0 {
-		return 0
+		return time.Time{}, 0
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := m.next
+	next = m.next
 	if next.Before(now) {
 		next = now
 	}
 	next = next.Add(m.each)
-	if wait = next.Sub(now) - m.each*time.Duration(m.rate); wait > 0 {
-		return wait
-	}
-	m.next = next
-	return 0
+	return next, max(0, next.Sub(now)-m.each*time.Duration(m.rate))
 }
 
-// giveBack gives a request back that does not count.
-func (m *meter) giveBack() {
-	if m == nil || m.each == 0 {
-		return
-	}
+// wait is how long the sender must wait before its next request; 0 = it need not.
+func (m *meter) wait(now time.Time) time.Duration {
 	m.mu.Lock()
-	m.next = m.next.Add(-m.each)
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	_, wait := m.after(now)
+	return wait
+}
+
+// take counts a request. If it is over the rate, it counts only if it is forced.
+func (m *meter) take(now time.Time, forced bool) (wait time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next, wait := m.after(now)
+	if wait == 0 || forced {
+		m.next = next
+	}
+	return wait
+}
+
+// toll is what a request costs its origin: one, when the first of its events is handed to the handler. The
+// name of an origin is not signed. So requests without a verified event cost nothing, and hold nothing up
+// while they are read and judged: otherwise anyone could use up the rate of an origin.
+type toll struct {
+	meter   *meter // nil = there are no Origins
+	now     func() time.Time
+	paid    bool
+	refused time.Duration // above 0: it could not be paid, and no event of the request is handled
+}
+
+type tollKey struct{}
+
+// tolled is the handler, behind the toll of the request.
+func tolled(handler consumer.Handler) consumer.Handler {
+	return func(ctx context.Context, d consumer.Delivery[[]byte]) error {
+		if t, _ := ctx.Value(tollKey{}).(*toll); t != nil && !t.pay() {
+			return errOverRate
+		}
+		return handler(ctx, d)
+	}
+}
+
+func (t *toll) pay() bool {
+	if !t.paid && t.refused == 0 {
+		t.refused = t.meter.take(t.now(), false)
+		t.paid = t.refused == 0
+	}
+	return t.paid
+}
+
+// settle counts a request whose verified events did not come to the handler, such as duplicates. It returns
+// how long the sender is to wait if the toll could not be paid.
+func (t *toll) settle(authentic bool) time.Duration {
+	if t.meter != nil && authentic && !t.paid && t.refused == 0 {
+		t.meter.take(t.now(), true)
+	}
+	return t.refused
 }
 
 // publicTransport connects to addresses of the public Internet only, without a proxy: a name of an allowed

@@ -1,11 +1,13 @@
 package webhook_test
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/webhook"
 )
 
@@ -119,4 +121,55 @@ func TestEventsKeepTheAgreedRate(t *testing.T) {
 		send("after a pause", "orders.example", binary(w.event()), 204, 0)
 	}
 	send("no more than that", "orders.example", structured(w.event()), 429, 10)
+}
+
+// hookedTrust calls a function before it gives the bundle: while an event is judged.
+type hookedTrust struct {
+	trust.Source
+	hook func()
+}
+
+func (h *hookedTrust) Bundle(ctx context.Context) (*trust.Bundle, error) {
+	if hook := h.hook; hook != nil {
+		h.hook = nil
+		hook()
+	}
+	return h.Source.Bundle(ctx)
+}
+
+// Of two requests that were both admitted, only one is within the rate. The events of the other are not
+// handled and not lost. Duplicates count.
+func TestEventsKeepTheAgreedRateAtTheSameTime(t *testing.T) {
+	w := newEventWorld(t)
+	w.opts.Origins = []webhook.Origin{{Name: "orders.example", Rate: 1}}
+	hooked := &hookedTrust{Source: w.trust}
+	w.trust = hooked
+	e := w.receiver()
+	send := func(r webhook.Request) webhook.Response {
+		return e.Receive(t.Context(), fromOrigin("orders.example", r), time.Time{})
+	}
+	first, second := w.event(), w.event()
+	for _, r := range []webhook.Request{structured(first), batch(first, first)} {
+		overtaking := w.event()
+		hooked.hook = func() { w.check("overtakes", send(structured(overtaking)), 204, "") }
+		resp := send(r)
+		if resp.Status != 429 || answerHeader(resp, "Retry-After") != "60" || len(w.handled) != 1 ||
+			w.handled[0] != idOf(overtaking) {
+			t.Errorf("overtaken: %d %s, handled %q", resp.Status, resp.Body, w.handled)
+		}
+		w.handled = nil
+		w.org.Advance(time.Minute)
+	}
+	w.check("first", send(structured(first)), 204, "")
+	if resp := send(structured(second)); resp.Status != 429 {
+		t.Errorf("second: %d", resp.Status)
+	}
+	w.org.Advance(time.Minute)
+	w.check("duplicate", send(binary(first)), 204, "")
+	if resp := send(structured(second)); resp.Status != 429 {
+		t.Errorf("a duplicate did not count: %d", resp.Status)
+	}
+	if len(w.handled) != 1 || w.handled[0] != idOf(first) {
+		t.Errorf("handled %q", w.handled)
+	}
 }
