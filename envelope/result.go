@@ -147,8 +147,8 @@ func (r *Opened) text() string {
 //   - over type, subject, dataschema, datacontenttype, the data and the signed extensions;
 //   - without time, recordedtime, originalrecordedtime and expirytime, because an honest producer that
 //     publishes an event again stamps it anew;
-//   - without webhookverifiedat, webhookkeyid, webhooksignature and webhookid, because a provider that sends a
-//     delivery again signs it anew, and webhook/ingest publishes it again;
+//   - without webhookverifiedat, webhookkeyid, webhooksignature and webhookid, because a provider that sends
+//     a delivery again signs it anew, and webhook/ingest publishes it again;
 //   - without ciphertext, because the data is encrypted anew each time. So the digest is the same before and
 //     after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {

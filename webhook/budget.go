@@ -21,7 +21,8 @@ type Budget struct {
 // share it.
 func NewBudget(bytes int64) (*Budget, error) {
 	if bytes < 0 {
-		return nil, fmt.Errorf("webhook: a budget of %d bytes: give a number, or 0 for %d", bytes, DefaultBudget)
+		return nil, fmt.Errorf("webhook: a budget of %d bytes: give a number, or 0 for %d", bytes,
+			DefaultBudget)
 	}
 	if bytes == 0 {
 		bytes = DefaultBudget

@@ -57,10 +57,13 @@ func TestReadBodyBounds(t *testing.T) {
 		limit  int64
 		want   error
 	}{
-		{-1, nil, 8, 100, nil}, {0, nil, 8, 100, nil}, {8, []int{8}, 8, 100, nil}, {8, []int{3, 5}, 8, 100, nil},
-		{-1, []int{8}, 8, 100, nil}, {-1, []int{9}, 8, 100, errTooLarge}, {-1, []int{8, 1}, 8, 100, errTooLarge},
+		{-1, nil, 8, 100, nil}, {0, nil, 8, 100, nil}, {8, []int{8}, 8, 100, nil}, {8, []int{3, 5}, 8, 100,
+			nil},
+		{-1, []int{8}, 8, 100, nil}, {-1, []int{9}, 8, 100, errTooLarge}, {-1, []int{8, 1}, 8, 100,
+			errTooLarge},
 		{9, []int{9}, 8, 100, errTooLarge}, {3, []int{4}, 8, 100, errTooLarge},
-		{0, []int{1}, 8, 100, errTooLarge}, {-1, []int{101}, 200, 100, errBusy}, {101, []int{101}, 200, 100, errBusy},
+		{0, []int{1}, 8, 100, errTooLarge}, {-1, []int{101}, 200, 100, errBusy}, {101, []int{101}, 200, 100,
+			errBusy},
 	} {
 		b := &Budget{limit: c.limit}
 		sent := 0

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 //
 // Others are verifiers of other endpoints, whose secrets are tried, too: a person may know that a delivery is
 // of another endpoint, a program that answers senders has no need to. It costs about ten verifications.
-func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others ...*Verifier) []string {
+func (v *Verifier) Diagnose(ctx context.Context, r Request, at time.Time, others ...*Verifier) []string {
 	_, err := v.Verify(ctx, r, at)
 	var found []string
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
@@ -33,12 +34,13 @@ func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others 
 		return found
 	case envelope.ReasonUnsigned:
 		if other := signedFor(&r, v.provider); other != "" {
-			say("it has no header of %s, but the signature of another provider's header: %s", v.provider, other)
+			say("it has no header of %s, but the signature of another provider's header: %s", v.provider,
+				other)
 		}
 	case envelope.ReasonBadSignature, envelope.ReasonMalformed, envelope.ReasonUnknownKey:
 		if how := v.changedBody(ctx, r, at); how != "" {
-			say("it matches after %s: a program before this one changes the body, so hand on the bytes as they came",
-				how)
+			say("it matches after %s: a program before this one changes the body, so hand on the bytes as "+
+				"they came", how)
 		} else if url := v.otherURL(ctx, r, at); url != "" {
 			say("it matches with the URL %.200q: set BaseURL to what the provider calls", url)
 		}
@@ -48,7 +50,8 @@ func Diagnose(ctx context.Context, v *Verifier, r Request, at time.Time, others 
 			continue
 		}
 		if signed, err := o.checker.Check(ctx, r, at); err == nil {
-			say("it matches the secret %.80q of the endpoint %.80q (%s)", signed.KeyID, o.endpoint, o.provider)
+			say("it matches the secret %.80q of the endpoint %.80q (%s)", signed.KeyID, o.endpoint,
+				o.provider)
 		}
 	}
 	return found
@@ -94,8 +97,14 @@ var changes = []struct {
 	change func(body []byte) []byte
 }{
 	{"re-serialising the JSON body (compact)", func(b []byte) []byte { return rewritten(b, json.Compact) }},
-	{"re-serialising the JSON body (two spaces)", func(b []byte) []byte { return rewritten(b, indent("  ")) }},
-	{"re-serialising the JSON body (four spaces)", func(b []byte) []byte { return rewritten(b, indent("    ")) }},
+	{
+		"re-serialising the JSON body (two spaces)",
+		func(b []byte) []byte { return rewritten(b, indent("  ")) },
+	},
+	{
+		"re-serialising the JSON body (four spaces)",
+		func(b []byte) []byte { return rewritten(b, indent("    ")) },
+	},
 	{"re-serialising the JSON body (members sorted)", func(b []byte) []byte {
 		sorted, err := jsontext.AppendCanonical(nil, b)
 		if err != nil {
@@ -104,11 +113,26 @@ var changes = []struct {
 		return sorted
 	}},
 	{"re-serialising the JSON body (a space after each colon and comma)", spaced},
-	{"removing the line break at the end of the body", func(b []byte) []byte { return bytes.TrimRight(b, "\r\n") }},
-	{"adding a line break at the end of the body", func(b []byte) []byte { return append(bytes.Clone(b), '\n') }},
-	{"changing CR LF into LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
-	{"changing LF into CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) }},
-	{"removing the byte order mark", func(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }},
+	{
+		"removing the line break at the end of the body",
+		func(b []byte) []byte { return bytes.TrimRight(b, "\r\n") },
+	},
+	{
+		"adding a line break at the end of the body",
+		func(b []byte) []byte { return append(bytes.Clone(b), '\n') },
+	},
+	{
+		"changing CR LF into LF",
+		func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) },
+	},
+	{
+		"changing LF into CR LF",
+		func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) },
+	},
+	{
+		"removing the byte order mark",
+		func(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) },
+	},
 }
 
 func rewritten(body []byte, write func(dst *bytes.Buffer, src []byte) error) []byte {
@@ -169,25 +193,23 @@ func (v *Verifier) otherURL(ctx context.Context, r Request, at time.Time) string
 	return ""
 }
 
-// goHeaders are the headers by which a delivery of a scheme in Go is known.
-var goHeaders = map[string]string{"twilio": "X-Twilio-Signature", "paypal": "PayPal-Transmission-Sig",
-	"sns": "X-Amz-Sns-Message-Type", "plaid": "Plaid-Verification"}
+// goHeaders are the headers by which a delivery of a scheme in Go is known, and whose they are.
+var goHeaders = [][2]string{{"X-Twilio-Signature", "twilio"}, {"PayPal-Transmission-Sig", "paypal"},
+	{"X-Amz-Sns-Message-Type", "sns"}, {"Plaid-Verification", "plaid"}}
 
 // signedFor is the header of another provider that r has, and whose it is; "" = none that is known.
 func signedFor(r *Request, not string) string {
+	known := slices.Clone(goHeaders)
 	for _, s := range schemes() {
-		headers := []string{goHeaders[s.Name()]}
 		if recipe, ok := s.(*recipe); ok {
-			headers = headers[:0]
 			for i := range recipe.ways {
-				headers = append(headers, recipe.ways[i].header)
+				known = append(known, [2]string{recipe.ways[i].header, recipe.name})
 			}
 		}
-		for _, header := range headers {
-			value, err := r.HeaderValue(header)
-			if s.Name() != not && header != "" && (value != "" || err != nil) {
-				return header + " (" + s.Name() + ")"
-			}
+	}
+	for _, h := range known {
+		if value, err := r.HeaderValue(h[0]); h[1] != not && (value != "" || err != nil) {
+			return h[0] + " (" + h[1] + ")"
 		}
 	}
 	return ""

@@ -175,7 +175,8 @@ func (late) Close() error             { return nil }
 func TestSlowBodiesHaveADeadline(t *testing.T) {
 	w := newReceiving(t)
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	w.receiver().ServeHTTP(d, httpRequest(t, "http://hooks.example", signedAs("1", nil, receiveStart), http.NoBody))
+	w.receiver().
+		ServeHTTP(d, httpRequest(t, "http://hooks.example", signedAs("1", nil, receiveStart), http.NoBody))
 	if d.Code != 200 || len(d.set) != 2 || d.set[0].IsZero() || !d.set[1].IsZero() {
 		t.Errorf("status %d, deadlines %v", d.Code, d.set)
 	}
@@ -190,7 +191,8 @@ func TestSlowBodiesHaveADeadline(t *testing.T) {
 	reader, writer := io.Pipe() // which never ends
 	defer writer.Close()
 	go func() { _, _ = writer.Write([]byte("{")) }()
-	if status, answer := sendTo(t, httpRequest(t, serve(w), signedAs("1", nil, receiveStart), reader)); status != 408 {
+	if status, answer := sendTo(t,
+		httpRequest(t, serve(w), signedAs("1", nil, receiveStart), reader)); status != 408 {
 		t.Errorf("a body that does not end: %d %s", status, answer)
 	}
 }
@@ -227,7 +229,8 @@ func TestNothingOfTheURLComesFromHeaders(t *testing.T) {
 			req := httptest.NewRequest("POST", "http://"+host+target, nil)
 			for name, value := range map[string]string{"X-Test-Id": id, "X-Test-Time": at,
 				"X-Test-Signature": testMAC(receiveSecret, "https://hooks.example"+target, id, at, nil),
-				"X-Forwarded-Host": host, "X-Forwarded-Proto": "https", "Forwarded": "host=" + host + ";proto=https",
+				"X-Forwarded-Host": host, "X-Forwarded-Proto": "https",
+				"Forwarded":      "host=" + host + ";proto=https",
 				"X-Original-Url": "/other", "X-Forwarded-Port": "8443"} {
 				req.Header.Set(name, value)
 			}
@@ -262,7 +265,8 @@ func TestFromHTTP(t *testing.T) {
 			t.Errorf("header lines %v", got.Header)
 		}
 	}
-	if got := webhook.FromHTTP(httpRequest(t, "http://h", webhook.Request{Target: "/a?b"}, nil), nil); got.Target != "/a?b" {
+	if got := webhook.FromHTTP(httpRequest(t, "http://h", webhook.Request{Target: "/a?b"}, nil),
+		nil); got.Target != "/a?b" {
 		t.Errorf("the target of a client's request is %q", got.Target)
 	}
 }

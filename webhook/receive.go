@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ func NewReceiver(
 		return nil, fmt.Errorf("webhook: a ReadTimeout of %v: give a duration, or 0 for %v", o.ReadTimeout,
 			defaultReadTimeout)
 	case o.Budget != nil && o.Budget.limit < int64(v.MaxBody()):
-		return nil, fmt.Errorf("webhook: a Budget of %d bytes, less than one body of %d", o.Budget.limit, v.MaxBody())
+		return nil, fmt.Errorf("webhook: a Budget of %d bytes, less than one body of %d", o.Budget.limit,
+			v.MaxBody())
 	}
 	err := errors.Join(nilcheck.Typed("the replay store", store), nilcheck.Logger("Logger", o.Logger))
 	if err != nil {
@@ -137,7 +139,7 @@ func NewReceiver(
 // Receive takes one delivery through all steps, as of the judging time: that of its arrival if it waited in a
 // queue, else zero for now. It takes the memory of the body from the Budget.
 func (c *Receiver) Receive(ctx context.Context, r Request, at time.Time) Response {
-	now := c.opts.Now()
+	now := c.now()
 	if at.IsZero() {
 		at = now
 	}
@@ -166,7 +168,8 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at time.Time) Respon
 func (c *Receiver) admit(r *Request, now time.Time) Response {
 	if c.opts.Limit != nil {
 		if wait := c.opts.Limit(now); wait > 0 {
-			return refusal(http.StatusTooManyRequests, "", wait, errors.New("over the limit of this endpoint"))
+			return refusal(http.StatusTooManyRequests, "", wait,
+				errors.New("over the limit of this endpoint"))
 		}
 	}
 	if c.opts.ContentTypes == nil {
@@ -186,13 +189,13 @@ func (c *Receiver) admit(r *Request, now time.Time) Response {
 
 // handle verifies and handles a delivery whose body is in the Budget.
 func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time) Response {
-	began := c.opts.Now()
+	began := c.now()
 	v, err := c.verifier.Verify(ctx, *r, at)
 	if err != nil {
 		return refused(ReasonOf(err), err)
 	}
 	if a := v.Answer; a != nil {
-		return Response{Status: a.Status, Header: contentType(a.ContentType), Body: a.Body, Verified: v}
+		return c.answer(ctx, v, a)
 	}
 	d := &delivery{Receiver: c, v: v, began: began}
 	defer d.release(ctx) // also if next ends its goroutine
@@ -200,6 +203,22 @@ func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time) Respons
 	resp.Verified = v
 	return resp
 }
+
+// answer answers a challenge. It is no delivery: nothing is claimed, and next is not called.
+func (c *Receiver) answer(ctx context.Context, v *Verified, a *Answer) Response {
+	if a.Confirm != nil {
+		if err := protect(func() error { return a.Confirm(ctx) }); err != nil {
+			refusal := refused(cmp.Or(ReasonOf(err), envelope.ReasonTrustUnavailable), err)
+			refusal.Verified = v
+			return refusal
+		}
+	}
+	return Response{Status: cmp.Or(a.Status, http.StatusOK), Header: contentType(a.ContentType), Body: a.Body,
+		Verified: v}
+}
+
+// now is the wall clock alone: the monotonic clock stands still while a process is frozen.
+func (c *Receiver) now() time.Time { return c.opts.Now().Round(0) }
 
 // statusOf is the HTTP status that tells a sender about the Reason.
 func statusOf(r envelope.Reason) int {
@@ -291,9 +310,9 @@ func (c *Receiver) diagnosis(ctx context.Context, r *Request, at time.Time, resp
 	if !c.opts.Diagnose || resp.Reason == "" || resp.Verified != nil || resp.Status >= 500 {
 		return nil
 	}
-	now, last := c.opts.Now().UnixNano(), c.judged.Load()
+	now, last := c.now().UnixNano(), c.judged.Load()
 	if now-last < int64(time.Second) && now >= last || !c.judged.CompareAndSwap(last, now) {
 		return nil
 	}
-	return Diagnose(ctx, c.verifier, *r, at)
+	return c.verifier.Diagnose(ctx, *r, at)
 }

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -66,22 +67,32 @@ func TestOtherStatuses(t *testing.T) {
 		wait    string
 		handled int
 	}{
-		"handled":           {func(*receiving) {}, ok, 200, "", "", 1},
-		"limit":             {func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return 1500 * time.Millisecond } }, ok, 429, "", "2", 0},
-		"within the limit":  {func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return 0 } }, ok, 200, "", "", 1},
-		"content type":      {func(w *receiving) { w.opts.ContentTypes = []string{"text/plain"} }, ok, 415, "", "", 0},
-		"right type":        {func(w *receiving) { w.opts.ContentTypes = []string{"Application/JSON"} }, ok, 200, "", "", 1},
-		"body too large":    {func(w *receiving) { w.vopts.MaxBody = 1 }, ok, 413, "too_large", "", 0},
-		"store down":        {func(w *receiving) { w.store.claim = replay.ErrUnavailable }, ok, 503, "store_unavailable", "5", 0},
-		"next fails":        {failing(errors.New("INSIDE")), ok, 503, "handler_failed", "5", 1},
-		"next is too large": {failing(&webhook.Error{Reason: "too_large"}), ok, 413, "too_large", "", 1},
-		"next: transient":   {failing(&webhook.Error{Reason: "trust_unavailable"}), ok, 503, "handler_failed", "5", 1},
-		"next panics":       {func(w *receiving) { w.next = func(context.Context, *webhook.Verified) error { panic("INSIDE") } }, ok, 503, "handler_failed", "5", 1},
-		"not recorded":      {func(w *receiving) { w.store.complete = replay.ErrUnavailable }, ok, 503, "store_unavailable", "5", 1},
-		"stale":             {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-301*time.Second)), 401, "expired", "", 0},
-		"oldest":            {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-300*time.Second)), 200, "", "", 1},
-		"ahead":             {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(301*time.Second)), 401, "from_future", "", 0},
-		"unsigned":          {func(*receiving) {}, webhook.Request{Method: "POST"}, 401, "unsigned", "", 0},
+		"handled":          {func(*receiving) {}, ok, 200, "", "", 1},
+		"limit":            {limited(1500 * time.Millisecond), ok, 429, "", "2", 0},
+		"within the limit": {limited(0), ok, 200, "", "", 1},
+		"content type": {func(w *receiving) { w.opts.ContentTypes = []string{"text/plain"} }, ok, 415,
+			"", "", 0},
+		"right type": {func(w *receiving) { w.opts.ContentTypes = []string{"Application/JSON"} }, ok,
+			200, "", "", 1},
+		"body too large": {func(w *receiving) { w.vopts.MaxBody = 1 }, ok, 413, "too_large", "", 0},
+		"store down": {func(w *receiving) { w.store.claim = replay.ErrUnavailable }, ok, 503,
+			"store_unavailable", "5", 0},
+		"next fails":        {nextFails(errors.New("INSIDE")), ok, 503, "handler_failed", "5", 1},
+		"next is too large": {nextFails(&webhook.Error{Reason: "too_large"}), ok, 413, "too_large", "", 1},
+		"next: transient": {nextFails(&webhook.Error{Reason: "trust_unavailable"}), ok, 503,
+			"handler_failed", "5", 1},
+		"next panics": {func(w *receiving) {
+			w.next = func(context.Context, *webhook.Verified) error { panic("INSIDE") }
+		}, ok, 503, "handler_failed", "5", 1},
+		"not recorded": {func(w *receiving) { w.store.complete = replay.ErrUnavailable }, ok, 503,
+			"store_unavailable", "5", 1},
+		"stale": {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-301*time.Second)),
+			401, "expired", "", 0},
+		"oldest": {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(-300*time.Second)),
+			200, "", "", 1},
+		"ahead": {func(*receiving) {}, signedAs("1", nil, receiveStart.Add(301*time.Second)), 401,
+			"from_future", "", 0},
+		"unsigned": {func(*receiving) {}, webhook.Request{Method: "POST"}, 401, "unsigned", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newReceiving(t)
@@ -100,7 +111,11 @@ func TestOtherStatuses(t *testing.T) {
 	}
 }
 
-func failing(err error) func(w *receiving) {
+func limited(wait time.Duration) func(w *receiving) {
+	return func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return wait } }
+}
+
+func nextFails(err error) func(w *receiving) {
 	return func(w *receiving) { w.next = func(context.Context, *webhook.Verified) error { return err } }
 }
 
@@ -246,11 +261,18 @@ func TestReplayUnderANewUnsignedID(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, id := range []string{"first", "second"} {
-		resp := c.Receive(t.Context(), webhook.Request{Method: "POST", Target: "/", Body: []byte("Hello, World!"),
-			Header: []webhook.Field{
-				{Name: "X-Hub-Signature-256", Value: "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
-				{Name: "X-GitHub-Delivery", Value: id}, {Name: "X-GitHub-Event", Value: "ping"},
-			}}, time.Time{})
+		resp := c.Receive(
+			t.Context(),
+			webhook.Request{Method: "POST", Target: "/", Body: []byte("Hello, World!"),
+				Header: []webhook.Field{
+					{
+						Name:  "X-Hub-Signature-256",
+						Value: "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+					},
+					{Name: "X-GitHub-Delivery", Value: id}, {Name: "X-GitHub-Event", Value: "ping"},
+				}},
+			time.Time{},
+		)
 		if resp.Status != 200 || (resp.Reason == "replayed") != (i == 1) {
 			t.Errorf("%s: %d %q %v", id, resp.Status, resp.Reason, resp.Err)
 		}
@@ -279,6 +301,69 @@ func TestOneOfManyCopiesIsHandled(t *testing.T) {
 	}
 }
 
+// TestAfterAFreeze: a claim that may have expired is renewed, and a delivery that has become stale meanwhile
+// is not handled, because its key may have been forgotten.
+func TestAfterAFreeze(t *testing.T) {
+	for _, c := range []struct {
+		frozen                  time.Duration
+		status, renews, handled int
+		reason                  envelope.Reason
+	}{
+		{14 * time.Second, 200, 0, 1, ""}, {16 * time.Second, 200, 1, 1, ""},
+		{6 * time.Minute, 409, 0, 0, "in_progress"},
+	} {
+		w := newReceiving(t)
+		w.store.slow = func() { w.clock.Advance(c.frozen) }
+		w.receive(signedAs("", []byte("{}"), receiveStart), c.status, c.reason, c.handled)
+		if w.store.renews != c.renews || w.store.releases != 1-c.handled {
+			t.Errorf("after %v: %d renewals, %d releases", c.frozen, w.store.renews, w.store.releases)
+		}
+	}
+	w := newReceiving(t) // another worker takes the claim over
+	w.store.slow = func() {
+		w.store.slow = nil
+		w.clock.Advance(31 * time.Second)
+		w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 1)
+	}
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 409, "in_progress", 1)
+}
+
+// TestBodiesInFlightShareABudget, also those of two receivers, until next has returned.
+func TestBodiesInFlightShareABudget(t *testing.T) {
+	w := newReceiving(t)
+	w.vopts.MaxBody = 1000
+	var err error
+	if w.opts.Budget, err = webhook.NewBudget(1500); err != nil {
+		t.Fatal(err)
+	}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	w.next = func(context.Context, *webhook.Verified) error {
+		close(entered)
+		<-leave
+		return nil
+	}
+	first, done := w.receiver(), make(chan webhook.Response)
+	body := make([]byte, 1000)
+	r := signedAs("1", body, receiveStart)
+	go func() { done <- first.Receive(context.Background(), r, time.Time{}) }()
+	<-entered
+	w.next = nil
+	resp := w.receive(signedAs("2", body, receiveStart), 503, "", 1)
+	if got := headerOf(resp, "Retry-After"); got != "5" || resp.Verified != nil {
+		t.Errorf("Retry-After is %q, Verified is %v", got, resp.Verified)
+	}
+	second := httpRequest(t, serve(w), signedAs("2", body, receiveStart), bytes.NewReader(body))
+	if status, answer := sendTo(t, second); status != 503 {
+		t.Errorf("by net/http: %d %s", status, answer)
+	}
+	w.receive(signedAs("3", body[:500], receiveStart), 200, "", 2)
+	close(leave)
+	if resp := <-done; resp.Status != 200 {
+		t.Errorf("the first one is answered %d", resp.Status)
+	}
+	w.receive(signedAs("2", body, receiveStart), 200, "", 3)
+}
+
 // TestAQueuedDeliveryIsJudgedAsOfItsArrival, and remembered from when it is handled.
 func TestAQueuedDeliveryIsJudgedAsOfItsArrival(t *testing.T) {
 	w := newReceiving(t)
@@ -301,7 +386,7 @@ func TestAQueuedDeliveryIsJudgedAsOfItsArrival(t *testing.T) {
 	w.receive(r, 401, "expired", 1) // judged as of now
 }
 
-// TestReceiverAnswersChallenges and not handed to next, and claim nothing.
+// TestReceiverAnswersChallenges: they are not handed to next, and claim nothing.
 func TestReceiverAnswersChallenges(t *testing.T) {
 	w := newReceiving(t)
 	w.scheme.answer = &webhook.Answer{Status: 200, ContentType: "text/plain", Body: []byte("pong")}
@@ -309,6 +394,20 @@ func TestReceiverAnswersChallenges(t *testing.T) {
 	resp := w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 0)
 	if string(resp.Body) != "pong" || headerOf(resp, "Content-Type") != "text/plain" {
 		t.Errorf("the answer is %q, %q", resp.Body, resp.Header)
+	}
+	confirmed := 0
+	w.scheme.answer.Confirm = func(context.Context) error { confirmed++; return nil }
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 0)
+	w.scheme.answer.Confirm = func(context.Context) error {
+		confirmed++
+		return &webhook.Error{Reason: envelope.ReasonTrustUnavailable}
+	}
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 503, "trust_unavailable", 0)
+	w.scheme.answer.Confirm = func(context.Context) error { panic("no") }
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 503, "trust_unavailable", 0)
+	w.receive(signedAs("1", []byte("{}"), receiveStart.Add(-time.Hour)), 401, "expired", 0)
+	if confirmed != 2 {
+		t.Errorf("confirmed %d times, want 2", confirmed)
 	}
 }
 
@@ -337,9 +436,12 @@ func TestReceiverRefusesToBeMadeWrong(t *testing.T) {
 	store := replay.NewMemory(nil)
 	next := func(context.Context, *webhook.Verified) error { return nil }
 	for name, make := range map[string]func() (*webhook.Receiver, error){
-		"no store":    func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, nil, next, nil) },
-		"no next":     func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, store, nil, nil) },
-		"no verifier": func() (*webhook.Receiver, error) { return webhook.NewReceiver(nil, store, next, nil) },
+		"no store": func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, nil, next, nil) },
+		"no next":  func() (*webhook.Receiver, error) { return webhook.NewReceiver(v, store, nil, nil) },
+		"no verifier": func() (*webhook.Receiver,
+			error) {
+			return webhook.NewReceiver(nil, store, next, nil)
+		},
 		"empty verifier": func() (*webhook.Receiver, error) {
 			return webhook.NewReceiver(&webhook.Verifier{}, store, next, nil)
 		},

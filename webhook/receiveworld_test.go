@@ -58,7 +58,10 @@ func (c testChecker) Check(_ context.Context, r webhook.Request, _ time.Time) (w
 	}
 	at, err := time.Parse(time.RFC3339, values[2])
 	if err != nil || c.base != "" && r.Target == "" {
-		return webhook.Signed{}, &webhook.Error{Reason: envelope.ReasonMalformed, Err: errors.New("no time or URL")}
+		return webhook.Signed{}, &webhook.Error{
+			Reason: envelope.ReasonMalformed,
+			Err:    errors.New("no time or URL"),
+		}
 	}
 	url := ""
 	if c.base != "" {
@@ -112,6 +115,8 @@ type receiving struct {
 type brokenStore struct {
 	replay.Store
 	claim, complete, release error
+	slow                     func() // what happens before the answer to Claim; nil = nothing
+	renews                   int
 	releases                 int
 }
 
@@ -121,7 +126,16 @@ func (s *brokenStore) Claim(ctx context.Context, key, digest [32]byte, until tim
 	if s.claim != nil {
 		return replay.Claim{}, 0, s.claim
 	}
-	return s.Store.Claim(ctx, key, digest, until, lease)
+	claim, status, err := s.Store.Claim(ctx, key, digest, until, lease)
+	if s.slow != nil {
+		s.slow()
+	}
+	return claim, status, err
+}
+
+func (s *brokenStore) Renew(ctx context.Context, c replay.Claim, lease time.Duration) error {
+	s.renews++
+	return s.Store.Renew(ctx, c, lease)
 }
 
 func (s *brokenStore) Complete(ctx context.Context, c replay.Claim, until time.Time) error {
@@ -173,7 +187,12 @@ func (w *receiving) receiver() *webhook.Receiver {
 }
 
 // receive sends it through a new receiver and checks status, Reason and how often next was called in all.
-func (w *receiving) receive(r webhook.Request, status int, reason envelope.Reason, handled int) webhook.Response {
+func (w *receiving) receive(
+	r webhook.Request,
+	status int,
+	reason envelope.Reason,
+	handled int,
+) webhook.Response {
 	w.Helper()
 	resp := w.receiver().Receive(w.Context(), r, time.Time{})
 	if resp.Status != status || resp.Reason != reason {

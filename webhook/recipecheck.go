@@ -390,9 +390,11 @@ func (m *work) matchesMAC(i int, k *key, body, tail []byte) bool {
 			}
 			h := m.macs[i]
 			h.Reset()
-			h.Write(m.head)
-			h.Write(body)
-			h.Write(tail)
+			for _, text := range [...][]byte{m.head, body, tail} {
+				if len(text) > 0 {
+					h.Write(text)
+				}
+			}
 			start := len(m.buf)
 			m.buf = h.Sum(m.buf)
 			sum = m.buf[start:]

@@ -20,7 +20,8 @@ import (
 func AppendRecord(dst []byte, r Request, received time.Time) ([]byte, error) {
 	for _, f := range r.Header {
 		if !utf8.ValidString(f.Name) || !utf8.ValidString(f.Value) {
-			return dst, fmt.Errorf("webhook: the header line %.80q is no UTF-8 and cannot be recorded", f.Name)
+			return dst, fmt.Errorf("webhook: the header line %.80q is no UTF-8 and cannot be recorded",
+				f.Name)
 		}
 	}
 	if !utf8.ValidString(r.Method) || !utf8.ValidString(r.Target) {

@@ -32,7 +32,7 @@ type Field struct{ Name, Value string }
 func (r Request) HeaderValue(name string) (string, error) {
 	value, found := "", false
 	for i := range r.Header {
-		if len(r.Header[i].Name) != len(name) || !strings.EqualFold(r.Header[i].Name, name) {
+		if n := r.Header[i].Name; n != name && (len(n) != len(name) || !strings.EqualFold(n, name)) {
 			continue
 		}
 		if found {

@@ -35,6 +35,10 @@ var table = map[string][]string{
 	"consumer/replay/dynamodb": {"consumer/replay", "consumer/replay/internal/remote",
 		"internal/awscall", "internal/claimtable", "internal/nilcheck"},
 	"webhook": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "internal/..."},
+	"webhook/awslambda": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "webhook",
+		"internal/..."},
+	"webhook/ingest": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "producer", "webhook",
+		"internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -70,7 +74,7 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf", "webhook"}
+	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/ingest"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
@@ -105,7 +109,7 @@ var homes = map[string][]string{
 		"keys/trust/awss3", "keys/awskms", "keys/awssecrets", "keys/awsssm", "keys/tinkkeys/tinkawskms",
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/go-jose/":        {"webhook/jwt"},
+	"github.com/go-jose/":        {"webhook/jwt", "cmd/sealbus"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":       {}, // tests only
 	"github.com/yuin/gopher-lua": {},

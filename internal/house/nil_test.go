@@ -43,6 +43,8 @@ import (
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 	"github.com/sealbus/sealbus/webhook"
+	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
 )
 
@@ -78,6 +80,11 @@ var (
 	someOwner = tinkkeys.Producer("orders")
 	queueURL  = "https://sqs.eu-west-1.amazonaws.com/111122223333/q"
 	keyARN    = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+)
+
+var (
+	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}}, nil))
+	someNext     = func(context.Context, *webhook.Verified) error { return nil }
 )
 
 func must[T any](v T, err error) T {
@@ -117,6 +124,12 @@ func openScheme(s webhook.Scheme) error { return errOf(webhook.New(s, "in", nil,
 // nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
 var nilArguments = map[string]refused{
 	"webhook.New scheme": {func() error { return openScheme(nilScheme) }, "no scheme"},
+	"webhook.Describe s": {func() error {
+		if webhook.Describe(nilScheme) != (webhook.Description{}) {
+			return nil
+		}
+		return errors.New("no description")
+	}, "no description"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},
@@ -193,6 +206,30 @@ var nilArguments = map[string]refused{
 	"consumer/replay/redis.New client": {func() error {
 		return errOf(redis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
+
+	"webhook.NewReceiver store": {func() error {
+		return errOf(webhook.NewReceiver(someVerifier, nilStore, someNext, nil))
+	}, "the replay store is a nil *"},
+	"webhook.NewReceiver opts.Logger": {func() error {
+		return errOf(webhook.NewReceiver(someVerifier, someStore, someNext,
+			&webhook.ReceiverOptions{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook.Handler store": {func() error {
+		return errOf(webhook.Handler(someVerifier, nilStore, someNext, nil))
+	}, "the replay store is a nil *"},
+	"webhook.Handler opts.Logger": {func() error {
+		return errOf(webhook.Handler(someVerifier, someStore, someNext,
+			&webhook.ReceiverOptions{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook/awslambda.Handler r": {func() error {
+		return errOf(hooklambda.Handler((*webhook.Receiver)(nil), hooklambda.ALB)(ctx, nil))
+	}, "the receiver is a nil *webhook.Receiver"},
+	"webhook/ingest.New ring": {func() error {
+		return errOf(ingest.New(nilRing, producer.NewLocalBus(nil), "https://hooks.example/x", nil))
+	}, "the keys to sign with is a nil *"},
+	"webhook/ingest.New bus": {func() error {
+		return errOf(ingest.New(keys.SignWith(someKey), nilBus, "https://hooks.example/x", nil))
+	}, "the bus is a nil *"},
 
 	"envelope.Open trust": {func() error {
 		return errOf(envelope.Open(ctx, sealed(), nilTrust, anySource))
@@ -480,6 +517,8 @@ func isPrivate(name string) bool {
 func hides(name string, t types.Type, depth int) (slots []string) {
 	switch t.String() {
 	case "context.Context", "error", "any", "testing.TB":
+		return nil
+	case "*net/http.Request": // net/http makes it
 		return nil
 	case "*log/slog.Logger", "*net/http.Client":
 		return []string{name}

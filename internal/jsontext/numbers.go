@@ -2,8 +2,8 @@ package jsontext
 
 import "strings"
 
-// AnyNumber reports whether the strict JSON text has a number of that kind. In canonical JSON it is canonical,
-// too.
+// AnyNumber reports whether the strict JSON text has a number of that kind. In canonical JSON it is
+// canonical, too.
 func AnyNumber(data []byte, is func(number string) bool) bool {
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {

@@ -7,8 +7,8 @@
 //
 // # What a front end keeps
 //
-// A signature covers bytes, and some front ends change them before the function sees them. What a front end
-// cannot tell exactly is not guessed:
+// A signature covers bytes, and some front ends change them before the function sees them. Nothing of that is
+// guessed:
 //
 //	               body          second header line        path       query
 //	FunctionURL    as it came    joined with a comma       exact      exact
@@ -95,8 +95,8 @@ type Receiver interface {
 type Response struct {
 	StatusCode        int                 `json:"statusCode"`
 	StatusDescription string              `json:"statusDescription,omitempty"` // load balancers want it
-	Headers           map[string]string   `json:"headers,omitempty"`
-	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitempty"` // ALBMultiValue takes no other
+	Headers           map[string]string   `json:"headers,omitzero"`
+	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitzero"` // ALBMultiValue takes no other
 	Body              string              `json:"body"`
 	IsBase64Encoded   bool                `json:"isBase64Encoded"`
 }

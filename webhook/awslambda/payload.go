@@ -59,8 +59,10 @@ func (p *payload) check(front FrontEnd) error {
 		fits = p.elb && p.single == nil && p.query == nil && p.multi != nil
 	}
 	if !fits || p.method == "" {
-		return fmt.Errorf("the payload is not that of the front end %v: is another one in front of the function?",
-			front)
+		return fmt.Errorf(
+			"the payload is not that of the front end %v: is another one in front of the function?",
+			front,
+		)
 	}
 	return nil
 }

@@ -110,7 +110,8 @@ var frontEnds = map[string]func(t *testing.T, to *receiver, r webhook.Request) v
 		answer := to.Receive(t.Context(), queued, at)
 		return verdictOf(t, answer.Status, answer.Body)
 	},
-	"FunctionURL": behind(awslambda.FunctionURL, false), "FunctionURL base64": behind(awslambda.FunctionURL, true),
+	"FunctionURL": behind(awslambda.FunctionURL,
+		false), "FunctionURL base64": behind(awslambda.FunctionURL, true),
 	"HTTPAPI": behind(awslambda.HTTPAPI, false), "HTTPAPI base64": behind(awslambda.HTTPAPI, true),
 	"RESTAPI": behind(awslambda.RESTAPI, false), "RESTAPI base64": behind(awslambda.RESTAPI, true),
 	"ALB": behind(awslambda.ALB, false), "ALB base64": behind(awslambda.ALB, true),
@@ -147,8 +148,8 @@ func behind(front awslambda.FrontEnd, encoded bool) func(*testing.T, *receiver, 
 	}
 }
 
-// payload is the invocation by which that front end hands the request on. A body that is no UTF-8 is in base64,
-// and any other if it is to be encoded.
+// payload is the invocation by which that front end hands the request on. A body that is no UTF-8 is in
+// base64, and any other if it is to be encoded.
 func payload(t *testing.T, front awslambda.FrontEnd, r webhook.Request, encoded bool) json.RawMessage {
 	t.Helper()
 	path, query, _ := strings.Cut(r.Target, "?")
@@ -184,7 +185,8 @@ func payload(t *testing.T, front awslambda.FrontEnd, r webhook.Request, encoded 
 		p["requestContext"] = map[string]any{"http": map[string]any{"method": r.Method, "path": decoded},
 			"timeEpoch": 1}
 	case awslambda.RESTAPI:
-		p["httpMethod"], p["path"], p["headers"], p["multiValueHeaders"] = r.Method, "/under/a/stage", last, lines
+		p["httpMethod"], p["path"] = r.Method, "/under/a/stage"
+		p["headers"], p["multiValueHeaders"] = last, lines
 		p["queryStringParameters"], p["multiValueQueryStringParameters"] = nil, nil
 		if len(values) > 0 {
 			p["queryStringParameters"], p["multiValueQueryStringParameters"] = lastOf(values), values

@@ -1,5 +1,5 @@
-// Package ingest brings verified webhooks onto the bus: each delivery becomes a sealed CloudEvent. It is the next
-// of a webhook.Receiver, which answers the provider 2xx only when the bus has the event.
+// Package ingest brings verified webhooks onto the bus: each delivery becomes a sealed CloudEvent. It is the
+// next of a webhook.Receiver, which answers the provider 2xx only when the bus has the event.
 //
 //	next, err := ingest.New(ring, bus, "https://hooks.example/github", nil)
 //	r, err := webhook.NewReceiver(verifier, store, next, nil)
@@ -18,18 +18,19 @@
 //	webhookbodysha256  the hex SHA-256 of the body as it came
 //	webhookid          the delivery ID, if the signature does not cover it: believe it no more than a log
 //
-// A provider that sends a delivery again, because the answer was lost, gives an event with the same id and the
-// same content. Consumers recognise the duplicate.
+// A provider that sends a delivery again, because the answer was lost, gives an event with the same id and
+// the same content. Consumers recognise the duplicate.
 //
-// JSON is sealed in its canonical form, so that rules of EventBridge match its members. What has no canonical form
-// that every relay keeps is sealed byte for byte, as data_base64: JSON with integers beyond 2^53 or numbers of 17
-// digits, and everything that is not JSON. A body that says it is JSON and is not, or has a member twice, is sealed
-// as application/octet-stream, with its own content type as webhookcontenttype. No body is refused for its form.
-// A bus with the embedded layout takes JSON objects only: use the structured one.
+// JSON is sealed in its canonical form, so that rules of EventBridge match its members. A body without a
+// canonical form that every relay keeps is sealed byte for byte, as data_base64: JSON with integers beyond
+// 2^53 or numbers of 17 digits, and everything that is not JSON. A body that says it is JSON and is not, or
+// has a member twice, is sealed as application/octet-stream, with its own content type as webhookcontenttype.
+// No body is refused for its form. A bus with the embedded layout takes JSON objects only: use the structured
+// one.
 //
 // Threats: an attacker who changes an event on its way to a consumer (it is sealed); an attacker who sends a
-// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: the type and the
-// subject are unsigned where the provider signs the body only and has them in a header, as GitHub does.
+// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: the type and
+// the subject are unsigned where the provider signs the body only and has them in a header, as GitHub does.
 //
 // Stable: New, Options, and the attributes.
 package ingest
@@ -73,11 +74,11 @@ const opaque = "application/octet-stream"
 
 // Options adjust New. The zero value seals for every audience, in the clear.
 type Options struct {
-	// TypePrefix stands before the provider's word for the type, such as "com.example.github.", at most 64 bytes;
-	// "" = "webhook.", the provider's name and a dot.
+	// TypePrefix stands before the provider's word for the type, such as "com.example.github.", at most 64
+	// bytes; "" = "webhook.", the provider's name and a dot.
 	TypePrefix string
-	// Producer says how events are sealed and published; nil = the zero producer.Options. Where a body lacks one
-	// of EncryptFields, all of it is encrypted.
+	// Producer says how events are sealed and published; nil = the zero producer.Options. Where a body lacks
+	// one of EncryptFields, all of it is encrypted.
 	Producer *producer.Options
 }
 
@@ -91,11 +92,12 @@ type ingester struct {
 	fine, whole, exact *producer.Producer
 }
 
-// New makes the next of a webhook.Receiver. It publishes each delivery as a sealed event with that source, signed
-// by the keys of ring, through bus. Give each endpoint a source of its own: id and source together name an event.
+// New makes the next of a webhook.Receiver. It publishes each delivery as a sealed event with that source,
+// signed by the keys of ring, through bus. Give each endpoint a source of its own: id and source together
+// name an event.
 //
-// It returns nil when the bus has the event. An event that is too large, once sealed, is a *webhook.Error with the
-// Reason too_large; every other error makes the provider send the delivery again.
+// It returns nil when the bus has the event. An event that is too large, once sealed, is a *webhook.Error
+// with the Reason too_large; every other error makes the provider send the delivery again.
 func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options) (
 	func(ctx context.Context, v *webhook.Verified) error, error,
 ) {
@@ -112,10 +114,11 @@ func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options)
 	}
 	switch {
 	case utf8.RuneCountInString(source) > maxSource || strings.HasPrefix(source, "aws."):
-		return nil, fmt.Errorf(`ingest: the source %.80q: EventBridge takes at most %d characters, not beginning with "aws."`,
-			source, maxSource)
+		return nil, fmt.Errorf(`ingest: the source %.80q: EventBridge takes at most %d characters, `+
+			`not beginning with "aws."`, source, maxSource)
 	case len(o.TypePrefix) > maxPrefix || wire.CheckText("type", o.TypePrefix, maxPrefix) != nil:
-		return nil, fmt.Errorf("ingest: the TypePrefix %.80q: at most %d bytes of printable text", o.TypePrefix, maxPrefix)
+		return nil, fmt.Errorf("ingest: the TypePrefix %.80q: at most %d bytes of printable text",
+			o.TypePrefix, maxPrefix)
 	}
 	in := &ingester{source: source, prefix: o.TypePrefix, fields: po.EncryptFields, now: po.Now}
 	if in.now == nil {
@@ -218,8 +221,8 @@ func (in *ingester) setData(ev *event.Event, v *webhook.Verified) *producer.Prod
 	return in.exact
 }
 
-// isJSON reports whether the body is to be read as JSON: its content type says so, or it is an object and there
-// is no content type, or that of plain text, which SNS gives.
+// isJSON reports whether the body is to be read as JSON: its content type says so, or it is an object and
+// there is no content type, or that of plain text, which SNS gives.
 func isJSON(media string, body []byte) bool {
 	kind, _, _ := strings.Cut(media, ";")
 	kind = strings.ToLower(strings.Trim(kind, " \t"))

@@ -35,7 +35,8 @@ const (
 	secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
-// world is a receiver that publishes on a bus inside the process, and a consumer that opens what comes from it.
+// world is a receiver that publishes on a bus inside the process, and a consumer that opens what comes from
+// it.
 type world struct {
 	testing.TB
 	org      *org.Org
@@ -70,8 +71,8 @@ func newWorld(t testing.TB, provider string) *world {
 func (w *world) start() {
 	w.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	c, err := consumer.New("billing", w.org.Trust(), replay.NewMemory(&replay.MemoryOptions{Now: w.org.Now}), w.policy,
-		&consumer.Options{Logger: quiet})
+	c, err := consumer.New("billing", w.org.Trust(), replay.NewMemory(&replay.MemoryOptions{Now: w.org.Now}),
+		w.policy, &consumer.Options{Logger: quiet})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -106,7 +107,8 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.receiver, err = webhook.NewReceiver(v, w.store, next, &webhook.ReceiverOptions{Now: w.org.Now, Logger: quiet})
+	w.receiver, err = webhook.NewReceiver(v, w.store, next,
+		&webhook.ReceiverOptions{Now: w.org.Now, Logger: quiet})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -117,8 +119,8 @@ func (w *world) receive(r webhook.Request, status, events int) webhook.Response 
 	w.Helper()
 	resp := w.receiver.Receive(w.Context(), r, time.Time{})
 	if resp.Status != status || len(w.events) != events {
-		w.Fatalf("status %d (%v), %d events (%v), want %d and %d", resp.Status, resp.Err, len(w.events), w.reasons,
-			status, events)
+		w.Fatalf("status %d (%v), %d events (%v), want %d and %d", resp.Status, resp.Err, len(w.events),
+			w.reasons, status, events)
 	}
 	return resp
 }
@@ -127,8 +129,13 @@ func (w *world) receive(r webhook.Request, status, events int) webhook.Response 
 func github(body, contentType string, header ...string) webhook.Request {
 	m := hmac.New(sha256.New, []byte(secret))
 	m.Write([]byte(body))
-	r := webhook.Request{Method: http.MethodPost, Target: "/hooks", Body: []byte(body), Header: []webhook.Field{
-		{Name: "X-Hub-Signature-256", Value: "sha256=" + hex.EncodeToString(m.Sum(nil))}}}
+	r := webhook.Request{
+		Method: http.MethodPost,
+		Target: "/hooks",
+		Body:   []byte(body),
+		Header: []webhook.Field{
+			{Name: "X-Hub-Signature-256", Value: "sha256=" + hex.EncodeToString(m.Sum(nil))}},
+	}
 	if contentType != "" {
 		header = append(header, "Content-Type", contentType)
 	}
@@ -162,15 +169,16 @@ func TestADeliveryBecomesASealedEvent(t *testing.T) {
 	r := github(body, "application/json; charset=utf-8", "X-GitHub-Event", "push", "X-GitHub-Delivery", "d-1")
 	w.receive(r, 200, 1)
 	ev := w.events[0].Event
-	got := fmt.Sprintf("%s %s %s %s %s %s", ev.ID(), ev.Source(), ev.Type(), ev.Subject(), ev.DataContentType(), ev.Data())
+	got := fmt.Sprintf("%s %s %s %s %s %s", ev.ID(), ev.Source(), ev.Type(), ev.Subject(),
+		ev.DataContentType(), ev.Data())
 	want := sum(body) + " " + source + ` webhook.github.push a/b application/json; charset=utf-8 ` +
 		`{"n":12.5,"repository":{"full_name":"a/b"},"zen":"x"}`
 	if got != want {
 		t.Errorf("the event is\n%s, want\n%s", got, want)
 	}
 	for name, value := range map[string]string{"webhookprovider": "github", "webhookkeyid": "k1",
-		"webhookverifiedat": w.org.Now().Format(time.RFC3339), "webhookbodysha256": sum(body), "webhookid": "d-1",
-		"webhooksignature": sum(r.Header[0].Value)} {
+		"webhookverifiedat": w.org.Now().Format(time.RFC3339), "webhookbodysha256": sum(body),
+		"webhookid": "d-1", "webhooksignature": sum(r.Header[0].Value)} {
 		if got := fmt.Sprint(ev.Extensions()[name]); got != value {
 			t.Errorf("%s is %s, want %s", name, got, value)
 		}
@@ -197,7 +205,8 @@ func TestASignedIDIsTheEventsID(t *testing.T) {
 	}
 }
 
-// TestARetryWithANewSignatureIsADuplicate for consumers: the first one reached the bus, and its claim was lost.
+// TestARetryWithANewSignatureIsADuplicate for consumers: the first one reached the bus, and its claim was
+// lost.
 func TestARetryWithANewSignatureIsADuplicate(t *testing.T) {
 	w := newWorld(t, "standardwebhooks")
 	w.start()
@@ -216,7 +225,8 @@ func TestARetryWithANewSignatureIsADuplicate(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := replay.NewMemory(&replay.MemoryOptions{Now: w.org.Now}) // the claims are gone
-	if w.receiver, err = webhook.NewReceiver(v, lost, next, &webhook.ReceiverOptions{Now: w.org.Now}); err != nil {
+	if w.receiver, err = webhook.NewReceiver(v, lost, next,
+		&webhook.ReceiverOptions{Now: w.org.Now}); err != nil {
 		t.Fatal(err)
 	}
 	w.receive(standard(t, "msg_1", w.org.Now(), `{"a":1}`), 200, 1)
@@ -238,8 +248,8 @@ func (b failingBus) Send(ctx context.Context, events []*envelope.Sealed) []produ
 	return slices.Repeat([]producer.Result{{Err: *b.err}}, len(events))
 }
 
-// TestFailuresMakeTheProviderRetry: only an event that is too large for the bus is permanent. Once the cause is
-// gone, the same delivery is handled.
+// TestFailuresMakeTheProviderRetry: only an event that is too large for the bus is permanent. Once the cause
+// is gone, the same delivery is handled.
 func TestFailuresMakeTheProviderRetry(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error
@@ -311,7 +321,8 @@ func TestTextThatDoesNotFit(t *testing.T) {
 		if c.event != "" {
 			header = append(header, "X-GitHub-Event", c.event)
 		}
-		w.receive(github(`{"repository":{"full_name":"`+c.repository+`"}}`, "application/json", header...), 200, 1)
+		w.receive(github(`{"repository":{"full_name":"`+c.repository+`"}}`, "application/json", header...),
+			200, 1)
 		if ev := w.events[0].Event; ev.Type() != c.typ || ev.Subject() != c.subject {
 			t.Errorf("%s: type %q, subject %q", name, ev.Type(), ev.Subject())
 		}
@@ -353,8 +364,9 @@ func relay(delivery []byte) []byte {
 	return out
 }
 
-// TestAnyBodyArrives: any bytes with any content type are at the consumer, unchanged or in the canonical form of
-// the same JSON, even if a relay writes all numbers anew; and webhookbodysha256 is that of the body as it came.
+// TestAnyBodyArrives: any bytes with any content type are at the consumer, unchanged or in the canonical form
+// of the same JSON, even if a relay writes all numbers anew; and webhookbodysha256 is that of the body as it
+// came.
 func TestAnyBodyArrives(t *testing.T) {
 	w := newWorld(t, "github")
 	w.busOpts.Rewrite = relay
@@ -390,20 +402,83 @@ func TestAnyBodyArrives(t *testing.T) {
 	}
 }
 
-var someMedia = []string{"application/json", "", "application/vnd.x+json; charset=utf-8", "text/plain", "text/plain; charset=UTF-8",
-	"application/x-www-form-urlencoded", "application/octet-stream", "APPLICATION/JSON", strings.Repeat("x", 300),
-	"image/png", "nonsense", "größe"}
+var someMedia = []string{
+	"application/json",
+	"",
+	"application/vnd.x+json; charset=utf-8",
+	"text/plain",
+	"text/plain; charset=UTF-8",
+	"application/x-www-form-urlencoded",
+	"application/octet-stream",
+	"APPLICATION/JSON",
+	strings.Repeat("x", 300),
+	"image/png",
+	"nonsense",
+	"größe",
+}
 
-var someBodies = []string{"", " ", "{}", " {\n} ", "null", "true", "1", "1.0", "9007199254740993", "1e400", "1e-400", "-0",
-	"0.10000000000000001", "12345678901234567890123", `{"a":1,"a":2}`, `{"b":1,"a":[1.50,2e2]}`, `"\ud800"`, `"\uffff"`,
-	"\"\ufffe\"", "\xff\xfe", "a=b&c=%20", "\ufeff{}", strings.Repeat("[", 64) + strings.Repeat("]", 64),
-	strings.Repeat("[", 65) + strings.Repeat("]", 65), `{"data":1,"specversion":"1.0","cloudevent":{}}`, "{", "\x00", "<&>",
-	`{"n":0.30000000000000004}`, `{"é":"\u00e9","<":"&\u2028"}`}
+var someBodies = []string{
+	"",
+	" ",
+	"{}",
+	" {\n} ",
+	"null",
+	"true",
+	"1",
+	"1.0",
+	"9007199254740993",
+	"1e400",
+	"1e-400",
+	"-0",
+	"0.10000000000000001",
+	"12345678901234567890123",
+	`{"a":1,"a":2}`,
+	`{"b":1,"a":[1.50,2e2]}`,
+	`"\ud800"`,
+	`"\uffff"`,
+	"\"\ufffe\"",
+	"\xff\xfe",
+	"a=b&c=%20",
+	"\ufeff{}",
+	strings.Repeat("[", 64) + strings.Repeat("]", 64),
+	strings.Repeat("[", 65) + strings.Repeat(
+		"]",
+		65,
+	),
+	`{"data":1,"specversion":"1.0","cloudevent":{}}`,
+	"{",
+	"\x00",
+	"<&>",
+	`{"n":0.30000000000000004}`,
+	`{"é":"\u00e9","<":"&\u2028"}`,
+}
 
 // randomBody is a text of pieces that are JSON together now and then.
 func randomBody(random *rand.Rand) string {
-	pieces := []string{`{"a":`, `{`, `}`, `[`, `]`, `,`, `:`, `"x"`, `"é"`, `1`, `0.5`, `1e21`, `9007199254740993`, `null`,
-		`true`, " ", "\n", "\xff", "\x00", `\u0000`, `"a"`, `"b":`}
+	pieces := []string{
+		`{"a":`,
+		`{`,
+		`}`,
+		`[`,
+		`]`,
+		`,`,
+		`:`,
+		`"x"`,
+		`"é"`,
+		`1`,
+		`0.5`,
+		`1e21`,
+		`9007199254740993`,
+		`null`,
+		`true`,
+		" ",
+		"\n",
+		"\xff",
+		"\x00",
+		`\u0000`,
+		`"a"`,
+		`"b":`,
+	}
 	if random.IntN(3) > 0 {
 		return randomJSON(random, 4)
 	}
