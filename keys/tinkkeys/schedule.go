@@ -83,7 +83,7 @@ func (k *Keyset) readSchedule() error {
 	schedule := &k.files[scheduleFile]
 	content, _, err := privatefile.ReadBounded(schedule.Path, privatefile.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return k.checkNoSchedule()
 	}
 	if err != nil {
 		return fmt.Errorf("tinkkeys: the schedule: %w", err)
@@ -101,6 +101,17 @@ func (k *Keyset) readSchedule() error {
 	}
 	schedule.Digest = sha256.Sum256(content)
 	k.adopt(schedules)
+	return nil
+}
+
+// checkNoSchedule refuses a keyset whose schedule cannot be read: a link that leads nowhere, or a schedule
+// beside a link to the keyset. Without its schedule a key would sign after it has retired.
+func (k *Keyset) checkNoSchedule() error {
+	for _, path := range []string{k.files[scheduleFile].Path, k.path + scheduleSuffix} {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("tinkkeys: %s is not read: the schedule must be %s", path, k.files[scheduleFile].Path)
+		}
+	}
 	return nil
 }
 
