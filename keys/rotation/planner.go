@@ -304,8 +304,8 @@ func (p *planner) leave(k, newest *Key) (steps []Step) {
 	return steps
 }
 
-// neededUntil is until when an encryption key opens what producers encrypt to it by the bundle, and whether it
-// still does. The time is zero if the bundle has no end for it.
+// neededUntil is until when an encryption key opens what producers encrypt to it by the bundle, and whether
+// it still does. The time is zero if the bundle has no end for it.
 func (p *planner) neededUntil(k *Key) (until time.Time, isNeeded bool) {
 	if !strings.HasPrefix(k.Kind, forEncryption) || !k.Trust.listed() || k.Trust.revoked() {
 		return time.Time{}, false

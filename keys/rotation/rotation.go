@@ -18,8 +18,8 @@
 // # Threat model
 //
 // A plan is advice, and no rule of it makes a key count: consumers follow the trust bundle alone. A plan
-// never removes a private half that can still sign or open by its schedule. It keeps that of an encryption key
-// as long as the bundle lets producers encrypt to it, and lets the consumer open their last events.
+// never removes a private half that can still sign or open by its schedule. It keeps that of an encryption
+// key as long as the bundle lets producers encrypt to it, and lets the consumer open their last events.
 //
 // # Stability
 //

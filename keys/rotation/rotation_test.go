@@ -103,10 +103,11 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// The private half of an encryption key stays as long as the bundle lets producers encrypt to it, and lets the
-// consumer open it: the people who keep the trust may not have listed the new key, or its end.
+// The private half of an encryption key stays as long as the bundle lets producers encrypt to it, and lets
+// the consumer open it: the people who keep the trust may not have listed the new key, or its end.
 func TestPlanKeepsWhatOpens(t *testing.T) {
-	old, next := keys.Schedule{Retired: day(3), Expired: day(13)}, keys.Schedule{Published: day(0), Active: day(2)}
+	old := keys.Schedule{Retired: day(3), Expired: day(13)}
+	next := keys.Schedule{Published: day(0), Active: day(2)}
 	o := &rotation.Options{InFlight: 10*24*time.Hour - 5*time.Minute}
 	for name, test := range map[string]struct {
 		now  float64

@@ -203,7 +203,8 @@ func TestKeysetStaysReadable(t *testing.T) {
 	ring, err := tinkkeys.Create(t.Context(), file, kek, orders, keys.Ed25519)
 	check(t, err)
 	kek.more = 256 << 10
-	if _, err := ring.Add(t.Context(), keys.Ed25519); err == nil || !strings.Contains(err.Error(), "would not open") {
+	_, err = ring.Add(t.Context(), keys.Ed25519)
+	if err == nil || !strings.Contains(err.Error(), "would not open") {
 		t.Errorf("%v", err)
 	}
 	again, err := tinkkeys.Open(t.Context(), file, kek, orders)
