@@ -107,12 +107,21 @@ func (k *Keyset) readSchedule() error {
 // checkNoSchedule refuses a keyset whose schedule cannot be read: a link that leads nowhere, or a schedule
 // beside a link to the keyset. Without its schedule a key would sign after it has retired.
 func (k *Keyset) checkNoSchedule() error {
-	for _, path := range []string{k.files[scheduleFile].Path, k.path + scheduleSuffix} {
-		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("tinkkeys: %s is not read: the schedule must be %s", path, k.files[scheduleFile].Path)
-		}
+	schedule, beside := k.files[scheduleFile].Path, k.path+scheduleSuffix
+	_, err := os.Lstat(beside)
+	switch {
+	case isLink(schedule):
+		return fmt.Errorf("tinkkeys: the schedule %s is a link to a file that is not there", schedule)
+	case isLink(k.path) && err == nil:
+		return fmt.Errorf("tinkkeys: the schedule %s is not read, because %s is a link: it must be %s", beside,
+			k.path, schedule)
 	}
 	return nil
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
 }
 
 // replace puts content in place of one of the files, unless another program has changed one of them, or is

@@ -176,12 +176,12 @@ func TestScheduleElsewhere(t *testing.T) {
 	}
 	check(t, open())
 	check(t, os.WriteFile(link+".schedule", nil, 0o600))
-	if err := open(); err == nil || !strings.Contains(err.Error(), "must be "+file+".schedule") {
+	if err := open(); err == nil || !strings.Contains(err.Error(), "it must be "+file+".schedule") {
 		t.Errorf("beside the link: %v", err)
 	}
 	check(t, os.Remove(link+".schedule"))
 	check(t, os.Symlink("nowhere", file+".schedule"))
-	if err := open(); err == nil || !strings.Contains(err.Error(), "is not read") {
+	if err := open(); err == nil || !strings.Contains(err.Error(), "is not there") {
 		t.Errorf("a link that leads nowhere: %v", err)
 	}
 }
