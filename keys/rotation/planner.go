@@ -294,10 +294,13 @@ func (p *planner) leave(k, newest *Key) (steps []Step) {
 	if e := k.Schedule.Expired; !e.IsZero() {
 		needed, isNeeded := p.neededUntil(k)
 		prune := p.step(Prune, k.ID, later(e, needed))
-		if prune.Status == Done && !ends && !isNeeded {
-			prune.Status = Due
-		} else if ends || isNeeded {
+		switch {
+		case ends || isNeeded:
 			prune.Status = Waiting
+		case prune.Status == Done && k.Trust == nil && strings.HasPrefix(k.Kind, forEncryption):
+			prune.Status = Unchecked // its own schedule does not bind those who encrypt to it
+		case prune.Status == Done:
+			prune.Status = Due
 		}
 		steps = append(steps, prune)
 	}
