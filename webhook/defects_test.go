@@ -248,9 +248,11 @@ func TestOneGoodSignatureOfSeveral(t *testing.T) {
 			t.Errorf("%s: %q", value, got)
 		}
 	}
-	r := post(jsonBody, "X-PagerDuty-Signature", good+","+bad[:20])
-	if got := reason(t, s.verifier(t, s.secret), r, now); got != envelope.ReasonMalformed {
-		t.Errorf("a broken one beside a good one: %q", got)
+	for _, value := range []string{good + "," + bad[:20], good + ",", "," + good, good + ",," + bad} {
+		r := post(jsonBody, "X-PagerDuty-Signature", value)
+		if got := reason(t, s.verifier(t, s.secret), r, now); got != envelope.ReasonMalformed {
+			t.Errorf("a broken one beside a good one: %s: %q", value, got)
+		}
 	}
 }
 
