@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/redact"
 )
 
 // maxItems is the most items of a notification. Adyen puts one into a JSON notification, and up to six into
@@ -38,18 +39,18 @@ func (adyen) Open(secrets []Secret, _ SchemeOptions) (Checker, error) {
 	if len(secrets) == 0 {
 		return nil, errNoSecret
 	}
-	var c adyenChecker
+	parsed := make([]adyenSecret, 0, len(secrets))
 	for _, s := range secrets {
 		key, err := hex.DecodeString(s.Text)
 		if err != nil || len(key) < 16 {
 			return nil, fmt.Errorf("the secret with the ID %.80q must be a key in hex of 32 digits or more", s.ID)
 		}
-		c = append(c, adyenSecret{s, key})
+		parsed = append(parsed, adyenSecret{s, key})
 	}
-	return c, nil
+	return &adyenChecker{redact.Hide(parsed)}, nil
 }
 
-type adyenChecker []adyenSecret
+type adyenChecker struct{ secrets redact.Hidden[[]adyenSecret] }
 
 // adyenItem has the fields of an item in the order in which they are signed, and its signature.
 type adyenItem struct {
@@ -58,7 +59,7 @@ type adyenItem struct {
 }
 
 // Check takes a notification only if one secret made the signatures of all items.
-func (c adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed, error) {
+func (c *adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed, error) {
 	items, err := parseAdyen(r.Body)
 	if err != nil {
 		return Signed{}, refuse(envelope.ReasonMalformed, "the notification: %w", err)
@@ -79,7 +80,7 @@ func (c adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed,
 		}
 		signatures[i] = item.signature
 	}
-	for _, s := range c {
+	for _, s := range c.secrets() {
 		if !s.made(texts, macs) {
 			continue
 		}
@@ -116,6 +117,9 @@ func (i *adyenItem) signedText() (string, error) {
 	for _, field := range fields {
 		if strings.ContainsAny(field, ":\n") {
 			return "", errors.New("a field has a colon or a line break, which moves the border between two fields")
+		}
+		if len(field) > maxID {
+			return "", fmt.Errorf("a field has more than %d bytes", maxID)
 		}
 	}
 	if i.psp == "" || i.event == "" {

@@ -55,7 +55,8 @@ func TestAdyenOneForgedItemInABatchOfSignedOnes(t *testing.T) {
 		{"forged last item", batch(a, b, adyenItem("3", "order-3", 1, signature)), "bad_signature"},
 		{"forged first item", batch(adyenItem("3", "order-3", 1, signature), a, b), "bad_signature"},
 		{"unsigned item", batch(a, adyenItem("3", "order-3", 1, "")), "unsigned"},
-		{"item without additionalData", batch(a, `{"NotificationRequestItem":{"pspReference":"3","eventCode":"A"}}`),
+		{"item without additionalData", batch(a,
+			`{"NotificationRequestItem":{"pspReference":"3","eventCode":"A"}}`),
 			"unsigned"},
 		{"the same item twice", batch(a, b, a), "malformed"},
 		{"empty entry", batch(a, "{}"), "malformed"},
@@ -93,6 +94,7 @@ func TestAdyenRefuses(t *testing.T) {
 		{"another currency", replace(`EUR`, `JPY`), "bad_signature"},
 		{"a failure turned into a success", replace(`"success":"true"`, `"success":"TRUE"`), "bad_signature"},
 		{"success as a boolean", replace(`"success":"true"`, `"success":true`), "malformed"},
+		{"long field", replace(`order-1`, strings.Repeat("1", 257)), "malformed"},
 		{"no reference", replace(`"pspReference":"1"`, `"pspReference":""`), "malformed"},
 		{"spelled otherwise", replace(`"success"`, `"Success":"false","success"`), "malformed"},
 		{"second batch, spelled otherwise", replace(`"live"`, `"NotificationItems":[],"live"`), "malformed"},
@@ -109,18 +111,20 @@ func TestAdyenColonMovesTheBorder(t *testing.T) {
 			`"merchantReference":"x","originalReference":"Shop:1"`, 1),
 		adyenSigned(t, `1:`, "order-1", 100),
 	} {
-		if _, err := v.Verify(context.Background(), adyenBatch(item), twilioAt); webhook.ReasonOf(err) != "malformed" {
+		if _, err := v.Verify(context.Background(), adyenBatch(item),
+			twilioAt); webhook.ReasonOf(err) != "malformed" {
 			t.Errorf("%s: %v", item, err)
 		}
 	}
 }
 
-// TestAdyenReplayKey depends on the signed fields only: neither on the order of the items nor on the form of the
-// body.
+// TestAdyenReplayKey depends on the signed fields only: neither on the order of the items nor on the form
+// of the body.
 func TestAdyenReplayKey(t *testing.T) {
 	a, b := adyenSigned(t, "1", "order-1", 100), adyenSigned(t, "2", "order-2", 200)
 	seen := map[[32]byte]int{}
-	for _, r := range []webhook.Request{adyenBatch(a, b), adyenBatch(b, a), adyenBatch(b, "\n "+a), adyenBatch(a)} {
+	for _, r := range []webhook.Request{adyenBatch(a, b), adyenBatch(b, a), adyenBatch(b, "\n "+a),
+		adyenBatch(a)} {
 		got, err := adyenVerifier(t).Verify(context.Background(), r, twilioAt)
 		if err != nil || got.KeyID != "new" {
 			t.Fatal(got, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/flight"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/onefetch"
 )
 
@@ -346,6 +347,9 @@ func openX509(secrets []Secret, o SchemeOptions) (x509Signer, error) {
 	certificates := o.Certificates
 	if certificates == nil {
 		certificates = new(Certificates)
+	}
+	if err := nilcheck.Typed("Certificates.Transport", certificates.Transport); err != nil {
+		return x509Signer{}, err
 	}
 	return x509Signer{all, certificates}, nil
 }

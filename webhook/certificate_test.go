@@ -19,7 +19,8 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 )
 
-// hostileAddresses are addresses of a certificate that lead, or could lead, elsewhere. %s is the genuine host.
+// hostileAddresses are addresses of a certificate that lead, or could lead, elsewhere. %s is the genuine
+// host.
 var hostileAddresses = map[string]string{
 	"http":                           "http://%s/SimpleNotificationService-1.pem",
 	"another scheme":                 "file://%s/SimpleNotificationService-1.pem",
@@ -47,7 +48,7 @@ var hostileAddresses = map[string]string{
 	"percent-encoded host":           "https://%73ns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
 	"full-width letters":             "https://ｓns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
 	"dotless i":                      "https://sns.eu-west-1.amazonaws.com.ı/SimpleNotificationService-1.pem",
-	"punycode":                       "https://xn--ns-9ma.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+	"punycode":                       "https://xn--ns-9ma.eu-west-1.amazonaws.com/a.pem",
 	"ideographic full stop":          "https://sns。eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
 	"zero byte":                      "https://%s\x00.evil.example/SimpleNotificationService-1.pem",
 	"line break":                     "https://%s/a.pem\r\nHost: evil.example",
@@ -68,8 +69,8 @@ var hostileAddresses = map[string]string{
 	"empty":                          "",
 }
 
-// TestCertificateAddressThatLeadsElsewhereIsNotAsked is for SNS: an attacker signs the message with a key of their
-// own, and names its address.
+// TestCertificateAddressThatLeadsElsewhereIsNotAsked is for SNS: an attacker signs the message with a key
+// of their own, and names its address.
 func TestCertificateAddressThatLeadsElsewhereIsNotAsked(t *testing.T) {
 	w := soundSNS(t)
 	v := w.verifier(t)
@@ -119,8 +120,15 @@ func TestPayPalAddressThatLeadsElsewhereIsNotAsked(t *testing.T) {
 	}
 }
 
-// TestCertificateThatIsWrongIsRefused: the signature is genuine, and each certificate has one defect.
-func TestCertificateThatIsWrongIsRefused(t *testing.T) {
+// certCase is a chain of certificates, and the Reason for which it is refused; "" = it is sound.
+type certCase struct {
+	name  string
+	chain func(root *issuer) []*x509.Certificate
+	want  envelope.Reason
+}
+
+// certCases have one defect each.
+func certCases(t *testing.T) []certCase {
 	const name = "sns.amazonaws.com"
 	type certs = []*x509.Certificate
 	small, other := &rsaKeys()[2].PublicKey, newIssuer(t, "root", nil, nil)
@@ -132,11 +140,7 @@ func TestCertificateThatIsWrongIsRefused(t *testing.T) {
 		middle := newIssuer(t, "between", root, change)
 		return certs{middle.leaf(t, name, nil), middle.cert}
 	}
-	for _, c := range []struct {
-		name  string
-		chain func(root *issuer) []*x509.Certificate
-		want  envelope.Reason
-	}{
+	return []certCase{
 		{"sound", func(root *issuer) []*x509.Certificate { return between(root, nil) }, ""},
 		{"signing name of the region", func(root *issuer) []*x509.Certificate {
 			return certs{root.leaf(t, "sns-signing.eu-west-1.amazonaws.com", nil)}
@@ -178,7 +182,8 @@ func TestCertificateThatIsWrongIsRefused(t *testing.T) {
 		{"issuer for other names", func(root *issuer) []*x509.Certificate {
 			return between(root, func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"evil.example"} })
 		}, "unknown_key"},
-		{"issuer left out", func(root *issuer) []*x509.Certificate { return between(root, nil)[:1] }, "unknown_key"},
+		{"issuer left out", func(root *issuer) []*x509.Certificate { return between(root, nil)[:1] },
+			"unknown_key"},
 		{"for mail only", func(root *issuer) []*x509.Certificate {
 			return certs{root.leaf(t, name, func(c *x509.Certificate) {
 				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
@@ -192,7 +197,12 @@ func TestCertificateThatIsWrongIsRefused(t *testing.T) {
 		{"another key", func(root *issuer) []*x509.Certificate {
 			return certs{root.leafOf(t, name, &rsaKeys()[1].PublicKey, nil)}
 		}, "bad_signature"},
-	} {
+	}
+}
+
+// TestCertificateThatIsWrongIsRefused: the signature is genuine, and each certificate has one defect.
+func TestCertificateThatIsWrongIsRefused(t *testing.T) {
+	for _, c := range certCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newSNS(t, c.chain)
 			_, err := w.verifier(t).Verify(context.Background(), snsNotification().signed(t, 0), certAt)
@@ -223,7 +233,8 @@ func TestCertificateThatCannotBeFetchedIsTransient(t *testing.T) {
 		body   []byte
 	}{
 		{301, chain}, {302, chain}, {307, chain}, {308, chain}, {404, chain}, {429, nil}, {500, nil}, {206, chain},
-		{204, nil}, {200, nil}, {200, []byte("<html>")}, {200, bytes.Repeat(chain, 30)}, {200, bytes.Repeat(chain, 5)},
+		{204, nil}, {200, nil}, {200, []byte("<html>")}, {200, bytes.Repeat(chain, 30)}, {200, bytes.Repeat(chain,
+			5)},
 		{200, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")},
 		{200, []byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")},
 	} {
@@ -247,8 +258,8 @@ func TestCertificateThatCannotBeFetchedIsTransient(t *testing.T) {
 	}
 }
 
-// TestCertificateOfTheIssuer: SNS leaves it out of its file. It is fetched from known certification authorities
-// only, and believed only as a link of the chain.
+// TestCertificateOfTheIssuer: SNS leaves it out of its file. It is fetched from known certification
+// authorities only, and believed only as a link of the chain.
 func TestCertificateOfTheIssuer(t *testing.T) {
 	const address = "http://crt.r2m01.amazontrust.com/r2m01.cer"
 	var middle *issuer
@@ -283,7 +294,8 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 	if got := verify(w, certAt); got != "" || w.count() != asked {
 		t.Error("not kept:", got, w.asked)
 	}
-	for _, hostile := range []string{"http://evil.example/a.cer", "http://crt.r2m01.amazontrust.com.evil.example/a.cer",
+	for _, hostile := range []string{"http://evil.example/a.cer",
+		"http://crt.r2m01.amazontrust.com.evil.example/a.cer",
 		"http://crt.r2m01.amazontrust.com@evil.example/a.cer", "http://crt.r2m01.amazontrust.com:80/a.cer",
 		"http://169.254.169.254/a.cer", "ldap://crt.r2m01.amazontrust.com/a.cer",
 		"http://crt.r2m01.amazontrust.com/a/b.cer", "http://crt.r2m01.amazontrust.com/a.cer?x"} {
@@ -309,8 +321,8 @@ func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// TestCertificateIsFetchedOnceForAllWhoWait, and no more than a few are under way. A delivery that gives up does
-// not take the request with it, and one that never ends is given up.
+// TestCertificateIsFetchedOnceForAllWhoWait, and no more than a few are under way. A delivery that gives up
+// does not take the request with it, and one that never ends is given up.
 func TestCertificateIsFetchedOnceForAllWhoWait(t *testing.T) {
 	root := newIssuer(t, "root", nil, nil)
 	served := pemOf(root.leaf(t, "sns.amazonaws.com", nil))

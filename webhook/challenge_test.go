@@ -37,22 +37,26 @@ func TestChallengesAreAnswered(t *testing.T) {
 	}{
 		{"slack", "slack", `{"token":"x","challenge":"3eZbrw1a\"<b>","type":"url_verification"}`,
 			`{"challenge":"3eZbrw1a\"<b>"}`, 200},
-		{"slack event", "slack", `{"type":"event_callback","event":{"text":"url_verification","challenge":"x"}}`, "", 0},
-		{"slack event that quotes a challenge", "slack", `{"type":"event_callback","challenge":"url_verification"}`, "", 0},
+		{"slack event", "slack", `{"type":"event_callback","event":{"text":"url_verification","challenge":"x"}}`,
+			"", 0},
+		{"slack event that quotes a challenge", "slack",
+			`{"type":"event_callback","challenge":"url_verification"}`, "", 0},
 		{"slack without a challenge", "slack", `{"type":"url_verification"}`, "", 0},
 		{"slack, form", "slack", `type=url_verification&challenge=x`, "", 0},
 		{"slack, two types", "slack", `{"type":"event_callback","type":"url_verification","challenge":"x"}`, "", 0},
 		{"zoom", "zoom",
 			`{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1,"event":"endpoint.url_validation"}`,
 			`{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"` + zoomMAC + `"}`, 200},
-		{"zoom event", "zoom", `{"event":"meeting.started","payload":{"plainToken":"endpoint.url_validation"}}`, "", 0},
+		{"zoom event", "zoom", `{"event":"meeting.started","payload":{"plainToken":"endpoint.url_validation"}}`,
+			"", 0},
 		{"zoom, the token is a signed text", "zoom",
 			`{"payload":{"plainToken":"v0:1700000000:{}"},"event":"endpoint.url_validation"}`, "", 0},
 		{"zoom, long token", "zoom", `{"payload":{"plainToken":"` + strings.Repeat("a", 257) +
 			`"},"event":"endpoint.url_validation"}`, "", 0},
 		{"discord", "discord", `{"type":1,"id":"1","user":{"type":2}}`, `{"type":1}`, 200},
 		{"discord, ping of webhook events", "discord", `{"version":1,"application_id":"1","type":0}`, "", 204},
-		{"discord, webhook event", "discord", `{"version":1,"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}`, "", 0},
+		{"discord, webhook event", "discord", `{"version":1,"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}`, "",
+			0},
 		{"discord, command", "discord", `{"type":2,"data":{"type":1}}`, "", 0},
 		{"discord, type as text", "discord", `{"type":"1"}`, "", 0},
 		{"discord, two types", "discord", `{"type":2,"type":1}`, "", 0},
@@ -91,7 +95,8 @@ func TestChallengeWithoutASignatureIsNotAnswered(t *testing.T) {
 			r    webhook.Request
 			at   time.Time
 			want envelope.Reason
-		}{{forged, at, "bad_signature"}, {sound, at.Add(time.Hour), "expired"}, {sound, at.Add(-time.Hour), "from_future"}} {
+		}{{forged, at, "bad_signature"}, {sound, at.Add(time.Hour), "expired"}, {sound, at.Add(-time.Hour),
+			"from_future"}} {
 			if got, err := v.Verify(context.Background(), c.r, c.at); webhook.ReasonOf(err) != c.want || got != nil {
 				t.Error(provider, got, err)
 			}
@@ -115,11 +120,13 @@ func TestDiscordPingOfAnotherKey(t *testing.T) {
 
 func TestSNSSubscriptionIsConfirmed(t *testing.T) {
 	w := soundSNS(t)
-	got, err := w.verifier(t).Verify(context.Background(), snsConfirmation("SubscriptionConfirmation").signed(t, 0), certAt)
+	got, err := w.verifier(t).Verify(context.Background(), snsConfirmation("SubscriptionConfirmation").signed(t,
+		0), certAt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Answer == nil || got.Answer.Status != 200 || got.Answer.Confirm == nil || got.Type() != "SubscriptionConfirmation" {
+	if got.Answer == nil || got.Answer.Status != 200 || got.Answer.Confirm == nil ||
+		got.Type() != "SubscriptionConfirmation" {
 		t.Fatalf("%+v", got.Answer)
 	}
 	if w.count() != 1 {
@@ -145,7 +152,8 @@ func TestSNSSubscriptionIsConfirmed(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	w.answers[address] = nil
-	if err := got.Answer.Confirm(ended); webhook.ReasonOf(err) != "trust_unavailable" || !errors.Is(err, errNoHost) {
+	if err := got.Answer.Confirm(ended); webhook.ReasonOf(err) != "trust_unavailable" || !errors.Is(err,
+		errNoHost) {
 		t.Error(err)
 	}
 }
@@ -185,7 +193,8 @@ func TestSNSSubscribeURLThatLeadsElsewhereIsRefused(t *testing.T) {
 	} {
 		full := snsConfirmation("SubscriptionConfirmation")
 		full["Token"], full["SubscribeURL"] = m["Token"], m["SubscribeURL"]
-		if _, err := v.Verify(context.Background(), full.signed(t, 0), certAt); webhook.ReasonOf(err) != "malformed" {
+		if _, err := v.Verify(context.Background(), full.signed(t, 0),
+			certAt); webhook.ReasonOf(err) != "malformed" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -194,8 +203,8 @@ func TestSNSSubscribeURLThatLeadsElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-// TestSNSSubscriptionIsNotConfirmedFor another topic, for a forgery, or for an old message; nor is the end of one
-// followed.
+// TestSNSSubscriptionIsNotConfirmedFor another topic, for a forgery, or for an old message; nor is the end
+// of one followed.
 func TestSNSSubscriptionIsNotConfirmedFor(t *testing.T) {
 	w := soundSNS(t)
 	v := w.verifier(t)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Description is how a provider signs, for people: the table of docs/webhooks.md and `sealbus webhook
@@ -20,8 +22,11 @@ type Description struct {
 }
 
 // Describe describes a scheme. A scheme describes itself by a method Describe. One without it has a title
-// only.
+// only, and no scheme has nothing.
 func Describe(s Scheme) Description {
+	if nilcheck.Is(s) {
+		return Description{}
+	}
 	if d, ok := s.(interface{ Describe() Description }); ok {
 		return d.Describe()
 	}

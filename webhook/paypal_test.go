@@ -16,7 +16,7 @@ const (
 	paypalAddress = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270"
 	paypalSandbox = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270"
 	paypalName    = "messageverificationcerts.paypal.com"
-	paypalBody    = `{"id":"WH-2WR32451HC0233532","event_type":"PAYMENT.CAPTURE.COMPLETED","resource":{"id":"27M47624"}}`
+	paypalBody    = `{"id":"WH-2","event_type":"PAYMENT.CAPTURE.COMPLETED","resource":{"id":"27M47624"}}`
 )
 
 // paypalRequest is a delivery that the first of rsaKeys signed.

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 )
 
-// FuzzSNS: any body is judged without a panic. A body that is accepted says, to an ordinary reader of JSON, the
-// same as the one that was signed.
+// FuzzSNS: any body is judged without a panic. A body that is accepted says, to an ordinary reader of JSON,
+// the same as the one that was signed.
 func FuzzSNS(f *testing.F) {
 	pin := strings.TrimSpace(string(pemOf(newIssuer(f, "root", nil, nil).leaf(f, "any.example", nil))))
 	v := verifier(f, "sns", []webhook.Secret{{Text: pin}}, webhook.SchemeOptions{Topics: []string{snsTopic},
@@ -67,7 +67,8 @@ func FuzzAdyen(f *testing.F) {
 	}
 	f.Add(adyenBatch(adyenSigned(f, "1", "order-1", 100)).Body)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := v.Verify(context.Background(), webhook.Request{Method: "POST", Target: "/", Body: body}, twilioAt)
+		got, err := v.Verify(context.Background(), webhook.Request{Method: "POST", Target: "/", Body: body},
+			twilioAt)
 		if err != nil {
 			if webhook.ReasonOf(err) == "" {
 				t.Fatal(err)
@@ -81,7 +82,8 @@ func FuzzAdyen(f *testing.F) {
 		for _, item := range m.NotificationItems {
 			i := item.NotificationRequestItem
 			text := strings.Join([]string{i.PspReference, i.OriginalReference, i.MerchantAccountCode,
-				i.MerchantReference, strconv.FormatInt(i.Amount.Value, 10), i.Amount.Currency, i.EventCode, i.Success}, ":")
+				i.MerchantReference, strconv.FormatInt(i.Amount.Value, 10), i.Amount.Currency, i.EventCode, i.Success},
+				":")
 			if b64MAC(string(key), text) != i.AdditionalData.HmacSignature {
 				t.Fatalf("accepted: %s", body)
 			}
@@ -114,7 +116,8 @@ func FuzzTwilioForm(f *testing.F) {
 			t.Fatalf("accepted %q, which is no form: %v", body, err)
 		case refused == nil && !hasOneEach(form):
 			t.Fatalf("accepted %q, which has a name twice", body)
-		case refused != nil && reason != "malformed" && reason != "too_large" && !strings.Contains(query, "bodySHA256"):
+		case refused != nil && reason != "malformed" && reason != "too_large" && !strings.Contains(query,
+			"bodySHA256"):
 			// The signature is genuine, so nothing else is wrong with the delivery.
 			if !strings.Contains(query, "%") {
 				t.Fatalf("%q %q: %v", query, body, refused)

@@ -1,8 +1,10 @@
 package webhook_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 	"github.com/sealbus/sealbus/webhook"
 )
 
@@ -123,7 +126,8 @@ func trailingBits(t *testing.T, text string) string {
 }
 
 // verifier makes a Verifier of a provider.
-func verifier(t testing.TB, provider string, secrets []webhook.Secret, o webhook.SchemeOptions) *webhook.Verifier {
+func verifier(t testing.TB, provider string, secrets []webhook.Secret,
+	o webhook.SchemeOptions) *webhook.Verifier {
 	t.Helper()
 	scheme, err := webhook.Provider(provider)
 	if err != nil {
@@ -134,6 +138,28 @@ func verifier(t testing.TB, provider string, secrets []webhook.Secret, o webhook
 		t.Fatal(err)
 	}
 	return v
+}
+
+// TestNoSenderPrintsItsSecret: a Verifier that a program logs by mistake.
+func TestNoSenderPrintsItsSecret(t *testing.T) {
+	for _, s := range goSubjects(t) {
+		if s.scheme == nil {
+			s.scheme, _ = webhook.Provider(s.provider)
+		}
+		if s.verifies != nil {
+			continue // public keys
+		}
+		s.secret = cmp.Or(s.secret, "a long enough secret")
+		key, err := hex.DecodeString(s.secret)
+		if err != nil {
+			key = []byte(s.secret)
+		}
+		v := s.verifier(t, s.secret)
+		for _, printed := range append(secrettest.Prints(struct{ V *webhook.Verifier }{v}),
+			secrettest.Prints(v)...) {
+			secrettest.NotShown(t, s.provider, printed, key, s.secret)
+		}
+	}
 }
 
 // TestSendersRefuseToOpen: a scheme in Go does not open without its secrets and its settings.
@@ -149,8 +175,10 @@ func TestSendersRefuseToOpen(t *testing.T) {
 		{"no secret", "twilio", nil, webhook.SchemeOptions{BaseURL: "https://a.example"}},
 		{"empty secret", "twilio", secrets{{}}, webhook.SchemeOptions{BaseURL: "https://a.example"}},
 		{"no base URL", "twilio", secrets{{Text: "s"}}, webhook.SchemeOptions{}},
-		{"base URL with a path", "twilio", secrets{{Text: "s"}}, webhook.SchemeOptions{BaseURL: "https://a.example/"}},
-		{"base URL with a user", "twilio", secrets{{Text: "s"}}, webhook.SchemeOptions{BaseURL: "https://u@a.example"}},
+		{"base URL with a path", "twilio", secrets{{Text: "s"}},
+			webhook.SchemeOptions{BaseURL: "https://a.example/"}},
+		{"base URL with a user", "twilio", secrets{{Text: "s"}},
+			webhook.SchemeOptions{BaseURL: "https://u@a.example"}},
 		{"no secret", "adyen", nil, webhook.SchemeOptions{}},
 		{"empty secret", "adyen", secrets{{}}, webhook.SchemeOptions{}},
 		{"no hexadecimal", "adyen", secrets{{Text: hexKey[:63] + "g"}}, webhook.SchemeOptions{}},

@@ -44,7 +44,8 @@ func soundSNS(t testing.TB) *snsWorld {
 }
 
 func (w *snsWorld) verifier(t testing.TB) *webhook.Verifier {
-	return verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic}, Certificates: w.certificates})
+	return verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic},
+		Certificates: w.certificates})
 }
 
 // snsFields is a message in the order of its members.
@@ -66,7 +67,8 @@ func snsConfirmation(kind string) snsFields {
 // signed signs the message with one of rsaKeys, and writes it.
 func (m snsFields) signed(t testing.TB, key int) webhook.Request {
 	t.Helper()
-	names := []string{"Message", "MessageId", "SubscribeURL", "Subject", "Timestamp", "Token", "TopicArn", "Type"}
+	names := []string{"Message", "MessageId", "SubscribeURL", "Subject", "Timestamp", "Token", "TopicArn",
+		"Type"}
 	var text strings.Builder
 	for _, name := range names {
 		if value, ok := m[name]; ok {
@@ -101,8 +103,8 @@ func resign(t testing.TB, base func() snsFields, change func(m snsFields)) func(
 	}
 }
 
-// edit is a defect that is changed after it was signed.
-func edit(t testing.TB, name, value string) func(*webhook.Request) {
+// reword is a defect that is changed after it was signed.
+func reword(t testing.TB, name, value string) func(*webhook.Request) {
 	return func(r *webhook.Request) {
 		m := snsFields{}
 		if err := json.Unmarshal(r.Body, &m); err != nil {
@@ -120,7 +122,8 @@ func TestSNSAcceptsAndReports(t *testing.T) {
 	v := w.verifier(t)
 	withoutSubject := snsNotification()
 	delete(withoutSubject, "Subject")
-	for _, m := range []snsFields{snsNotification(), withoutSubject, snsConfirmation("UnsubscribeConfirmation")} {
+	for _, m := range []snsFields{snsNotification(), withoutSubject,
+		snsConfirmation("UnsubscribeConfirmation")} {
 		got, err := v.Verify(context.Background(), m.signed(t, 0), certAt)
 		if err != nil {
 			t.Fatal(err)
@@ -148,21 +151,21 @@ func TestSNSRefuses(t *testing.T) {
 		return m["Signature"]
 	}()
 	refuses(t, w.verifier(t), sound, certAt, []string{signature}, []defect{
-		{"missing signature", edit(t, "Signature", ""), "unsigned"},
+		{"missing signature", reword(t, "Signature", ""), "unsigned"},
 		{"raw delivery", func(r *webhook.Request) {
 			r.Header, r.Body = []webhook.Field{{Name: "x-amz-sns-rawdelivery", Value: "true"}}, []byte("hello")
 		}, "unsigned"},
 		{"header of another provider", func(r *webhook.Request) {
-			edit(t, "Signature", "")(r)
+			reword(t, "Signature", "")(r)
 			r.Header = append(r.Header, webhook.Field{Name: "X-Hub-Signature-256", Value: signature})
 		}, "unsigned"},
-		{"truncated signature", edit(t, "Signature", signature[:len(signature)-4]), "malformed"},
-		{"prefix of a signature", edit(t, "Signature", signature[:8]), "malformed"},
-		{"over-long signature", edit(t, "Signature", "AAAA"+signature), "malformed"},
-		{"wrong alphabet", edit(t, "Signature", "_"+signature[1:]), "malformed"},
+		{"truncated signature", reword(t, "Signature", signature[:len(signature)-4]), "malformed"},
+		{"prefix of a signature", reword(t, "Signature", signature[:8]), "malformed"},
+		{"over-long signature", reword(t, "Signature", "AAAA"+signature), "malformed"},
+		{"wrong alphabet", reword(t, "Signature", "_"+signature[1:]), "malformed"},
 		{"another key", func(r *webhook.Request) { *r = snsNotification().signed(t, 1) }, "bad_signature"},
-		{"another message", edit(t, "Message", "Hello"), "bad_signature"},
-		{"no subject", edit(t, "Subject", ""), "bad_signature"},
+		{"another message", reword(t, "Message", "Hello"), "bad_signature"},
+		{"no subject", reword(t, "Subject", ""), "bad_signature"},
 		{"another topic", set("TopicArn", snsTopic+"2"), "source_not_allowed"},
 		{"topic in another case", set("TopicArn", strings.ToUpper(snsTopic)), "source_not_allowed"},
 		{"second header line", func(r *webhook.Request) { r.Header = append(r.Header, r.Header[0]) }, "malformed"},
@@ -178,6 +181,8 @@ func TestSNSRefuses(t *testing.T) {
 		{"timestamp with a short hour", set("Timestamp", "2026-06-01T9:00:00Z"), "malformed"},
 		{"timestamp that is a number", set("Timestamp", "1780315200"), "malformed"},
 		{"empty MessageId", set("MessageId", ""), "malformed"},
+		{"long MessageId", set("MessageId", strings.Repeat("1", 257)), "malformed"},
+		{"MessageId with a blank", set("MessageId", "1 2"), "malformed"},
 		{"member twice", func(r *webhook.Request) {
 			r.Body = append([]byte(`{"Message": "other",`), r.Body[1:]...)
 		}, "malformed"},
@@ -187,8 +192,8 @@ func TestSNSRefuses(t *testing.T) {
 		{"array", func(r *webhook.Request) { r.Body = []byte("[" + string(r.Body) + "]") }, "malformed"},
 		{"trailing bytes", func(r *webhook.Request) { r.Body = append(r.Body, '{', '}') }, "malformed"},
 		{"10 MiB body", func(r *webhook.Request) { r.Body = make([]byte, 10<<20) }, "too_large"},
-		{"no SignatureVersion", edit(t, "SignatureVersion", ""), "unsupported"},
-		{"SignatureVersion 3", edit(t, "SignatureVersion", "3"), "unsupported"},
+		{"no SignatureVersion", reword(t, "SignatureVersion", ""), "unsupported"},
+		{"SignatureVersion 3", reword(t, "SignatureVersion", "3"), "unsupported"},
 	})
 }
 
@@ -210,8 +215,8 @@ func TestSNSLineBreakMovesTheBorder(t *testing.T) {
 	}
 }
 
-// TestSNSSHA1Fallback: a message with SignatureVersion 1 is taken by choice only, and neither version is tried
-// for the other.
+// TestSNSSHA1Fallback: a message with SignatureVersion 1 is taken by choice only, and neither version is
+// tried for the other.
 func TestSNSSHA1Fallback(t *testing.T) {
 	w := soundSNS(t)
 	old := snsNotification()
@@ -219,7 +224,8 @@ func TestSNSSHA1Fallback(t *testing.T) {
 	sha1Message := old.signed(t, 0)
 	strict, lax := w.verifier(t), verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic},
 		Certificates: w.certificates, UnsafeSHA1: true})
-	if _, err := strict.Verify(context.Background(), sha1Message, certAt); webhook.ReasonOf(err) != "unsupported" {
+	if _, err := strict.Verify(context.Background(), sha1Message,
+		certAt); webhook.ReasonOf(err) != "unsupported" {
 		t.Error(err)
 	}
 	if _, err := lax.Verify(context.Background(), sha1Message, certAt); err != nil {
@@ -227,7 +233,7 @@ func TestSNSSHA1Fallback(t *testing.T) {
 	}
 	for _, v := range []*webhook.Verifier{strict, lax} {
 		relabelled := clone(sha1Message)
-		edit(t, "SignatureVersion", "2")(&relabelled)
+		reword(t, "SignatureVersion", "2")(&relabelled)
 		if _, err := v.Verify(context.Background(), relabelled, certAt); webhook.ReasonOf(err) != "bad_signature" {
 			t.Error(err)
 		}
@@ -236,7 +242,7 @@ func TestSNSSHA1Fallback(t *testing.T) {
 		}
 	}
 	relabelled := snsNotification().signed(t, 0)
-	edit(t, "SignatureVersion", "1")(&relabelled)
+	reword(t, "SignatureVersion", "1")(&relabelled)
 	if _, err := lax.Verify(context.Background(), relabelled, certAt); webhook.ReasonOf(err) != "bad_signature" {
 		t.Error(err)
 	}
@@ -246,7 +252,7 @@ func TestSNSSHA1Fallback(t *testing.T) {
 func TestSNSReplayKey(t *testing.T) {
 	v := soundSNS(t).verifier(t)
 	first, again := snsNotification().signed(t, 0), snsNotification().signed(t, 0)
-	edit(t, "UnsubscribeURL", "https://sns.eu-west-1.amazonaws.com/?another")(&again)
+	reword(t, "UnsubscribeURL", "https://sns.eu-west-1.amazonaws.com/?another")(&again)
 	again.Body = append(again.Body, ' ')
 	other := snsNotification()
 	other["MessageId"] = "2"

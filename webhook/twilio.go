@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/redact"
 )
 
 // maxParameters is the most parameters of a form or of a query: they are sorted.
@@ -31,7 +32,7 @@ const maxParameters = 1000
 type twilio struct{}
 
 type twilioChecker struct {
-	secrets []Secret
+	secrets redact.Hidden[[]Secret]
 	bases   [2]string // the base URL with and without the port: Twilio signs one of them
 }
 
@@ -43,7 +44,7 @@ func (twilio) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 		return nil, errNoSecret
 	}
 	bases, err := twilioBases(o.BaseURL)
-	return &twilioChecker{secrets, bases}, err
+	return &twilioChecker{redact.Hide(secrets), bases}, err
 }
 
 // twilioBases are the two forms of a base URL.
@@ -74,30 +75,26 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 		return Signed{}, refuse(envelope.ReasonMalformed, "the header X-Twilio-Signature is not base64 of %d bytes",
 			sha1.Size)
 	}
-	id, err := r.HeaderValue("I-Twilio-Idempotency-Token")
-	switch {
-	case err != nil:
+	id, err := word(&r, "I-Twilio-Idempotency-Token")
+	if err != nil {
 		return Signed{}, err
-	case strings.Contains(id, ","):
-		return Signed{}, refuse(envelope.ReasonMalformed, "the header I-Twilio-Idempotency-Token stands twice")
 	}
 	rest, err := twilioSigned(r)
 	if err != nil {
 		return Signed{}, err
 	}
-	for i := range c.secrets {
+	for _, s := range c.secrets() {
 		for _, base := range c.bases {
 			text := base + rest
-			mac := hmac.New(sha1.New, []byte(c.secrets[i].Text))
+			mac := hmac.New(sha1.New, []byte(s.Text))
 			mac.Write([]byte(text))
 			if !hmac.Equal(mac.Sum(nil), got) {
 				continue
 			}
-			if !c.secrets[i].valid(at) {
-				return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time",
-					c.secrets[i].ID)
+			if !s.valid(at) {
+				return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time", s.ID)
 			}
-			return Signed{KeyID: c.secrets[i].ID, Head: text, ID: id, Signature: value}, nil
+			return Signed{KeyID: s.ID, Head: text, ID: id, Signature: value}, nil
 		}
 	}
 	return Signed{}, refuse(envelope.ReasonBadSignature, "no secret made the signature")

@@ -72,6 +72,9 @@ func TestTwilioRefusesAForm(t *testing.T) {
 			{"second content type", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "content-type", Value: "text/plain"})
 			}, "malformed"},
+			{"two IDs in one", func(r *webhook.Request) {
+				r.Header = append(r.Header, webhook.Field{Name: "I-Twilio-Idempotency-Token", Value: "a,b"})
+			}, "malformed"},
 			{"forwarded host", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "X-Forwarded-Host", Value: "b.example"})
 				*header(t, r, "X-Twilio-Signature") = twilioSign("https://b.example/in?a=1BodyhiFrom15To16")
@@ -89,7 +92,8 @@ func TestTwilioRefusesJSON(t *testing.T) {
 	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, []string{twilioToken}, []defect{
 		{"another body", func(r *webhook.Request) { r.Body = []byte(`{"a": 2}`) }, "bad_signature"},
 		{"body that is not the raw body", func(r *webhook.Request) { r.Body = []byte(`{"a":1}`) }, "bad_signature"},
-		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) }, "malformed"},
+		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) },
+			"malformed"},
 		{"second bodySHA256, escaped", func(r *webhook.Request) {
 			sign(t, r, sound.Target+"&body%53HA256="+hash)
 		}, "malformed"},
@@ -143,8 +147,8 @@ func TestTwilioSecretOutOfItsDates(t *testing.T) {
 	}
 }
 
-// TestTwilioMovedBorderHasTheSameReplayKey: Twilio does not mark where a name ends, so the signature of a moved
-// border is genuine. It is recognised as a copy all the same.
+// TestTwilioMovedBorderHasTheSameReplayKey: Twilio does not mark where a name ends, so the signature of a
+// moved border is genuine. It is recognised as a copy all the same.
 func TestTwilioMovedBorderHasTheSameReplayKey(t *testing.T) {
 	v := twilioVerifier(t, "https://a.example")
 	sound := twilioForm("Body=hi&To=16")

@@ -86,7 +86,8 @@ func (i *issuer) leaf(t testing.TB, name string, change func(*x509.Certificate))
 	return i.leafOf(t, name, &rsaKeys()[0].PublicKey, change)
 }
 
-func (i *issuer) leafOf(t testing.TB, name string, public any, change func(*x509.Certificate)) *x509.Certificate {
+func (i *issuer) leafOf(t testing.TB, name string, public any,
+	change func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
 		DNSNames: []string{name}, NotBefore: certFrom, NotAfter: certTo, KeyUsage: x509.KeyUsageDigitalSignature,

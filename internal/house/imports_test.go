@@ -53,7 +53,10 @@ var table = map[string][]string{
 		"consumer/replay", "internal/..."},
 	"consumer/awslambda/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "consumer/awslambda", "internal/..."},
+	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "webhook",
+		"internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
+	"internal/onefetch":              {},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
@@ -90,6 +93,7 @@ var named = map[string]string{
 	"consumer/awslambda/sqs":   "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
 	"consumer/replay/dynamodb": "aws-sdk-go",
+	"webhook/jwt":              "go-jose",
 }
 
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
@@ -106,6 +110,7 @@ var homes = map[string][]string{
 		"keys/trust/awss3", "keys/awskms", "keys/awssecrets", "keys/awsssm", "keys/tinkkeys/tinkawskms",
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/go-jose/":        {"webhook/jwt", "cmd/sealbus"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":       {}, // tests only
 	"github.com/yuin/gopher-lua": {},

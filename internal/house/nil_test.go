@@ -45,6 +45,7 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
 	"github.com/sealbus/sealbus/webhook/ingest"
+	"github.com/sealbus/sealbus/webhook/jwt"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -60,6 +61,8 @@ var (
 	nilObserver   consumer.Observer    = (*emf.Observer)(nil)
 	nilQuarantine consumer.Quarantine  = (*struct{ consumer.Quarantine })(nil)
 	nilHolder     awslambda.Holder     = (*holdsqs.Holder)(nil)
+	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
+	nilScheme     webhook.Scheme       = (*struct{ webhook.Scheme })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
@@ -116,8 +119,23 @@ type refused struct {
 	says string
 }
 
+func openScheme(s webhook.Scheme) error { return errOf(webhook.New(s, "in", nil, nil)) }
+
 // nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
 var nilArguments = map[string]refused{
+	"webhook.New scheme": {func() error { return openScheme(nilScheme) }, "no scheme"},
+	"webhook.Describe s": {func() error {
+		if webhook.Describe(nilScheme) != (webhook.Description{}) {
+			return nil
+		}
+		return errors.New("no description")
+	}, "no description"},
+	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
+		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
+	}, "Options.Transport is a nil *http.Transport"},
+	"webhook/jwt.Plaid opts.Transport": {func() error {
+		return openScheme(jwt.Plaid("a", "s", &jwt.Options{Transport: nilTransport}))
+	}, "Options.Transport is a nil *http.Transport"},
 	"consumer.New trust": {func() error {
 		return errOf(consumer.New("billing", nilTrust, someStore, anySource, nil))
 	}, "the trust is a nil *"},
@@ -197,9 +215,6 @@ var nilArguments = map[string]refused{
 		c := &http.Client{Transport: (*http.Transport)(nil)}
 		return errOf(webhook.AskPermission(ctx, c, "https://hooks.example/", "orders.example", 0))
 	}, "the Transport of the client is a nil *http.Transport"},
-	"webhook.New scheme": {func() error {
-		return errOf(webhook.New((*struct{ webhook.Scheme })(nil), "e", nil, nil))
-	}, "no scheme"},
 	"webhook.NewReceiver store": {func() error {
 		return errOf(webhook.NewReceiver(someVerifier, nilStore, someNext, nil))
 	}, "the replay store is a nil *"},

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/webhook"
 )
 
 // Root makes the tree of commands.
@@ -60,6 +61,7 @@ func commands(env *ui.Env) []*cobra.Command {
 		claims.Command(env),
 		quarantine.Command(env),
 		listen.Command(env),
+		webhook.Command(env),
 		doctor.Command(env),
 		completionCommand(env),
 		versionCommand(env),

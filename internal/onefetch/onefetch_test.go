@@ -1,0 +1,101 @@
+package onefetch_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/sealbus/sealbus/internal/onefetch"
+)
+
+// TestGetTakesOneAnswer: 200, and nothing that redirects, is empty or is over the bound.
+func TestGetTakesOneAnswer(t *testing.T) {
+	followed := false
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ok", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "yes") })
+	mux.HandleFunc("/largest", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, onefetch.MaxBytes))
+	})
+	mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, onefetch.MaxBytes+1))
+	})
+	mux.HandleFunc("/header", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X", strings.Repeat("a", 64<<10))
+	})
+	mux.HandleFunc("/empty", func(w http.ResponseWriter, r *http.Request) {})
+	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/followed", http.StatusFound)
+	})
+	mux.HandleFunc("/followed", func(w http.ResponseWriter, r *http.Request) { followed = true })
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		_, _ = io.WriteString(w, "yes")
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	for path, want := range map[string]int{"/ok": 3, "/largest": onefetch.MaxBytes, "/large": 0, "/header": 0,
+		"/empty": 0, "/redirect": 0, "/broken": 0, "/missing": 0} {
+		got, err := onefetch.Get(context.Background(), onefetch.Direct(), server.URL+path)
+		if len(got) != want || (err == nil) != (want > 0) {
+			t.Errorf("%s: %d bytes, %v", path, len(got), err)
+		}
+	}
+	if followed {
+		t.Error("the redirect was followed")
+	}
+}
+
+// TestDirectKnowsNoProxy, whatever the environment says.
+func TestDirectKnowsNoProxy(t *testing.T) {
+	if onefetch.Direct().Proxy != nil {
+		t.Error("a proxy")
+	}
+}
+
+// TestDirectVerifiesTheServer: a server whose certificate no authority signed is not read.
+func TestDirectVerifiesTheServer(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	if got, err := onefetch.Get(context.Background(), onefetch.Direct(), server.URL); err == nil {
+		t.Errorf("%q", got)
+	}
+}
+
+// silent is a transport that answers nothing, or a body that never ends.
+type silent struct{ body io.Reader }
+
+func (s silent) RoundTrip(req *http.Request) (*http.Response, error) {
+	if s.body == nil {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(s.body)}, nil
+}
+
+func TestDoEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, err := onefetch.Get(context.Background(), silent{}, "https://a.example/")
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+	endless := bytes.NewReader(make([]byte, 10<<20))
+	if _, err := onefetch.Get(context.Background(), silent{endless}, "https://a.example/"); err == nil {
+		t.Error("accepted")
+	}
+	if read := endless.Size() - int64(endless.Len()); read > 2*onefetch.MaxBytes {
+		t.Error("read", read)
+	}
+	if _, err := onefetch.Get(context.Background(), silent{}, "://"); err == nil {
+		t.Error("no URL")
+	}
+}
