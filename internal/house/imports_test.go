@@ -55,7 +55,7 @@ var table = map[string][]string{
 		"consumer/replay", "consumer/awslambda", "internal/..."},
 	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
 		"internal/..."},
-	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "producer",
+	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "producer",
 		"webhook", "webhook/awslambda", "webhook/ingest", "webhook/jwt", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/onefetch":              {},
