@@ -151,10 +151,8 @@ func (d *delivery) now() time.Time {
 // open verifies the message as of now, under a permission if one covers it.
 func (d *delivery) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
-	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account}
-	if d.subject.Format == EventBridge {
-		received.EventBridge = true
-	}
+	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account,
+		EventBridge: d.subject.Format == EventBridge, HTTP: d.subject.Format == HTTP}
 	step := envelope.Step{
 		Now: d.now, Since: d.since,
 		KeepEncrypted: d.policy.Decrypter != nil, // the event is claimed before it is decrypted

@@ -41,14 +41,17 @@ const (
 	// only Message.Account counts. A wrapper that holds no event, or more than one, is malformed. The
 	// quarantine gets the message as it was delivered.
 	Wrapped
+
+	// HTTP is a sealed event in the binary mode of CloudEvents, as envelope.HTTPMessage gives it.
+	HTTP
 )
 
 // formats are the names of the formats, in records too.
 var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge",
-	QuarantineRecord: "quarantinerecord", Wrapped: "wrapped"}
+	QuarantineRecord: "quarantinerecord", Wrapped: "wrapped", HTTP: "http"}
 
-// String is "cloudevent", "eventbridge", "quarantinerecord" or "wrapped". An unknown format is judged as a
-// CloudEvent.
+// String is "cloudevent", "eventbridge", "quarantinerecord", "wrapped" or "http". An unknown format is judged
+// as a CloudEvent.
 func (f Format) String() string {
 	if f < 0 || int(f) >= len(formats) {
 		f = CloudEvent
@@ -68,11 +71,11 @@ type Message struct {
 	// this name.
 	ReplayName string
 	// FirstReceived is for a message that is delivered again: when the transport handed it out for the first
-	// time, as a service says and not the sender. Zero = this is the first time, or it is unknown. A newer trust
-	// bundle may accept an event that the one at hand refuses. So an event is refused for good only by a bundle
-	// that was checked since this delivery began or, if it is made again, 15 seconds after the first. So one
-	// check judges all messages that came before it, and forged ones do not come again and again. In the future
-	// = now. Records of a quarantine do not keep it.
+	// time, as a service says and not the sender. Zero = this is the first time, or it is unknown. A newer
+	// trust bundle may accept an event that the one at hand refuses. So an event is refused for good only by
+	// a bundle that was checked since this delivery began or, if it is made again, 15 seconds after the
+	// first. So one check judges all messages that came before it, and forged ones do not come again and
+	// again. In the future = now. Records of a quarantine do not keep it.
 	FirstReceived time.Time
 }
 

@@ -87,7 +87,7 @@ func (w *world) reopen(outcome consumer.Outcome, reason envelope.Reason) consume
 // The whole way: refused, put away, and reopened by its record after the policy was corrected.
 func TestReopen(t *testing.T) {
 	for name, format := range map[string]consumer.Format{"cloudevent": consumer.CloudEvent,
-		"eventbridge": consumer.EventBridge} {
+		"eventbridge": consumer.EventBridge, "http": consumer.HTTP} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.reopens()
@@ -97,6 +97,9 @@ func TestReopen(t *testing.T) {
 				ReplayName: replayName}
 			if format == consumer.EventBridge {
 				msg.Body = w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "222222222222")
+			}
+			if format == consumer.HTTP {
+				msg.Body = w.binaryMode(w.seal(placed("1"), envelope.SealOptions{}))
 			}
 			w.policy.Types = []string{"com.example.invoice.*"}
 			w.wantMessage(msg, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
@@ -436,7 +439,7 @@ func TestReopenedFromIsNoField(t *testing.T) {
 		[]string{"Body", "Format", "Account", "ReplayName", "FirstReceived"}) {
 		t.Errorf("a message has %q", got)
 	}
-	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "Account"}) {
+	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "HTTP", "Account"}) {
 		t.Errorf("a received body has %q", got)
 	}
 }

@@ -32,8 +32,11 @@ func fuzzOpen(f *testing.F, form string, open opener) {
 	genuine := map[sealedEvent]bool{}
 	for _, v := range allVectors(f) {
 		run := opener(envelope.Open)
-		if v.Form == formEventBridge {
+		switch v.Form {
+		case formEventBridge:
 			run = openEventBridge
+		case formHTTP:
+			run = openHTTP
 		}
 		if v.Form == form && v.Repeat == nil { // what is as large as it may be is slow to mutate
 			f.Add(v.input(f))

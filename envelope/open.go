@@ -24,6 +24,10 @@ type Received struct {
 	// sealed event in the CloudEvents JSON format (structured mode).
 	EventBridge bool
 
+	// HTTP is true if the body is an HTTP message in the binary mode of CloudEvents, as HTTPMessage gives it:
+	// attributes in header lines, the data as the content. It says nothing beside EventBridge.
+	HTTP bool
+
 	// Account is the AWS account that a service wrote beside the body, where the sender cannot write; "" =
 	// none. It overrides the account inside an EventBridge event. Believe that one only where no one but the
 	// service can deliver.
@@ -58,13 +62,17 @@ type Step struct {
 // A program that opens many events makes an Opener, which also opens those of EventBridge. If
 // NewOpener refuses the policy, Open returns trust_unavailable: nothing was judged.
 func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
+	return openOne(ctx, Received{Body: sealed}, trust, p)
+}
+
+func openOne(ctx context.Context, r Received, trust trust.Source, p *Policy) (*Opened, error) {
 	o, err := newOpener(trust, p)
 	if err != nil {
 		verdict := reject(ReasonTrustUnavailable, "%w", err)
 		verdict.Advice = "correct the program: nothing was judged, and the event can be opened again"
 		return nil, verdict
 	}
-	return o.Open(ctx, Received{Body: sealed}, Step{})
+	return o.Open(ctx, r, Step{})
 }
 
 // Open verifies one message. Its results are those of the function Open.
@@ -149,7 +157,11 @@ type opening struct {
 // parse reads the event out of the message, with what is around it in an EventBridge event.
 func (o *opening) parse(r *Received) *Error {
 	if !r.EventBridge {
-		in, err := wire.ParseSealed(r.Body)
+		read := wire.ParseSealed
+		if r.HTTP {
+			read = wire.ParseHTTP
+		}
+		in, err := read(r.Body)
 		if err != nil {
 			return parseError(err)
 		}

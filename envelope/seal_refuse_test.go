@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,7 @@ func TestSealRefuses(t *testing.T) {
 		{"unpaired surrogate", jsonData(`"\ud800"`), opts{}, "data"},
 		{"data that is not UTF-8", jsonData("\"\xff\""), opts{}, "data"},
 		{"too large", jsonData(`"` + strings.Repeat("x", 1<<20-1000) + `"`), opts{}, ""},
+		{"larger than an event", jsonData(`"` + strings.Repeat("x", 1<<20) + `"`), opts{}, "data"},
 		{"too large in base64", jsonData(`"` + strings.Repeat("x", 800_000) + `"`), opts{Exact: true}, ""},
 		{"Binary under a documented name of another type", extension("correlationid", []byte("abc")),
 			opts{ExtensionTypes: map[string]string{"correlationid": "Binary"}}, "correlationid"},
@@ -135,6 +137,10 @@ func TestSealRefuses(t *testing.T) {
 			}
 			if refused.Member != test.member || refused.Problem == "" {
 				t.Errorf("got member %q (%v), want %q", refused.Member, err, test.member)
+			}
+			large := []string{"attribute too long", "too large", "too large in base64", "larger than an event"}
+			if got := errors.Is(err, envelope.ErrTooLarge); got != slices.Contains(large, test.name) {
+				t.Errorf("it is an ErrTooLarge: %v", got)
 			}
 		})
 	}
@@ -288,6 +294,9 @@ func TestEventBridgeRefuses(t *testing.T) {
 			var refused *envelope.SealError
 			if !errors.As(err, &refused) || refused.Member != test.member {
 				t.Errorf("got %v, want member %q", err, test.member)
+			}
+			if got := errors.Is(err, envelope.ErrTooLarge); got != strings.HasSuffix(test.name, "the limit") {
+				t.Errorf("it is an ErrTooLarge: %v", got)
 			}
 		})
 	}

@@ -194,6 +194,7 @@ type vcase struct {
 	embed    bool                          // in an EventBridge delivery, embedded
 	detail   func(string) string           // edits the detail
 	delivery func(mint.Object) mint.Object // edits the delivery
+	http     httpEdit                      // in an HTTP message in binary mode, edited
 	text     func(string) string           // edits the input, last
 	repeated string                        // of which the input has a run that is too long for a file
 	vector   vector                        // what is set here wins
@@ -223,6 +224,10 @@ func (l *vectorList) add(name, about string, expect envelope.Reason, change func
 	if c.bridge || c.embed {
 		v.Form = formEventBridge
 		text = c.deliver(in)
+	}
+	if c.http != nil {
+		v.Form = formHTTP
+		text = mint.HTTPText(c.http(mint.HTTP(in)))
 	}
 	if c.text != nil {
 		text = c.text(text)
@@ -323,7 +328,7 @@ func allVectors(t testing.TB) []*vector {
 		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases,
 		encryptedCases, fieldCases, publishedCases,
 		limitCases, budgetCases,
-		addedCases, namelessCases, textCases,
+		addedCases, namelessCases, textCases, httpCases,
 	} {
 		cases(l)
 	}

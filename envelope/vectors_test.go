@@ -28,6 +28,7 @@ const (
 	vectorDir        = "../vectors"
 	formCloudEvent   = "cloudevent"
 	formEventBridge  = "eventbridge"
+	formHTTP         = "http"
 	expectedVerified = "verified"
 )
 
@@ -248,6 +249,8 @@ func openVector(t testing.TB, v *vector, trust trust.Source, noTables bool) (*en
 		}
 	case formEventBridge:
 		r.EventBridge = true
+	case formHTTP:
+		r.HTTP = true
 	default:
 		t.Fatalf("form %q", v.Form)
 	}

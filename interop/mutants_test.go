@@ -104,9 +104,11 @@ var snippets = []string{"", "\"", "\\", ",", ":", "{", "}", "[]", "{}", "null", 
 	`"_datadog":{"a":1e400},`, `,"_datadog":"x"`, `"ID":"x",`, `"Data":1,`, `"ſource":"x",`, `"Tenant":1,`,
 	`"\u005f":[],`,
 	`"time":"",`, `"subject":null,`, `"data":1,`, `"data_base64":null,`, `"x":1,`, `"x":{},`, `"id":"i",`,
-	"2147483648", "-2147483648"}
+	"2147483648", "-2147483648",
+	"\r\n", "\r", "\r\n\r\n", "ce-", "CE-id:x\r\n", "Content-Type:text/plain\r\n", "%20", "%C3", "%c3%a9", "%2",
+	": "}
 
-var material = regexp.MustCompile(`"dssematerial":"([A-Za-z0-9+/=]+)"`)
+var material = regexp.MustCompile(`(?:"dssematerial":"|ce-dssematerial: )([A-Za-z0-9+/=]+)`)
 
 // mutateInput alters the event's text or, every other time, that of the envelope within.
 func mutateInput(random *rand.Rand, input []byte) []byte {

@@ -188,9 +188,7 @@ func goFinding(t *testing.T, v vector) finding {
 		t.Fatal(err)
 	}
 	r := envelope.Received{Body: inputOf(v), Account: v.Options.Account}
-	if v.Form == "eventbridge" {
-		r.EventBridge = true
-	}
+	r.EventBridge, r.HTTP = v.Form == "eventbridge", v.Form == "http"
 	if o := v.Options.Outer; o != nil { // a transport that states them is EventBridge
 		r.Body = []byte(mint.Delivery(o.Source, o.DetailType, r.Account, string(r.Body)).String())
 		r.EventBridge = true

@@ -118,6 +118,9 @@ func (i *adyenItem) signedText() (string, error) {
 		if strings.ContainsAny(field, ":\n") {
 			return "", errors.New("a field has a colon or a line break, which moves the border between two fields")
 		}
+		if len(field) > maxID {
+			return "", fmt.Errorf("a field has more than %d bytes", maxID)
+		}
 	}
 	if i.psp == "" || i.event == "" {
 		return "", errors.New("it has no pspReference or no eventCode")

@@ -94,6 +94,7 @@ func TestAdyenRefuses(t *testing.T) {
 		{"another currency", replace(`EUR`, `JPY`), "bad_signature"},
 		{"a failure turned into a success", replace(`"success":"true"`, `"success":"TRUE"`), "bad_signature"},
 		{"success as a boolean", replace(`"success":"true"`, `"success":true`), "malformed"},
+		{"long field", replace(`order-1`, strings.Repeat("1", 257)), "malformed"},
 		{"no reference", replace(`"pspReference":"1"`, `"pspReference":""`), "malformed"},
 		{"spelled otherwise", replace(`"success"`, `"Success":"false","success"`), "malformed"},
 		{"second batch, spelled otherwise", replace(`"live"`, `"NotificationItems":[],"live"`), "malformed"},

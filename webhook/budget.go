@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// DefaultBudget is how many bytes all bodies in flight of one Budget may hold: a small process holds them
-// twice while it seals.
+// DefaultBudget is how many bytes all bodies in flight of one Budget may hold. It counts the bodies alone: a
+// next that seals them makes some copies of each.
 const DefaultBudget = 32 << 20
 
 // Budget bounds the memory of all bodies that are in flight. It is safe for concurrent use.

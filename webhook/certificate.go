@@ -40,11 +40,15 @@ const (
 // provider's form. No redirect is followed. An answer has at most 64 KiB and 10 seconds. At most 4 requests
 // are under way, one for each address. Only certificates that passed are kept, at most 64.
 //
+// If the answer lacks the certificate of the issuer, as that of SNS does, one more request goes over http to
+// the host of Amazon's or DigiCert's certification authority that the certificate names.
+//
 // A fetch that fails is transient (trust_unavailable). A certificate that is not what it should be is
 // permanent: unknown_key if no chain leads to a root, key_not_valid at a time when it is not valid, or with
 // another name.
 type Certificates struct {
-	// Roots are the certification authorities that are trusted; nil = those of the system.
+	// Roots are the certification authorities that are trusted; nil = those of the system. The certificate of
+	// an issuer may be among them.
 	Roots *x509.CertPool
 	// Transport carries the requests; nil = directly to the host, without a proxy, also if the environment
 	// names one.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,8 +285,12 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 		t.Error("another certificate over http:", got)
 	}
 	w.serve(address, 200, middle.cert.Raw)
+	before := w.count()
 	if got := verify(w, certTo.Add(time.Second)); got != "key_not_valid" {
 		t.Error("too late:", got)
+	}
+	if w.count() != before+2 {
+		t.Error("another delivery that waits for the same request, judged earlier, would lack the issuer")
 	}
 	if got := verify(w, certAt); got != "" {
 		t.Error(got)
@@ -293,6 +298,11 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 	asked := w.count()
 	if got := verify(w, certAt); got != "" || w.count() != asked {
 		t.Error("not kept:", got, w.asked)
+	}
+	for _, at := range []time.Time{certTo.Add(time.Second), certFrom.Add(-time.Second)} {
+		if got := verify(w, at); got != "key_not_valid" {
+			t.Error("kept beyond its validity:", got)
+		}
 	}
 	for _, hostile := range []string{"http://evil.example/a.cer",
 		"http://crt.r2m01.amazontrust.com.evil.example/a.cer",
@@ -310,9 +320,11 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 type slow struct {
 	web
 	release chan struct{}
+	begun   atomic.Int32
 }
 
 func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.begun.Add(1)
 	select {
 	case <-s.release:
 		return s.web.RoundTrip(req)
@@ -366,9 +378,13 @@ func TestCertificateIsFetchedOnceForAllWhoWait(t *testing.T) {
 		w := &slow{release: make(chan struct{})}
 		v := verifier(t, "sns", nil, webhook.SchemeOptions{Topics: []string{snsTopic},
 			Certificates: &webhook.Certificates{Roots: root.pool(), Transport: w}})
-		results := make(chan error, 200)
+		results := make(chan error, 200) // 70 addresses, of which 64 may be waited for
 		for i := range 200 {
 			go func() { _, err := v.Verify(context.Background(), messages[i], certAt); results <- err }()
+		}
+		synctest.Wait()
+		if busy := len(results); w.begun.Load() != 4 || busy == 0 {
+			t.Error(w.begun.Load(), "requests are under way,", busy, "deliveries do not wait")
 		}
 		for range 200 {
 			if err := <-results; webhook.ReasonOf(err) != "trust_unavailable" {

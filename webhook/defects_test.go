@@ -237,3 +237,49 @@ func TestNothingPrintsASecret(t *testing.T) {
 		}
 	}
 }
+
+// TestOneGoodSignatureOfSeveral: wherever it stands among those of other keys, it counts.
+func TestOneGoodSignatureOfSeveral(t *testing.T) {
+	s := find(t, "pagerduty")
+	good, bad := "v1="+hexMAC(s.secret, jsonBody), "v1="+hexMAC("old", jsonBody)
+	for _, value := range []string{good, good + "," + bad, bad + "," + good, bad + "," + good + "," + bad} {
+		r := post(jsonBody, "X-PagerDuty-Signature", value)
+		if got := reason(t, s.verifier(t, s.secret), r, now); got != "" {
+			t.Errorf("%s: %q", value, got)
+		}
+	}
+	for _, value := range []string{good + "," + bad[:20], good + ",", "," + good, good + ",," + bad} {
+		r := post(jsonBody, "X-PagerDuty-Signature", value)
+		if got := reason(t, s.verifier(t, s.secret), r, now); got != envelope.ReasonMalformed {
+			t.Errorf("a broken one beside a good one: %s: %q", value, got)
+		}
+	}
+}
+
+// TestURLIsKnownAndPlain: where the URL is signed, the request line is known, and the body is JSON.
+func TestURLIsKnownAndPlain(t *testing.T) {
+	for _, provider := range []string{"square", "hubspot"} {
+		s := find(t, provider)
+		for _, target := range []string{"", "hooks", "https://hooks.example/hooks/in?a=1", "/hooks/in?a=1#x", "/a b",
+			"/a\n", "/{", "/["} {
+			r := s.send(s.delivery())
+			r.Target = target
+			if got := reason(t, s.verifier(t, s.secret), r, now); got != envelope.ReasonMalformed {
+				t.Errorf("%s, %q: %q", provider, target, got)
+			}
+		}
+		for body, want := range map[string]envelope.Reason{"": envelope.ReasonMalformed,
+			"a=1": envelope.ReasonMalformed, " {}": envelope.ReasonMalformed, "[]": ""} {
+			d := s.delivery()
+			d.body = body
+			if got := reason(t, s.verifier(t, s.secret), s.send(d), now); got != want {
+				t.Errorf("%s, the body %q: %q", provider, body, got)
+			}
+		}
+		r := s.send(s.delivery())
+		r.Target = "/hooks/in?a=2"
+		if got := reason(t, s.verifier(t, s.secret), r, now); got != envelope.ReasonBadSignature {
+			t.Errorf("%s, another query: %q", provider, got)
+		}
+	}
+}

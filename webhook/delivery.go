@@ -24,8 +24,8 @@ type delivery struct {
 // run claims the delivery, calls next and completes the claim.
 func (d *delivery) run(ctx context.Context, at time.Time) Response {
 	if d.store != nil {
-		if refused := d.take(ctx, at); refused.Status != 0 {
-			return refused
+		if resp := d.take(ctx, at); resp.Status != 0 {
+			return resp
 		}
 	}
 	if err := d.call(ctx); err != nil {
@@ -64,15 +64,27 @@ func (d *delivery) take(ctx context.Context, at time.Time) Response {
 		return refused(envelope.ReasonStoreUnavailable, fmt.Errorf("the store answered %v", status))
 	}
 	d.claim, d.held = claim, true
-	// The process may have been frozen since, or the store slow. Then another worker may have the claim by
-	// now.
-	if d.opts.Now().Sub(d.began) >= d.opts.Lease/2 {
-		if err := d.store.Renew(ctx, claim, d.opts.Lease); errors.Is(err, replay.ErrClaimLost) {
-			d.held = false
-			return d.inProgress(err)
-		} else if err != nil {
-			return refused(envelope.ReasonStoreUnavailable, err)
-		}
+	return d.settle(ctx)
+}
+
+// settle makes sure that the claim is worth something at this moment. The process may have been frozen since
+// the verdict, or the store slow. Then another worker may have the claim by now, or the store may have
+// forgotten that the delivery was handled.
+func (d *delivery) settle(ctx context.Context) Response {
+	now := d.now()
+	if !now.Before(d.until) {
+		return d.inProgress(errors.New("the process stood still until the delivery was stale"))
+	}
+	if now.Sub(d.began) < d.opts.Lease/2 {
+		return Response{}
+	}
+	err := d.store.Renew(ctx, d.claim, d.opts.Lease)
+	if errors.Is(err, replay.ErrClaimLost) {
+		d.held = false
+		return d.inProgress(err)
+	}
+	if err != nil {
+		return refused(envelope.ReasonStoreUnavailable, err)
 	}
 	return Response{}
 }

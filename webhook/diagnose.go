@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +39,8 @@ func (v *Verifier) Diagnose(ctx context.Context, r Request, at time.Time, others
 		}
 	case envelope.ReasonBadSignature, envelope.ReasonMalformed, envelope.ReasonUnknownKey:
 		if how := v.changedBody(ctx, r, at); how != "" {
-			say("it matches after %s: a program before this one changes the body, so hand on the bytes as they "+
-				"came", how)
+			say("it matches after %s: a program before this one changes the body, so hand on the bytes as "+
+				"they came", how)
 		} else if url := v.otherURL(ctx, r, at); url != "" {
 			say("it matches with the URL %.200q: set BaseURL to what the provider calls", url)
 		}
@@ -192,25 +193,23 @@ func (v *Verifier) otherURL(ctx context.Context, r Request, at time.Time) string
 	return ""
 }
 
-// goHeaders are the headers by which a delivery of a scheme in Go is known.
-var goHeaders = map[string]string{"twilio": "X-Twilio-Signature", "paypal": "PayPal-Transmission-Sig",
-	"sns": "X-Amz-Sns-Message-Type", "plaid": "Plaid-Verification"}
+// goHeaders are the headers by which a delivery of a scheme in Go is known, and whose they are.
+var goHeaders = [][2]string{{"X-Twilio-Signature", "twilio"}, {"PayPal-Transmission-Sig", "paypal"},
+	{"X-Amz-Sns-Message-Type", "sns"}, {"Plaid-Verification", "plaid"}}
 
 // signedFor is the header of another provider that r has, and whose it is; "" = none that is known.
 func signedFor(r *Request, not string) string {
+	known := slices.Clone(goHeaders)
 	for _, s := range schemes() {
-		headers := []string{goHeaders[s.Name()]}
 		if recipe, ok := s.(*recipe); ok {
-			headers = headers[:0]
 			for i := range recipe.ways {
-				headers = append(headers, recipe.ways[i].header)
+				known = append(known, [2]string{recipe.ways[i].header, recipe.name})
 			}
 		}
-		for _, header := range headers {
-			value, err := r.HeaderValue(header)
-			if s.Name() != not && header != "" && (value != "" || err != nil) {
-				return header + " (" + s.Name() + ")"
-			}
+	}
+	for _, h := range known {
+		if value, err := r.HeaderValue(h[0]); h[1] != not && (value != "" || err != nil) {
+			return h[0] + " (" + h[1] + ")"
 		}
 	}
 	return ""

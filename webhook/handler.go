@@ -18,7 +18,11 @@ import (
 func Handler(
 	v *Verifier, store replay.Store, next func(ctx context.Context, v *Verified) error, opts *ReceiverOptions,
 ) (http.Handler, error) {
-	return NewReceiver(v, store, next, opts)
+	c, err := NewReceiver(v, store, next, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // FromHTTP is the delivery in a request of net/http with that body. The target is that of the request line,
@@ -47,7 +51,10 @@ func FromHTTP(r *http.Request, body []byte) Request {
 // ServeHTTP reads the body once, within the limits, and takes the delivery through all steps. A delivery that
 // is refused by its headers, or over its limit, is refused without reading the body.
 func (c *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, now := r.Context(), c.opts.Now()
+	ctx, now := r.Context(), c.now()
+	// Without a deadline, a sender of single bytes would hold its connection for as long as it likes. A
+	// ResponseWriter that knows no deadlines leaves that to the server.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(c.opts.ReadTimeout))
 	in := FromHTTP(r, nil)
 	resp := c.admit(&in, now)
 	if resp.Status == 0 {
@@ -61,12 +68,8 @@ func (c *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(resp.Body)
 }
 
-// serve reads the body into in and handles the delivery. Without a deadline, a sender of single bytes would
-// hold its memory for as long as it likes. A ResponseWriter that knows no deadlines leaves that to the
-// server.
+// serve reads the body into in and handles the delivery.
 func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, now time.Time) Response {
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(c.opts.ReadTimeout))
 	body, held, err := readBody(r.Body, r.ContentLength, c.verifier.MaxBody(), c.opts.Budget)
 	defer c.opts.Budget.give(held)
 	switch {
@@ -80,7 +83,8 @@ func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, no
 	default:
 		return refused(envelope.ReasonMalformed, err)
 	}
-	_ = conn.SetReadDeadline(time.Time{}) // else the connection would count as broken while next works
+	// Else the connection would count as broken while next works.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	in.Body = body
 	return c.handle(r.Context(), in, now)
 }

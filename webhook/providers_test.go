@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,6 +194,13 @@ var timeNegatives = []negative{
 	})},
 	{"fraction of the time", envelope.ReasonMalformed, timed(func(s *subject) string {
 		return s.time(s.at) + ".0"
+	})},
+	{"time beyond 64 bits", envelope.ReasonMalformed, timed(func(s *subject) string {
+		if s.unit == 0 {
+			return "99999999" + s.time(s.at)
+		}
+		beyond := new(big.Int).Lsh(big.NewInt(1), 64) // which a careless reader takes for the time itself
+		return beyond.Add(beyond, big.NewInt(s.at.Unix()*s.unit)).String()
 	})},
 	{". in the ID", envelope.ReasonMalformed, withID("msg.1")},
 	{": in the ID", envelope.ReasonMalformed, withID("msg:1")},

@@ -139,7 +139,7 @@ func NewReceiver(
 // Receive takes one delivery through all steps, as of the judging time: that of its arrival if it waited in a
 // queue, else zero for now. It takes the memory of the body from the Budget.
 func (c *Receiver) Receive(ctx context.Context, r Request, at time.Time) Response {
-	now := c.opts.Now()
+	now := c.now()
 	if at.IsZero() {
 		at = now
 	}
@@ -189,7 +189,7 @@ func (c *Receiver) admit(r *Request, now time.Time) Response {
 
 // handle verifies and handles a delivery whose body is in the Budget.
 func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time) Response {
-	began := c.opts.Now()
+	began := c.now()
 	v, err := c.verifier.Verify(ctx, *r, at)
 	if err != nil {
 		return refused(ReasonOf(err), err)
@@ -213,8 +213,12 @@ func (c *Receiver) answer(ctx context.Context, v *Verified, a *Answer) Response 
 			return refusal
 		}
 	}
-	return Response{Status: a.Status, Header: contentType(a.ContentType), Body: a.Body, Verified: v}
+	return Response{Status: cmp.Or(a.Status, http.StatusOK), Header: contentType(a.ContentType), Body: a.Body,
+		Verified: v}
 }
+
+// now is the wall clock alone: the monotonic clock stands still while a process is frozen.
+func (c *Receiver) now() time.Time { return c.opts.Now().Round(0) }
 
 // statusOf is the HTTP status that tells a sender about the Reason.
 func statusOf(r envelope.Reason) int {
@@ -306,7 +310,7 @@ func (c *Receiver) diagnosis(ctx context.Context, r *Request, at time.Time, resp
 	if !c.opts.Diagnose || resp.Reason == "" || resp.Verified != nil || resp.Status >= 500 {
 		return nil
 	}
-	now, last := c.opts.Now().UnixNano(), c.judged.Load()
+	now, last := c.now().UnixNano(), c.judged.Load()
 	if now-last < int64(time.Second) && now >= last || !c.judged.CompareAndSwap(last, now) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -298,6 +299,69 @@ func TestOneOfManyCopiesIsHandled(t *testing.T) {
 	if len(w.handled) != 1 {
 		t.Errorf("next was called %d times", len(w.handled))
 	}
+}
+
+// TestAfterAFreeze: a claim that may have expired is renewed, and a delivery that has become stale meanwhile
+// is not handled, because its key may have been forgotten.
+func TestAfterAFreeze(t *testing.T) {
+	for _, c := range []struct {
+		frozen                  time.Duration
+		status, renews, handled int
+		reason                  envelope.Reason
+	}{
+		{14 * time.Second, 200, 0, 1, ""}, {16 * time.Second, 200, 1, 1, ""},
+		{6 * time.Minute, 409, 0, 0, "in_progress"},
+	} {
+		w := newReceiving(t)
+		w.store.slow = func() { w.clock.Advance(c.frozen) }
+		w.receive(signedAs("", []byte("{}"), receiveStart), c.status, c.reason, c.handled)
+		if w.store.renews != c.renews || w.store.releases != 1-c.handled {
+			t.Errorf("after %v: %d renewals, %d releases", c.frozen, w.store.renews, w.store.releases)
+		}
+	}
+	w := newReceiving(t) // another worker takes the claim over
+	w.store.slow = func() {
+		w.store.slow = nil
+		w.clock.Advance(31 * time.Second)
+		w.receive(signedAs("1", []byte("{}"), receiveStart), 200, "", 1)
+	}
+	w.receive(signedAs("1", []byte("{}"), receiveStart), 409, "in_progress", 1)
+}
+
+// TestBodiesInFlightShareABudget, also those of two receivers, until next has returned.
+func TestBodiesInFlightShareABudget(t *testing.T) {
+	w := newReceiving(t)
+	w.vopts.MaxBody = 1000
+	var err error
+	if w.opts.Budget, err = webhook.NewBudget(1500); err != nil {
+		t.Fatal(err)
+	}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	w.next = func(context.Context, *webhook.Verified) error {
+		close(entered)
+		<-leave
+		return nil
+	}
+	first, done := w.receiver(), make(chan webhook.Response)
+	body := make([]byte, 1000)
+	r := signedAs("1", body, receiveStart)
+	go func() { done <- first.Receive(context.Background(), r, time.Time{}) }()
+	<-entered
+	w.next = nil
+	resp := w.receive(signedAs("2", body, receiveStart), 503, "", 1)
+	if got := headerOf(resp, "Retry-After"); got != "5" || resp.Verified != nil {
+		t.Errorf("Retry-After is %q, Verified is %v", got, resp.Verified)
+	}
+	second := httpRequest(t, serve(w), signedAs("2", body, receiveStart), bytes.NewReader(body))
+	if status, answer := sendTo(t, second); status != 503 {
+		t.Errorf("by net/http: %d %s", status, answer)
+	}
+	w.receive(signedAs("3", body[:500], receiveStart), 200, "", 2)
+	close(leave)
+	if resp := <-done; resp.Status != 200 {
+		t.Errorf("the first one is answered %d", resp.Status)
+	}
+	w.receive(signedAs("2", body, receiveStart), 200, "", 3)
 }
 
 // TestAQueuedDeliveryIsJudgedAsOfItsArrival, and remembered from when it is handled.

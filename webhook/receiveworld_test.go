@@ -115,6 +115,8 @@ type receiving struct {
 type brokenStore struct {
 	replay.Store
 	claim, complete, release error
+	slow                     func() // what happens before the answer to Claim; nil = nothing
+	renews                   int
 	releases                 int
 }
 
@@ -124,7 +126,16 @@ func (s *brokenStore) Claim(ctx context.Context, key, digest [32]byte, until tim
 	if s.claim != nil {
 		return replay.Claim{}, 0, s.claim
 	}
-	return s.Store.Claim(ctx, key, digest, until, lease)
+	claim, status, err := s.Store.Claim(ctx, key, digest, until, lease)
+	if s.slow != nil {
+		s.slow()
+	}
+	return claim, status, err
+}
+
+func (s *brokenStore) Renew(ctx context.Context, c replay.Claim, lease time.Duration) error {
+	s.renews++
+	return s.Store.Renew(ctx, c, lease)
 }
 
 func (s *brokenStore) Complete(ctx context.Context, c replay.Claim, until time.Time) error {

@@ -218,10 +218,10 @@ func (m *snsMessage) check() error {
 			return fmt.Errorf("the member %s is not signed in a %s", name, m.Type)
 		}
 	}
-	if m.MessageID == "" {
-		return errors.New("the MessageId is empty")
+	if m.MessageID == "" || len(m.MessageID) > maxID || !isWord(m.MessageID) {
+		return fmt.Errorf("the MessageId is no word of at most %d bytes", maxID)
 	}
-	for _, line := range []string{m.MessageID, m.Subject, m.Timestamp, m.TopicARN, m.Token, m.SubscribeURL} {
+	for _, line := range []string{m.Subject, m.Timestamp, m.TopicARN, m.Token, m.SubscribeURL} {
 		if strings.ContainsFunc(line, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 			return errors.New("a member that is one line has a control character")
 		}

@@ -181,6 +181,8 @@ func TestSNSRefuses(t *testing.T) {
 		{"timestamp with a short hour", set("Timestamp", "2026-06-01T9:00:00Z"), "malformed"},
 		{"timestamp that is a number", set("Timestamp", "1780315200"), "malformed"},
 		{"empty MessageId", set("MessageId", ""), "malformed"},
+		{"long MessageId", set("MessageId", strings.Repeat("1", 257)), "malformed"},
+		{"MessageId with a blank", set("MessageId", "1 2"), "malformed"},
 		{"member twice", func(r *webhook.Request) {
 			r.Body = append([]byte(`{"Message": "other",`), r.Body[1:]...)
 		}, "malformed"},

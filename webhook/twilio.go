@@ -75,12 +75,9 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 		return Signed{}, refuse(envelope.ReasonMalformed, "the header X-Twilio-Signature is not base64 of %d bytes",
 			sha1.Size)
 	}
-	id, err := r.HeaderValue("I-Twilio-Idempotency-Token")
-	switch {
-	case err != nil:
+	id, err := word(&r, "I-Twilio-Idempotency-Token")
+	if err != nil {
 		return Signed{}, err
-	case strings.Contains(id, ","):
-		return Signed{}, refuse(envelope.ReasonMalformed, "the header I-Twilio-Idempotency-Token stands twice")
 	}
 	rest, err := twilioSigned(r)
 	if err != nil {

@@ -72,6 +72,9 @@ func TestTwilioRefusesAForm(t *testing.T) {
 			{"second content type", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "content-type", Value: "text/plain"})
 			}, "malformed"},
+			{"two IDs in one", func(r *webhook.Request) {
+				r.Header = append(r.Header, webhook.Field{Name: "I-Twilio-Idempotency-Token", Value: "a,b"})
+			}, "malformed"},
 			{"forwarded host", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "X-Forwarded-Host", Value: "b.example"})
 				*header(t, r, "X-Twilio-Signature") = twilioSign("https://b.example/in?a=1BodyhiFrom15To16")

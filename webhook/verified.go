@@ -42,7 +42,8 @@ func (v *Verified) ID() (id string, signed bool) {
 	return v.signed.ID, v.signed.IDSigned
 }
 
-// Type is the provider's word for the kind of event, or "".
+// Type is the provider's word for the kind of event, or "". Where a header has it, as with GitHub and
+// Shopify, no signature covers it: a forger who captured a delivery could send it on under another type.
 func (v *Verified) Type() string {
 	if m := v.signed.members; m != nil && m.typ != "" {
 		return v.member(m.typ)
@@ -50,7 +51,7 @@ func (v *Verified) Type() string {
 	return v.signed.Type
 }
 
-// Subject is what the event is about, or "".
+// Subject is what the event is about, or "". No signature covers one that stands in a header.
 func (v *Verified) Subject() string {
 	if m := v.signed.members; m != nil && m.subject != "" {
 		return v.member(m.subject)

@@ -391,3 +391,31 @@ func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 		}
 	}
 }
+
+// named is a scheme of any name, whose deliveries are all genuine.
+type named string
+
+func (n named) Name() string { return string(n) }
+func (n named) Open([]webhook.Secret, webhook.SchemeOptions) (webhook.Checker, error) {
+	return n, nil
+}
+func (named) Check(_ context.Context, r webhook.Request, _ time.Time) (webhook.Signed, error) {
+	return webhook.Signed{ID: r.Target, IDSigned: true, Body: true}, nil
+}
+
+// TestReplayKeyPartsDoNotRunTogether: provider, endpoint and ID are told apart.
+func TestReplayKeyPartsDoNotRunTogether(t *testing.T) {
+	seen := map[[32]byte]bool{}
+	for _, c := range [][3]string{{"ab", "c", "d"}, {"a", "bc", "d"}, {"ab", "cd", "e"}, {"ab", "c", "de"},
+		{"a\x00", "b", "c"}, {"a", "\x00b", "c"}} {
+		v, err := webhook.New(named(c[0]), c[1], nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := replayOf(t, v, webhook.Request{Target: c[2]}, now).Key
+		if seen[key] {
+			t.Errorf("%q has the key of another one", c)
+		}
+		seen[key] = true
+	}
+}

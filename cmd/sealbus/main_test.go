@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,10 +9,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +40,7 @@ func TestMain(m *testing.M) {
 //	jsonenv NAME PATH         puts the member at PATH into the environment
 //	mode FILE PERM            the file has these permissions
 //	edit FILE OLD NEW         replaces OLD, which must be there, in a file
+//	kms NAME USAGE SPEC       makes a key in a KMS that the script has, and puts its ARN into the environment
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -45,7 +52,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status": scriptStatus, "json": scriptJSON, "jsonenv": scriptJSONEnv, "mode": scriptMode,
-			"edit": scriptEdit,
+			"edit": scriptEdit, "kms": scriptKMS,
 		},
 	})
 }
@@ -116,4 +123,27 @@ func scriptEdit(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+func scriptKMS(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: kms NAME USAGE SPEC")
+	}
+	if ts.Getenv("AWS_ENDPOINT_URL") == "" {
+		server, err := localaws.Start(nil)
+		ts.Check(err)
+		ts.Defer(func() { ts.Check(server.Close()) })
+		for name, value := range map[string]string{
+			"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+			"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": server.URL(),
+		} {
+			ts.Setenv(name, value)
+		}
+	}
+	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(ts.Getenv("AWS_ENDPOINT_URL")),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
+	out, err := client.CreateKey(context.Background(), &kms.CreateKeyInput{
+		KeyUsage: types.KeyUsageType(args[1]), KeySpec: types.KeySpec(args[2])})
+	ts.Check(err)
+	ts.Setenv(args[0], *out.KeyMetadata.Arn)
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -33,4 +34,23 @@ func filesNamed(t *testing.T, suffix string) map[string]string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
+
+// TestFuzzTargetsHaveACorpus: a short fuzz in CI begins where a long one ended.
+func TestFuzzTargetsHaveACorpus(t *testing.T) {
+	targets := 0
+	for file, text := range filesNamed(t, "_test.go") {
+		for _, m := range fuzzTarget.FindAllStringSubmatch(text, -1) {
+			targets++
+			corpus := filepath.Join("..", "..", filepath.Dir(file), "testdata", "fuzz", m[1])
+			if inputs, err := os.ReadDir(corpus); err != nil || len(inputs) == 0 {
+				t.Errorf("%s: %s has no committed input in testdata/fuzz/%s: %v", file, m[1], m[1], err)
+			}
+		}
+	}
+	if targets < 40 {
+		t.Errorf("only %d fuzz targets were found", targets)
+	}
 }

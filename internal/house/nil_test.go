@@ -208,6 +208,14 @@ var nilArguments = map[string]refused{
 		return errOf(redis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
 
+	"webhook.Events opts.Logger": {func() error {
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
+		return errOf(webhook.Events(c, someHandler, &webhook.EventOptions{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook.AskPermission client": {func() error {
+		c := &http.Client{Transport: (*http.Transport)(nil)}
+		return errOf(webhook.AskPermission(ctx, c, "https://hooks.example/", "orders.example", 0))
+	}, "the Transport of the client is a nil *http.Transport"},
 	"webhook.NewReceiver store": {func() error {
 		return errOf(webhook.NewReceiver(someVerifier, nilStore, someNext, nil))
 	}, "the replay store is a nil *"},
@@ -248,6 +256,9 @@ var nilArguments = map[string]refused{
 	"envelope.Open trust": {func() error {
 		return errOf(envelope.Open(ctx, sealed(), nilTrust, anySource))
 	}, "trust_unavailable: the trust is a nil *"},
+	"envelope.OpenHTTP trust": {func() error {
+		return errOf(envelope.OpenHTTP(ctx, nil, nil, nilTrust, anySource))
+	}, "the trust is a nil *"},
 	"envelope.NewOpener trust": {func() error {
 		return errOf(envelope.NewOpener(nilTrust, anySource))
 	}, "envelope: the trust is a nil *"},

@@ -18,6 +18,12 @@ func openLocked(path string) (*os.File, error) {
 	return f, err
 }
 
+// removeLocked removes the file, which must be closed for that.
+func removeLocked(f *os.File, path string) {
+	_ = f.Close()
+	_ = os.Remove(path)
+}
+
 // rename puts the open file in the place of another. Here a file must be closed to be renamed.
 func rename(f *os.File, from, to string) error { return errors.Join(f.Close(), os.Rename(from, to)) }
 

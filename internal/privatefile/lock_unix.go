@@ -66,6 +66,12 @@ func isAt(f *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(is, named), err
 }
 
+// removeLocked removes the file, and then unlocks it: another process may wait for it under that name.
+func removeLocked(f *os.File, path string) {
+	_ = os.Remove(path)
+	_ = f.Close()
+}
+
 // rename puts the open file in the place of another.
 func rename(_ *os.File, from, to string) error { return os.Rename(from, to) }
 
@@ -73,7 +79,9 @@ func rename(_ *os.File, from, to string) error { return os.Rename(from, to) }
 // to change a file of the program that reads it.
 func keepOwner(f *os.File, path string) error {
 	was, err := os.Stat(path)
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // the file is new
+	} else if err != nil {
 		return err
 	}
 	is, err := f.Stat()

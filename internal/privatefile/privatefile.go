@@ -246,46 +246,67 @@ func WriteNew(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
+// Seen is a file as it was when it was read.
+type Seen struct {
+	Path   string
+	Digest [sha256.Size]byte // of its content; zero = there was no such file
+}
+
 // Replace swaps in new content, all or nothing, if the file still is what was read from it. A file beside it
 // is locked meanwhile, so that a second process cannot do the same at the same time. A process that is killed
 // leaves the old content or the new one, and perhaps the file beside it, which the next Replace uses again.
 // The new file has the owner of the old one, and Mode. A link stays a link: the file that it points to is
 // replaced.
 func Replace(path string, was [sha256.Size]byte, data []byte) error {
-	return replace(path, was, data, func(string) error { return nil })
+	return ReplaceOne([]Seen{{path, was}}, 0, data)
+}
+
+// ReplaceOne is Replace of one of several files that belong together, if all of them still are what was read.
+// They share the lock of the first, so that no change is made with an old view of another file. The file may
+// be new; one beside the first then gets the owner of the first.
+func ReplaceOne(files []Seen, which int, data []byte) error {
+	return replace(files, which, data, func(string) error { return nil })
 }
 
 // errKilled is the error of a step after which a test ends the process: nothing is cleaned up.
 var errKilled = errors.New("killed")
 
-// replace is Replace. It calls after when a step is done, which a test uses to stop there.
-func replace(path string, was [sha256.Size]byte, data []byte, after func(step string) error) (err error) {
-	if path, err = filepath.EvalSymlinks(path); err != nil {
+// replace is ReplaceOne. It calls after when a step is done, which a test uses to stop there.
+func replace(files []Seen, which int, data []byte, after func(step string) error) (err error) {
+	first, err := resolve(&files[0])
+	if err != nil {
 		return err
 	}
-	beside := path + ".new"
-	f, err := openLocked(beside)
-	if errors.Is(err, ErrLocked) {
-		return fmt.Errorf("%s: %w", beside, err)
-	} else if err != nil {
+	path := first
+	if which > 0 {
+		if path, err = resolve(&files[which]); err != nil {
+			return err
+		}
+		lock, lockErr := openBeside(first)
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { closeBeside(lock, first, !errors.Is(err, errKilled)) }()
+	}
+	f, err := openBeside(path)
+	if err != nil {
 		return err
 	}
 	isBeside := true
-	defer func() {
-		if err != nil && isBeside && !errors.Is(err, errKilled) {
-			_ = os.Remove(beside)
-		}
-		_ = f.Close() // which unlocks
-	}()
+	defer func() { closeBeside(f, path, err != nil && isBeside && !errors.Is(err, errKilled)) }()
+	owner := path
+	if files[which].isNew() {
+		owner = first
+	}
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
-		{"lock", func() error { return unchanged(path, was) }},
-		{"truncate", func() error { return errors.Join(f.Chmod(Mode), keepOwner(f, path), f.Truncate(0)) }},
+		{"lock", func() error { return unchanged(files) }},
+		{"truncate", func() error { return errors.Join(f.Chmod(Mode), keepOwner(f, owner), f.Truncate(0)) }},
 		{"write", func() error { return halves(f, data, after) }},
 		{"sync", f.Sync},
-		{"rename", func() error { return rename(f, beside, path) }},
+		{"rename", func() error { return rename(f, path+besideSuffix, path) }},
 	} {
 		if err = step.do(); err != nil {
 			return err
@@ -297,6 +318,36 @@ func replace(path string, was [sha256.Size]byte, data []byte, after func(step st
 	}
 	SyncDir(path)
 	return nil
+}
+
+func (s *Seen) isNew() bool { return s.Digest == [sha256.Size]byte{} }
+
+// resolve follows links to the file, which need not be there if it is new.
+func resolve(s *Seen) (string, error) {
+	path, err := filepath.EvalSymlinks(s.Path)
+	if s.isNew() && errors.Is(err, os.ErrNotExist) {
+		return s.Path, nil
+	}
+	return path, err
+}
+
+const besideSuffix = ".new"
+
+func openBeside(path string) (*os.File, error) {
+	f, err := openLocked(path + besideSuffix)
+	if errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("%s%s: %w", path, besideSuffix, err)
+	}
+	return f, err
+}
+
+// closeBeside unlocks the file, and removes it if asked to.
+func closeBeside(f *os.File, path string, remove bool) {
+	if !remove {
+		_ = f.Close()
+		return
+	}
+	removeLocked(f, path+besideSuffix)
 }
 
 // halves writes in two parts, so that a test can stop between them.
@@ -318,13 +369,17 @@ var ErrLocked = errors.New("another process is changing the file: try again when
 // ErrChanged is the error of a file that has changed since it was read.
 var ErrChanged = errors.New("was changed since it was opened: open it again")
 
-func unchanged(path string, was [sha256.Size]byte) error {
-	is, _, err := ReadBounded(path, MaxSize)
-	if err != nil {
-		return err
-	}
-	if sha256.Sum256(is) != was {
-		return fmt.Errorf("%s %w", path, ErrChanged)
+func unchanged(files []Seen) error {
+	for i := range files {
+		was := &files[i]
+		is, _, err := ReadBounded(was.Path, MaxSize)
+		switch {
+		case was.isNew() && errors.Is(err, os.ErrNotExist):
+		case was.isNew() && err == nil, err == nil && sha256.Sum256(is) != was.Digest:
+			return fmt.Errorf("%s %w", was.Path, ErrChanged)
+		case err != nil:
+			return err
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -28,7 +29,7 @@ func TestReplaceIsKilled(t *testing.T) {
 	seen := map[string]bool{}
 	for _, at := range steps {
 		path, digest := newFile(t, was)
-		err := replace(path, digest, []byte(next), func(step string) error {
+		err := replace([]Seen{{path, digest}}, 0, []byte(next), func(step string) error {
 			seen[step] = true
 			if step == at {
 				return errKilled
@@ -67,7 +68,7 @@ func wantContent(t *testing.T, at, path, want string) {
 // While one process is between two steps, another one is refused, and changes nothing.
 func TestReplaceLocksOthersOut(t *testing.T) {
 	path, digest := newFile(t, "old")
-	err := replace(path, digest, []byte("new"), func(step string) error {
+	err := replace([]Seen{{path, digest}}, 0, []byte("new"), func(step string) error {
 		if step == "rename" {
 			return nil // the name is free again, and the content is another
 		}
@@ -94,7 +95,7 @@ func TestReplaceCleansUp(t *testing.T) {
 	path, digest := newFile(t, "old")
 	failure := errors.New("disk")
 	for _, at := range steps[:len(steps)-1] {
-		err := replace(path, digest, []byte("new"), func(step string) error {
+		err := replace([]Seen{{path, digest}}, 0, []byte("new"), func(step string) error {
 			if step == at {
 				return failure
 			}
@@ -135,5 +136,70 @@ func TestReplaceRace(t *testing.T) {
 	got, err := os.ReadFile(path)
 	if err != nil || len(won) != 1 || !bytes.Equal(got, won[0]) {
 		t.Errorf("%d won; the file has %.10q, %v", len(won), got, err)
+	}
+}
+
+// Files that belong together are changed under one lock, and only if all of them are as they were read.
+func TestReplaceOne(t *testing.T) {
+	path, digest := newFile(t, "old")
+	second := path + ".schedule"
+	files := []Seen{{path, digest}, {Path: second}}
+	for _, at := range steps {
+		_ = os.Remove(second)
+		err := replace(files, 1, []byte("first schedule"), func(step string) error {
+			if step == at {
+				return errKilled
+			}
+			if err := Replace(path, digest, []byte("other")); !errors.Is(err, ErrLocked) {
+				t.Errorf("%s: the other file was changed meanwhile: %v", step, err)
+			}
+			return nil
+		})
+		if !errors.Is(err, errKilled) {
+			t.Fatalf("%s: %v", at, err)
+		}
+		if got, err := os.ReadFile(second); at == "rename" && string(got) != "first schedule" ||
+			at != "rename" && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %q, %v", at, got, err)
+		}
+		wantContent(t, at, path, "old")
+	}
+	if err := ReplaceOne(files, 1, []byte("x")); !errors.Is(err, ErrChanged) {
+		t.Errorf("a new file came in between: %v", err)
+	}
+	files[1].Digest = sha256.Sum256([]byte("first schedule"))
+	if err := ReplaceOne(files, 1, []byte("second schedule")); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, "end", second, "second schedule")
+	if err := ReplaceOne(files, 0, []byte("new")); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), second) {
+		t.Errorf("with an old view of the second file: %v", err)
+	}
+	files[1].Digest = sha256.Sum256([]byte("second schedule"))
+	if err := ReplaceOne(files, 0, []byte("new")); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, "end", path, "new")
+	if left, _ := filepath.Glob(path + "*.new"); left != nil {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Of many that change either of two files from one view of both, exactly one wins.
+func TestReplaceOneRace(t *testing.T) {
+	path, digest := newFile(t, "old")
+	files := []Seen{{path, digest}, {Path: path + ".schedule"}}
+	var wg sync.WaitGroup
+	var won atomic.Int32
+	for i := range 16 {
+		wg.Go(func() {
+			if ReplaceOne(files, i%2, []byte("new")) == nil {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d won", won.Load())
 	}
 }

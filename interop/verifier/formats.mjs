@@ -85,6 +85,21 @@ export function record(node, readers, others = 'ignored') {
   return Object.fromEntries(Object.entries(readers).map(([name, reader]) => [name, reader(node.value.get(name))]));
 }
 
+// 12.1. Header values, whose bytes are the characters of a string.
+export function utf8(bytes) {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(bytes, 'latin1'));
+  } catch {
+    return fail();
+  }
+}
+export function headerText(value) {
+  const quoted = /^"((?:[^"\\]|\\.)*)"$/s.exec(value)?.[1];
+  const bytes = quoted?.replace(/\\(.)/gs, '$1') ?? (need(!value.startsWith('"')) && value);
+  need(!/%(?![\da-f]{2})/i.test(bytes));
+  return utf8(bytes.replace(/%(..)/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))));
+}
+
 // 9. What has no canonical form ends in `modified`, by section 7. Numbers that are slow to convert are counted.
 export function canonical({ kind, value, raw }, tiny = { left: LIMITS.tiny_numbers }) {
   if (kind === 'array') return `[${[...value.values()].map((element) => canonical(element, tiny))}]`;

@@ -2,9 +2,9 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { checkEncrypted, decrypt, readEnc } from './decrypt.mjs';
 import {
-  anything, base64, canonicalOrNone, digest, DOCUMENTED, fail, foldCase, H, isInteger, isJSONType, isName, isPortable, isSource,
+  anything, base64, canonicalOrNone, digest, DOCUMENTED, fail, foldCase, H, headerText, isInteger, isJSONType, isName, isPortable, isSource,
   isSubset, isType, LIMITS, list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, requiredOf, SECOND, shallow, shallowObject, string,
-  such, thumbprint, timestamp, TYPES,
+  such, thumbprint, timestamp, TYPES, utf8,
 } from './formats.mjs';
 
 const EVENT_TYPE = 'https://cloudevents.io/verifiability/dsse/v0.1';
@@ -27,14 +27,17 @@ function readEvent(node) {
   need(others.every(([name, { depth }]) => depth < LIMITS.depth && !isOfAnotherFormat(name)));
   need(!ignored.some((name) => isReserved(name) || attributes.has(name)));
   need([...attributes.keys()].filter((name) => !isKnown(name)).length + ignored.length <= LIMITS.extensions, 'too_large');
-  need(attributes.get('specversion') === '1.0' && ['id', 'source', 'type'].every((name) => attributes.has(name)));
-  need(!attributes.has('time') || timestamp(attributes.get('time')));
+  checkCore(attributes);
   need(!data || !encoded || encoded.kind === 'null');
   const isJSON = isJSONType(attributes.get('datacontenttype'));
   const decoded = !encoded || encoded.kind === 'null' ? '' : base64(string(encoded)) ?? fail();
   const bytes = data ? Buffer.from(isJSON ? data.raw : string(data)) : decoded;
   if (bytes.length === 0) return { attributes, ignored, isJSON };
   return { attributes, ignored, isJSON, data: bytes, tree: isJSON ? shallow(data ?? parseJSON(bytes)) : undefined };
+}
+function checkCore(attributes) {
+  need(attributes.get('specversion') === '1.0' && ['id', 'source', 'type'].every((name) => attributes.has(name)));
+  need(!attributes.has('time') || timestamp(attributes.get('time')));
 }
 function readAttribute([name, { kind, value }]) {
   need(['string', 'null'].includes(kind) || (!isKnown(name) && (['true', 'false'].includes(kind) || isInteger(value))));
@@ -57,6 +60,30 @@ function readDelivery(node, { ignore_members: ignore = ['_datadog'] }) {
   need(Buffer.byteLength(delivery.detail.raw) <= LIMITS.detail_bytes, 'too_large');
   const kept = Object.entries(rest).filter(([name]) => !ignore.includes(name));
   return { ...event, tree: shallowObject(Object.entries(rest)), kept: shallowObject(kept), delivery, isEmbedded };
+}
+
+// 12.1
+function readHTTP(input) {
+  const end = `\r\n${input.subarray(0, LIMITS.http_header_bytes).toString('latin1')}`.indexOf('\r\n\r\n') + 2;
+  need(end >= 2, input.length > LIMITS.http_header_bytes ? 'too_large' : 'malformed');
+  const content = input.subarray(end);
+  need(content.length <= LIMITS.http_content_bytes, 'too_large');
+  const lines = input.subarray(0, end).toString('latin1').split('\r\n').slice(0, -2).map(readLine);
+  const named = lines.filter(([name]) => name).map(([name, value]) => readAttribute([name, { kind: 'string', value }]));
+  const [names, attributes] = [named.map(([name]) => name), new Map(named.filter(([, text]) => text !== ''))];
+  need(new Set(names).size === names.length);
+  need(names.filter((name) => !isKnown(name)).length <= LIMITS.extensions, 'too_large');
+  checkCore(attributes);
+  const isJSON = isJSONType(attributes.get('datacontenttype'));
+  if (content.length === 0) return { attributes, ignored: [], isJSON };
+  return { attributes, ignored: [], isJSON, data: content, tree: isJSON ? shallow(parseJSON(content)) : undefined };
+}
+function readLine(line) {
+  const [, header, value] = /^([\w!#$%&'*+.^`|~-]+):[ \t]*(.*?)[ \t]*$/s.exec(line) ?? fail();
+  const [isType, [, name]] = [/^content-type$/i.test(header), /^ce-(.*)/.exec(header.toLowerCase()) ?? []];
+  if (isType) return need(!/^application\/cloudevents/i.test(value)) && ['datacontenttype', utf8(value)];
+  need(name === undefined || (isName(name) && name !== 'data' && name !== 'datacontenttype'));
+  return name === undefined ? [] : [name, headerText(value)];
 }
 
 // 3
@@ -225,8 +252,8 @@ function checkConsumer({ event, payload, extensions, signed, sealedAt, options, 
 }
 
 function openEvent(input, form, bundle, options) {
-  need(input.length <= LIMITS[form === 'eventbridge' ? 'delivery_bytes' : 'event_bytes'], 'too_large');
-  const event = (form === 'eventbridge' ? readDelivery : readEvent)(parseJSON(input), options);
+  need(form === 'http' || input.length <= LIMITS[form === 'eventbridge' ? 'delivery_bytes' : 'event_bytes'], 'too_large');
+  const event = form === 'http' ? readHTTP(input) : (form === 'eventbridge' ? readDelivery : readEvent)(parseJSON(input), options);
   const material = base64(event.attributes.get('dssematerial') ?? fail('unsigned')) ?? fail();
   const envelope = readEnvelope(shallow(parseJSON(material)));
   need(envelope.type === EVENT_TYPE, 'unsupported');

@@ -74,6 +74,8 @@ func (k *Keyset) changeKey(ctx context.Context, keyID string, do func(*keyset.Ma
 }
 
 func (k *Keyset) change(ctx context.Context, do func(*keyset.Manager) error) error {
+	k.changing.Lock()
+	defer k.changing.Unlock()
 	k.mu.RLock()
 	m := keyset.NewManagerFromHandle(k.handle())
 	k.mu.RUnlock()

@@ -17,15 +17,25 @@
 // JWE does, and not by HPKE, so use the key for nothing else. The output prefix of a key belongs to Tink's
 // own signatures and ciphertexts. This package makes neither, so the prefix has no effect.
 //
+// # The schedule
+//
+// Tink keeps no dates. Reschedule writes them into a file beside the keyset, FILE.schedule, which Open reads:
+// the public halves as keys.FormatJWKSet writes them. It has no secret. The caller keeps both files together.
+// A signing key that has a schedule signs only from active to retired, whatever Tink says of it. So an old
+// key ends in time, also if the new one is not primary yet, and also if the producer has an old trust bundle.
+// A program knows the schedule that there was when it opened the keyset.
+//
 // # Threats
 //
 // An attacker who reads the file learns which keys there are and when they are used, and no more. An attacker
 // who may decrypt under the key encryption key, or who reads the process' memory, has the private keys. The
 // keyset is bound to its owner as associated data: a keyset that was put in place of another does not open.
+// The schedule is not encrypted and not signed. An attacker who can write it can stop the producer, or have a
+// key sign whose events are refused, because consumers follow the trust bundle alone.
 //
 // # Stability
 //
-// The constructors and methods stay; the file is Tink's encrypted keyset in JSON.
+// The constructors and methods stay; the file is Tink's encrypted keyset in JSON, and its schedule a JWK Set.
 package tinkkeys
 
 import (
@@ -35,7 +45,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +53,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/internal/redact"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -87,10 +97,14 @@ type Keyset struct {
 	kek   tink.AEADWithContext
 	path  string // "" = it was not read from a file
 
-	mu      sync.RWMutex
-	content []byte // as it was read or written last
-	handle  func() *keyset.Handle
-	entries []Entry
+	changing sync.Mutex         // held from reading what is changed until that is written
+	files    []privatefile.Seen // the keyset and its schedule, as they were read or written last
+
+	mu        sync.RWMutex
+	content   []byte // as it was read or written last
+	handle    func() *keyset.Handle
+	entries   []Entry
+	schedules map[string]keys.Schedule // by key ID
 }
 
 var (
@@ -100,7 +114,7 @@ var (
 
 // Entry is one key of a keyset, without its secret. A destroyed key has no public key, and its KeyID is "".
 type Entry struct {
-	keys.PublicKey // with its owner and without a schedule
+	keys.PublicKey // with its owner, and with its schedule if it has one
 	Status         keyset.KeyStatus
 	Primary        bool
 
@@ -118,9 +132,12 @@ func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, 
 		return nil, err
 	}
 	if path != "" {
-		if _, err := os.Lstat(path); err == nil {
-			return nil, fmt.Errorf("tinkkeys: %s: %w: give another name, or add a key to it", path,
-				os.ErrExist)
+		k.files = []privatefile.Seen{{Path: path}, {Path: path + scheduleSuffix}}
+		for _, f := range k.files {
+			if _, err := os.Lstat(f.Path); err == nil {
+				return nil, fmt.Errorf("tinkkeys: %s: %w: give another name, or add a key to it", f.Path,
+					os.ErrExist)
+			}
 		}
 	}
 	typed, err := generate(kind)
@@ -148,7 +165,8 @@ func (k *Keyset) check() error {
 	return k.owner.check()
 }
 
-// Open reads the encrypted keyset of that owner from a file. Changes are written back to the file.
+// Open reads the encrypted keyset of that owner from a file, and its schedule, if there is one. Changes are
+// written back to the files.
 func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -160,12 +178,15 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 		return nil, fmt.Errorf("%w (in %s)", err, path)
 	}
 	k.path = path
+	if err := k.readSchedule(); err != nil {
+		return nil, err
+	}
 	return k, nil
 }
 
-// Read reads the encrypted keyset of that owner, in Tink's JSON. If the call of the key encryption key failed
-// and may succeed later, the error is that of the call. Otherwise the keyset belongs to another owner, was
-// changed, or is encrypted under another key.
+// Read reads the encrypted keyset of that owner, in Tink's JSON, without a schedule. If the call of the key
+// encryption key failed and may succeed later, the error is that of the call. Otherwise the keyset belongs to
+// another owner, was changed, or is encrypted under another key.
 func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	k := &Keyset{redacted: owner.print, owner: owner, kek: kek}
 	if err := k.check(); err != nil {
@@ -230,6 +251,9 @@ func (k *Keyset) take(handle *keyset.Handle, content []byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	for i := range entries {
+		entries[i].Schedule = k.schedules[entries[i].KeyID()]
+	}
 	k.handle, k.entries, k.content = func() *keyset.Handle { return handle }, entries, content
 	return nil
 }
@@ -241,31 +265,56 @@ func (k *Keyset) Entries() []Entry {
 	return slices.Clone(k.entries)
 }
 
-// Signers is the primary key.
-func (k *Keyset) Signers(time.Time) ([]keys.Signer, error) {
+// Signers is the primary key. While its schedule keeps it from signing, it is the key with a schedule that
+// became active last.
+func (k *Keyset) Signers(now time.Time) ([]keys.Signer, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	for i := range k.entries {
-		if e := &k.entries[i]; e.Primary && e.Status == keyset.Enabled && e.signer != nil {
-			return []keys.Signer{e.signer}, nil
-		}
+	if e := k.signer(now); e != nil {
+		return []keys.Signer{e.signer}, nil
 	}
-	return nil, fmt.Errorf("tinkkeys: the keyset of %s has no primary signing key: %w", k, keys.ErrNoSigner)
+	return nil, fmt.Errorf("tinkkeys: the keyset of %s has no primary signing key that signs now: %w", k,
+		keys.ErrNoSigner)
 }
 
-// Candidates are the primary key, and the other enabled signing keys, of which the last is the first. A
-// producer that asks the trust bundle which key to sign with (producer.Options.Trust) chooses from them.
-func (k *Keyset) Candidates(time.Time) (due, others []keys.Signer) {
+// signer is the key that signs at now; nil = none does. The caller holds the lock.
+func (k *Keyset) signer(now time.Time) (best *Entry) {
+	for i := range k.entries {
+		switch e := &k.entries[i]; {
+		case !e.signsAt(now):
+		case e.Primary:
+			return e
+		case e.Schedule == keys.Schedule{}:
+		case best == nil || !e.Schedule.Active.Before(best.Schedule.Active):
+			best = e
+		}
+	}
+	return best
+}
+
+func (e *Entry) signsAt(now time.Time) bool {
+	return e.Status == keyset.Enabled && e.signer != nil && e.Schedule.SignsAt(now)
+}
+
+// Candidates are the key of Signers, and the other enabled signing keys whose schedule lets them sign at now,
+// of which the last is the first. A producer that asks the trust bundle which key to sign with
+// (producer.Options.Trust) chooses from them. A key before the primary one is among them only if its schedule
+// says when it ends: the producer's bundle may be too old to know that.
+func (k *Keyset) Candidates(now time.Time) (due, others []keys.Signer) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
+	signer := k.signer(now)
+	if signer != nil {
+		due = append(due, signer.signer)
+	}
+	isOlder := false // than the primary key
 	for i := len(k.entries) - 1; i >= 0; i-- {
-		switch e := &k.entries[i]; {
-		case e.Status != keyset.Enabled || e.signer == nil:
-		case e.Primary:
-			due = append(due, e.signer)
-		default:
+		e := &k.entries[i]
+		hasEnd := !e.Schedule.Retired.IsZero() || !e.Schedule.Expired.IsZero()
+		if e != signer && e.signsAt(now) && (hasEnd || !isOlder) {
 			others = append(others, e.signer)
 		}
+		isOlder = isOlder || e.Primary
 	}
 	return due, others
 }
@@ -325,39 +374,11 @@ func (k *Keyset) commit(ctx context.Context, m *keyset.Manager) error {
 		return fmt.Errorf("tinkkeys: encrypting the keyset: %w", err)
 	}
 	if k.path != "" {
-		if err := k.replace(buf.Bytes()); err != nil {
+		if err := k.replace(keysetFile, buf.Bytes()); err != nil {
 			return err
 		}
 	}
 	return k.take(handle, buf.Bytes())
-}
-
-// replace puts content in place of the file, unless another program has changed the file meanwhile.
-func (k *Keyset) replace(content []byte) error {
-	k.mu.RLock()
-	before := k.content
-	k.mu.RUnlock()
-	now, err := os.ReadFile(k.path)
-	switch {
-	case before == nil && err == nil || before != nil && !bytes.Equal(now, before):
-		return fmt.Errorf("tinkkeys: %s was changed by another program: open it again", k.path)
-	case err != nil && !errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("tinkkeys: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(k.path), ".keyset-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("tinkkeys: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), k.path)
-	}
-	if err != nil {
-		return fmt.Errorf("tinkkeys: %w", err)
-	}
-	return nil
 }
 
 // Write writes the encrypted keyset as it is in the file.

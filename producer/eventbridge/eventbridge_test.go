@@ -291,6 +291,9 @@ func TestTooLarge(t *testing.T) {
 		if errors.Is(errs[1], sealbus.ErrTooLarge) != refused || errs[0] != nil || errs[2] != nil {
 			t.Fatalf("limit %d: %v", limit, errs)
 		}
+		if errors.Is(errs[1], envelope.ErrTooLarge) != refused {
+			t.Errorf("limit %d: errors.Is does not find envelope.ErrTooLarge in %v", limit, errs[1])
+		}
 		if refused && !strings.Contains(errs[1].Error(), fmt.Sprintf("has %d bytes", size)) {
 			t.Errorf("error %v", errs[1])
 		}

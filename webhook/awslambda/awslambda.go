@@ -95,8 +95,8 @@ type Receiver interface {
 type Response struct {
 	StatusCode        int                 `json:"statusCode"`
 	StatusDescription string              `json:"statusDescription,omitempty"` // load balancers want it
-	Headers           map[string]string   `json:"headers,omitempty"`
-	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitempty"` // ALBMultiValue takes no other
+	Headers           map[string]string   `json:"headers,omitzero"`
+	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitzero"` // ALBMultiValue takes no other
 	Body              string              `json:"body"`
 	IsBase64Encoded   bool                `json:"isBase64Encoded"`
 }

@@ -46,8 +46,8 @@ func Example() {
 		panic(err)
 	}
 	for range 2 {
-		r := receiver.Receive(context.Background(), webhook.Request{Method: "POST", Header: header, Body: body},
-			time.Time{})
+		delivery := webhook.Request{Method: "POST", Header: header, Body: body}
+		r := receiver.Receive(context.Background(), delivery, time.Time{})
 		fmt.Printf("%d %q\n", r.Status, r.Reason)
 	}
 	// Output:

@@ -87,6 +87,7 @@ type ingester struct {
 	source, prefix string
 	now            func() time.Time
 	fields         []string // EncryptFields of fine
+	bytes          bool     // everything is sealed byte for byte
 	// Producers of JSON in its canonical form, of the same with all data encrypted that is to be, and of data
 	// byte for byte.
 	fine, whole, exact *producer.Producer
@@ -120,7 +121,8 @@ func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options)
 		return nil, fmt.Errorf("ingest: the TypePrefix %.80q: at most %d bytes of printable text",
 			o.TypePrefix, maxPrefix)
 	}
-	in := &ingester{source: source, prefix: o.TypePrefix, fields: po.EncryptFields, now: po.Now}
+	in := &ingester{source: source, prefix: o.TypePrefix, fields: po.EncryptFields, bytes: po.Exact,
+		now: po.Now}
 	if in.now == nil {
 		in.now = time.Now
 	}
@@ -207,7 +209,7 @@ func (in *ingester) setData(ev *event.Event, v *webhook.Verified) *producer.Prod
 				media = "application/json"
 			}
 			ev.SetDataContentType(media)
-			return in.ofJSON(&doc)
+			return in.ofJSON(ev, &doc)
 		}
 		if media != "" && fits(media, maxMedia) {
 			ev.SetExtension("webhookcontenttype", media)
@@ -221,23 +223,25 @@ func (in *ingester) setData(ev *event.Event, v *webhook.Verified) *producer.Prod
 	return in.exact
 }
 
-// isJSON reports whether the body is to be read as JSON: its content type says so, or it is an object and
-// there is no content type, or that of plain text, which SNS gives.
+// isJSON reports whether the body is to be read as JSON: its content type says so, or there is none, or it is
+// an object as plain text, which SNS sends.
 func isJSON(media string, body []byte) bool {
 	kind, _, _ := strings.Cut(media, ";")
 	kind = strings.ToLower(strings.Trim(kind, " \t"))
-	if media == "" || kind == "text/plain" {
+	if kind == "text/plain" {
 		i := jsontext.SkipSpace(body, 0)
-		return i < len(body) && body[i] == '{' || media == ""
+		return i < len(body) && body[i] == '{'
 	}
-	return wire.IsJSON(media)
+	return wire.IsJSON(media) // also none
 }
 
-// ofJSON is the producer for that data.
-func (in *ingester) ofJSON(doc *jsontext.Document) *producer.Producer {
-	if doc.Err != nil || jsontext.AnyNumber(doc.Canonical, jsontext.IsFragile) {
+// ofJSON is the producer for that data. Data that will be sealed in its canonical form is set in it, so that
+// sealing does not compute it again.
+func (in *ingester) ofJSON(ev *event.Event, doc *jsontext.Document) *producer.Producer {
+	if in.bytes || doc.Err != nil || jsontext.AnyNumber(doc.Canonical, jsontext.IsFragile) {
 		return in.exact
 	}
+	ev.DataEncoded = doc.Canonical
 	if len(in.fields) > 0 {
 		for _, at := range jsontext.FindAll(doc.Canonical, in.fields) {
 			if at.End <= at.Start {

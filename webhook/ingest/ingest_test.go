@@ -351,6 +351,19 @@ func TestEncryptedFields(t *testing.T) {
 	}
 }
 
+// TestExactKeepsEveryByte, also of JSON that has a canonical form.
+func TestExactKeepsEveryByte(t *testing.T) {
+	w := newWorld(t, "github")
+	w.popts.Exact = true
+	w.start()
+	for i, body := range []string{`{"b": 1, "a": 2}`, "x", "[1.0]"} {
+		w.receive(github(body, "application/json"), 200, i+1)
+		if got := string(w.events[i].Event.Data()); got != body {
+			t.Errorf("%q arrived as %q", body, got)
+		}
+	}
+}
+
 // relay is a bus that reads each detail as JavaScript does and writes it anew.
 func relay(delivery []byte) []byte {
 	var v any

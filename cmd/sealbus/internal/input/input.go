@@ -279,6 +279,7 @@ func (in *input) documents() (docs []record, batch bool, err error) {
 type Message struct {
 	Body        []byte
 	EventBridge bool         // body is an EventBridge event, not a CloudEvent
+	HTTP        bool         // body is an HTTP message in binary mode, as a quarantine record has it
 	hiding      wrapper.Kind // the wrapper that it came in, whose account does not count: it is not in body
 	Err         error        // the input has an entry here that holds no event
 	file        string
@@ -308,10 +309,7 @@ func (m *Message) Open(ctx context.Context, trust trust.Source, opts *Acceptance
 	if err != nil {
 		return nil, err
 	}
-	r := envelope.Received{Body: m.Body, Account: opts.Account}
-	if m.EventBridge {
-		r.EventBridge = true
-	}
+	r := envelope.Received{Body: m.Body, Account: opts.Account, EventBridge: m.EventBridge, HTTP: m.HTTP}
 	opened, err := opener.Open(ctx, r, envelope.Step{KeepEncrypted: opts.KeepEncrypted})
 	if e, ok := errors.AsType[*envelope.Error](err); ok {
 		return nil, m.explain(e, opts)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -19,32 +18,32 @@ type keysExported struct {
 }
 
 func keysExportCommand(env *ui.Env) *cobra.Command {
-	var f loadkeys.KeyringFlags
+	var f ownFlags
 	var keyID, out string
 	cmd := env.Command(ui.Command{
-		Use:   "export --keyring FILE [--key ID] [--out FILE]",
+		Use:   "export --keyring FILE [--tink-kek ARN] [--key ID] [--out FILE]",
 		Short: "Write the public halves as a JWK Set, for the people who keep the trust",
 		Long: "Write the public halves of the keyring's keys as a JWK Set, for the people who keep the trust. Each says whose key it\n" +
 			"is and when the keyring uses it; `sealbus trust add` takes the schedule from there.",
-		Run: func(context.Context, []string) error { return keysExport(env, &f, keyID, out) },
+		Run: func(ctx context.Context, _ []string) error { return keysExport(ctx, env, &f, keyID, out) },
 	})
 	cmd.Flags().StringVar(&keyID, "key", "", "only this key: its `ID` or the first characters of it")
 	cmd.Flags().StringVar(&out, "out", "", "a new `FILE` to write (default standard output)")
-	f.Register(cmd)
+	f.register(cmd)
 	return cmd
 }
 
-func keysExport(env *ui.Env, f *loadkeys.KeyringFlags, keyID, out string) error {
+func keysExport(ctx context.Context, env *ui.Env, f *ownFlags, keyID, out string) error {
 	if out != "" && ui.Exists(out) {
 		return ui.FileExists(out)
 	}
-	ring, err := loadkeys.OpenKeyring(env, f)
+	mine, err := openOwn(ctx, env, f)
 	if err != nil {
 		return err
 	}
-	chosen := ring.PublicKeys()
+	chosen := mine.public()
 	if keyID != "" {
-		key, err := loadkeys.FindKey(ring, keyID)
+		key, err := mine.find(keyID)
 		if err != nil {
 			return err
 		}
@@ -57,10 +56,10 @@ func keysExport(env *ui.Env, f *loadkeys.KeyringFlags, keyID, out string) error 
 		}
 		return env.WriteOut(set)
 	}
-	if err := writePublic(env, ring, out, chosen...); err != nil {
+	if err := writePublic(env, mine, out, chosen...); err != nil {
 		return err
 	}
-	result := keysExported{Out: out, Producer: ring.Producer(), Consumer: ring.Consumer()}
+	result := keysExported{Out: out, Producer: mine.producer, Consumer: mine.consumer}
 	for _, k := range chosen {
 		result.KeyIDs = append(result.KeyIDs, k.KeyID())
 	}
@@ -70,8 +69,8 @@ func keysExport(env *ui.Env, f *loadkeys.KeyringFlags, keyID, out string) error 
 	return env.WriteJSON(result)
 }
 
-// writePublic writes these public halves of the ring's keys into a new file.
-func writePublic(env *ui.Env, ring *keys.Keyring, out string, chosen ...keys.PublicKey) error {
+// writePublic writes these public halves of the owner's keys into a new file.
+func writePublic(env *ui.Env, mine *own, out string, chosen ...keys.PublicKey) error {
 	set, err := keys.FormatJWKSet(chosen...)
 	if err != nil {
 		return err
@@ -79,6 +78,6 @@ func writePublic(env *ui.Env, ring *keys.Keyring, out string, chosen ...keys.Pub
 	if err := ui.CreateFile(out, set, ui.PublicFile); err != nil {
 		return err
 	}
-	env.Sayf("wrote %s: %s of %s", out, ui.Count(len(chosen), "public key"), loadkeys.OwnerOf(ring))
+	env.Sayf("wrote %s: %s of %s", out, ui.Count(len(chosen), "public key"), mine.owner())
 	return nil
 }

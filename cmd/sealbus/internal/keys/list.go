@@ -34,35 +34,39 @@ type listed struct {
 }
 
 func listCommand(env *ui.Env) *cobra.Command {
-	var f loadkeys.KeyringFlags
+	var f ownFlags
 	cmd := env.Command(ui.Command{
-		Use: "list --keyring FILE", Short: "List the keys of a keyring and which of them signs now",
+		Use: "list --keyring FILE [--tink-kek ARN]", Short: "List the keys of a keyring and which of them signs now",
 		Now: true,
-		Run: func(context.Context, []string) error {
-			ring, err := loadkeys.OpenKeyring(env, &f)
+		Run: func(ctx context.Context, _ []string) error {
+			mine, err := openOwn(ctx, env, &f)
 			if err != nil {
 				return err
 			}
-			list := listKeys(ring, env.Now())
+			list := listKeys(mine, env.Now())
 			return env.Emit(list, func(p *ui.Printer) { list.print(p, env.Now()) })
 		},
 	})
-	f.Register(cmd)
+	f.register(cmd)
 	return cmd
 }
 
-func listKeys(ring *keys.Keyring, now time.Time) listed {
-	list := listed{Producer: ring.Producer(), Consumer: ring.Consumer(), Keys: []keyListed{}}
-	list.Sources, list.Types = ring.Scope()
+func listKeys(mine *own, now time.Time) listed {
+	list := listed{Producer: mine.producer, Consumer: mine.consumer, Keys: []keyListed{}}
+	var ring keys.SignerSource = mine.set
+	if mine.ring != nil {
+		ring = mine.ring
+		list.Sources, list.Types = mine.ring.Scope()
+	}
 	signing := map[string]bool{}
 	if signers, err := ring.Signers(now); err == nil {
 		for _, s := range signers {
 			signing[s.Verifier().KeyID()] = true
 		}
 	}
-	for _, k := range ring.PublicKeys() {
+	for _, k := range mine.public() {
 		list.Keys = append(list.Keys, keyListed{
-			KeyID: k.KeyID(), Alg: loadkeys.AlgOf(&k), State: k.Schedule.StateAt(now),
+			KeyID: k.KeyID(), Alg: loadkeys.AlgOf(&k), State: mine.stateAt(&k, now),
 			SignsNow:  signing[k.KeyID()],
 			Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
 			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired),

@@ -179,7 +179,7 @@ func tellKeyset(env *ui.Env, f *newFlags, set *tinkkeys.Keyset, id string) error
 		}
 	}
 	if !primary {
-		env.Warnf("it does not sign yet: publish it in the trust bundle, then make it primary (tinkey promote-key, or tinkkeys.Keyset.SetPrimary)")
+		env.Warnf("it does not sign yet, and has no schedule: `sealbus keys rotate --apply` takes it as the next key")
 	}
 	if f.use == useEncrypt {
 		return tellNamed(env, n, "the encryption key "+ui.ShortID(id)+" of consumer "+

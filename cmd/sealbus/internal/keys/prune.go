@@ -6,14 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
 )
 
 // pruneFlags are those of `keys prune`.
 type pruneFlags struct {
-	loadkeys.KeyringFlags
+	ownFlags
 	dryRun, yes bool
 }
 
@@ -32,42 +31,42 @@ type pruned struct {
 func pruneCommand(env *ui.Env) *cobra.Command {
 	f := &pruneFlags{}
 	cmd := env.Command(ui.Command{
-		Use:   "prune --keyring FILE [--dry-run] [--yes]",
+		Use:   "prune --keyring FILE [--tink-kek ARN] [--dry-run] [--yes]",
 		Short: "Remove the private halves of keys that have expired", Now: true,
 		Long: "Remove the private halves of the keys that have expired by their schedule, for good: nothing that they sign is accepted\n" +
 			"any more, and nothing that is encrypted to them is opened. A key without that moment stays: `sealbus keys retire` sets it.",
-		Run: func(context.Context, []string) error { return keysPrune(env, f) },
+		Run: func(ctx context.Context, _ []string) error { return keysPrune(ctx, env, f) },
 	})
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be removed, and change nothing")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
-	f.KeyringFlags.Register(cmd)
+	f.ownFlags.register(cmd)
 	return cmd
 }
 
-func keysPrune(env *ui.Env, f *pruneFlags) error {
-	ring, err := loadkeys.OpenKeyring(env, &f.KeyringFlags)
+func keysPrune(ctx context.Context, env *ui.Env, f *pruneFlags) error {
+	mine, err := openOwn(ctx, env, &f.ownFlags)
 	if err != nil {
 		return err
 	}
 	r := pruned{Keyring: f.Path, Keys: []prunedKey{}}
-	c := &keys.Change{}
+	var ids []string
 	// The machine's clock must agree: what is gone cannot be had back.
 	now := env.Now()
 	if clock := env.Clock(); clock.Before(now) && !f.dryRun {
 		now = clock
 	}
-	for _, k := range ring.PublicKeys() {
+	for _, k := range mine.public() {
 		if k.Schedule.StateAt(now) == keys.StateExpired {
-			c.Remove = append(c.Remove, k.KeyID())
+			ids = append(ids, k.KeyID())
 			r.Keys = append(r.Keys, prunedKey{k.KeyID(), ui.FormatTime(k.Schedule.Expired)})
 		}
 	}
-	if len(c.Remove) > 0 && !f.dryRun {
+	if len(ids) > 0 && !f.dryRun {
 		if err := f.confirm(env, &r, now); err != nil {
 			return err
 		}
-		if err := ring.Apply(c); err != nil {
-			return loadkeys.PrivateFailed(f.Path, err)
+		if err := mine.remove(ctx, ids); err != nil {
+			return err
 		}
 		r.Removed = true
 	}

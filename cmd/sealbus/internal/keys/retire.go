@@ -2,12 +2,10 @@ package keys
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
@@ -24,11 +22,11 @@ type retired struct {
 }
 
 func retireCommand(env *ui.Env) *cobra.Command {
-	var f loadkeys.KeyringFlags
+	var f ownFlags
 	var at string
 	inFlight := ui.DurationValue(rotation.DefaultInFlight)
 	cmd := env.Command(ui.Command{
-		Use:   "retire --keyring FILE [--at TIME] KEYID",
+		Use:   "retire --keyring FILE [--tink-kek ARN] [--at TIME] KEYID",
 		Short: "Give a key an end, when another one takes its place",
 		Long: "Write into the keyring that a key is used until --at, and is kept for its last events until --in-flight later. An end\n" +
 			"that it has already only comes earlier. It is refused if no other key of its kind is used from then on: make one first,\n" +
@@ -37,27 +35,28 @@ func retireCommand(env *ui.Env) *cobra.Command {
 			"and consumers prefer another key meanwhile, mark it in the trust policy: `sealbus keys status` and `keys rotate` follow\n" +
 			"that mark.",
 		Args: ui.Exactly("KEYID"), Now: true,
-		Run: func(_ context.Context, args []string) error {
-			return keysRetire(env, &f, args[0], at, time.Duration(inFlight))
+		Run: func(ctx context.Context, args []string) error {
+			return keysRetire(ctx, env, &f, args[0], at, time.Duration(inFlight))
 		},
 	})
 	cmd.Flags().StringVar(&at, "at", "now", "the key is used until this `TIME`: RFC 3339, a date, now, or +7d")
 	cmd.Flags().Var(&inFlight, "in-flight", "how long after that its events may still arrive")
-	f.Register(cmd)
+	f.register(cmd)
 	return cmd
 }
 
-func keysRetire(env *ui.Env, f *loadkeys.KeyringFlags, given, at string, inFlight time.Duration) error {
+func keysRetire(ctx context.Context, env *ui.Env, f *ownFlags, given, at string,
+	inFlight time.Duration) error {
 	end, err := ui.ParseMoment(at, env.Now())
 	if err != nil {
 		return ui.FlagFailed("at", err)
 	}
 	end = end.Truncate(time.Second)
-	ring, err := loadkeys.OpenKeyring(env, f)
+	mine, err := openOwn(ctx, env, f)
 	if err != nil {
 		return err
 	}
-	key, err := loadkeys.FindKey(ring, given)
+	key, err := mine.find(given)
 	if err != nil {
 		return err
 	}
@@ -71,15 +70,14 @@ func keysRetire(env *ui.Env, f *loadkeys.KeyringFlags, given, at string, inFligh
 	if err := s.Check(); err != nil {
 		return ui.Usage("give a later moment with --at", "key %s: %w", ui.ShortID(key.KeyID()), err)
 	}
-	if err := checkSuccessor(ring, &key, s.Retired, env.Now()); err != nil {
+	if err := checkSuccessor(mine, &key, s.Retired, env.Now()); err != nil {
 		return err
 	}
 	r := retired{Keyring: f.Path, KeyID: key.KeyID(), Changed: s != key.Schedule,
 		Retired: ui.FormatTime(s.Retired), Expired: ui.FormatTime(s.Expired)}
 	if r.Changed {
-		err := ring.Apply(&keys.Change{Reschedule: map[string]keys.Schedule{r.KeyID: s}})
-		if err != nil {
-			return loadkeys.PrivateFailed(f.Path, err)
+		if err := mine.reschedule(r.KeyID, s); err != nil {
+			return err
 		}
 	}
 	return env.Emit(r, func(p *ui.Printer) {
@@ -88,14 +86,13 @@ func keysRetire(env *ui.Env, f *loadkeys.KeyringFlags, given, at string, inFligh
 }
 
 // checkSuccessor refuses an end after which no key of the same kind is used, now and later.
-func checkSuccessor(ring *keys.Keyring, key *keys.PublicKey, end, now time.Time) error {
+func checkSuccessor(mine *own, key *keys.PublicKey, end, now time.Time) error {
 	if end.Before(now) {
 		end = now
 	}
-	list := rotation.KeysOf(ring.PublicKeys(), nil)
-	kind := list[slices.IndexFunc(list, func(k rotation.Key) bool { return k.ID == key.KeyID() })].Kind
-	for i := range list {
-		if k := &list[i]; k.ID != key.KeyID() && k.Kind == kind && k.Schedule.SignsAt(end) {
+	kind := rotation.KeysOf([]keys.PublicKey{*key}, nil)[0].Kind
+	for _, k := range rotation.KeysOf(mine.used(now), nil) {
+		if k.ID != key.KeyID() && k.Kind == kind && k.Schedule.SignsAt(end) {
 			return nil
 		}
 	}

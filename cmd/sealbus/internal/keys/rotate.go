@@ -7,16 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/rotation"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // rotateFlags are those of `keys rotate`.
 type rotateFlags struct {
-	loadkeys.KeyringFlags
+	ownFlags
 	planFlags
 	at, out string
 	overlap ui.DurationValue
@@ -40,7 +38,7 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 	f := &rotateFlags{overlap: ui.DurationValue(rotation.DefaultOverlap)}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
-		Use:   "rotate --keyring FILE [--at TIME] [--overlap DURATION] [--apply [--out FILE]]",
+		Use:   "rotate (--keyring FILE [--tink-kek ARN] | --kms ARN...) [--at TIME] [--overlap DURATION] [--apply]",
 		Short: "Plan the change to a new key, and do the step that is due", Now: true,
 		Long: "Print what is to be done to change a keyring's key for a new one, and when. Nothing is changed, unless --apply says so:\n" +
 			"then the next step that is due is done. The plan is computed from the keyring each time, so run the command as often\n" +
@@ -50,10 +48,15 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 			"of a key that no consumer accepts any more is removed. end: an older key gets the end that it lacks.\n\n" +
 			"Give --trust and --roots, so that the plan sees what consumers know: the time until then is three times the bundle's\n" +
 			"refresh hint, plus its cache. Without them it is 3h. The review of the policy has two days before that.\n\n" +
+			"A Tink keyset has two steps more, which --apply does as well: activate makes the new key primary, and retire disables\n" +
+			"the old one. Its dates are in a file beside it, FILE.schedule, which belongs to it. Key pairs in KMS have their dates in\n" +
+			"the trust policy: name them all with --kms, the new one last. Nothing of that can be changed from here, so the commands\n" +
+			"to run are printed, and --apply ends with exit status 4 if something is due.\n\n" +
 			"--at moves a new key that is not active yet. With --every, for a job that runs daily, the next key is made when its\n" +
 			"time has come, and not before.",
 		Example: "sealbus keys rotate --keyring orders.keyring --trust bundle.dsse --roots roots.json\n" +
-			"sealbus keys rotate --keyring orders.keyring --trust bundle.dsse --roots roots.json --apply",
+			"sealbus keys rotate --keyring orders.keyring --trust bundle.dsse --roots roots.json --apply\n" +
+			"sealbus keys rotate --kms OLD-ARN --kms NEW-ARN --producer orders --trust bundle.dsse --roots roots.json",
 		Run: func(ctx context.Context, _ []string) error {
 			f.overlapGiven = cmd.Flags().Changed("overlap")
 			return keysRotate(ctx, env, f)
@@ -65,7 +68,8 @@ func rotateCommand(env *ui.Env) *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "",
 		"with --apply: then write the public halves into this new `FILE`, as keys export does")
 	cmd.Flags().BoolVar(&f.apply, "apply", false, "do the next step that is due")
-	f.KeyringFlags.Register(cmd)
+	f.ownFlags.register(cmd)
+	f.registerKMS(cmd)
 	f.planFlags.register(cmd)
 	return cmd
 }
@@ -90,28 +94,28 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 			return ui.FlagFailed("at", err)
 		}
 	}
-	ring, err := loadkeys.OpenKeyring(env, &f.KeyringFlags)
+	mine, err := openOwn(ctx, env, &f.ownFlags)
 	if err != nil {
 		return err
 	}
-	steps, err := rotation.Plan(rotation.KeysOf(ring.PublicKeys(), bundle), env.Now(), o)
+	_, steps, err := mine.plan(bundle, env.Now(), o)
 	if err != nil {
 		return planFailed(err)
 	}
-	r := rotated{Keyring: f.Path, Producer: ring.Producer(), Consumer: ring.Consumer(), steps: steps}
-	due, ok := rotation.NextDue(steps)
-	if f.apply && ok {
-		if due, err = apply(env, f.Path, ring, due); err != nil {
+	r := rotated{Keyring: f.Path, Producer: mine.producer, Consumer: mine.consumer, steps: steps}
+	due, ok := nextDue(steps)
+	if f.apply && ok && mine.kms == nil {
+		if due, err = apply(ctx, env, mine, due); err != nil {
 			return err
 		}
 		r.Applied = &tellSteps([]rotation.Step{due})[0]
 		o.Begin, o.At = false, time.Time{}
-		if r.steps, err = rotation.Plan(rotation.KeysOf(ring.PublicKeys(), bundle), env.Now(), o); err != nil {
+		if _, r.steps, err = mine.plan(bundle, env.Now(), o); err != nil {
 			return planFailed(err)
 		}
 	}
 	if f.out != "" {
-		if err := writePublic(env, ring, f.out, ring.PublicKeys()...); err != nil {
+		if err := writePublic(env, mine, f.out, mine.public()...); err != nil {
 			return err
 		}
 	}
@@ -119,49 +123,53 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 	if err := env.Emit(r, func(p *ui.Printer) { r.print(p) }); err != nil {
 		return err
 	}
-	f.tellNext(env, ring, bundle, &r)
+	f.tellNext(env, mine, bundle, &r)
+	if f.apply && mine.kms != nil && isDue(r.steps) {
+		env.Sayf("nothing was changed: a key pair is made in KMS, and its dates are in the trust policy")
+		return ui.Ended(ui.ExitDue)
+	}
 	return nil
 }
 
-// apply does the step in one write of the keyring.
-func apply(env *ui.Env, path string, ring *keys.Keyring, s rotation.Step) (rotation.Step, error) {
+// apply does the step.
+func apply(ctx context.Context, env *ui.Env, mine *own, s rotation.Step) (rotation.Step, error) {
 	if s.Action == rotation.Prune && env.Clock().Before(s.At) { // what is gone cannot be had back
 		return s, ui.Usage("leave --now out, or wait until "+ui.FormatTime(s.At),
 			"by the clock of this machine, key %s has not expired: its secret is not removed", ui.ShortID(s.KeyID))
 	}
-	c, keyID, err := s.Prepare(ring)
+	keyID, err := mine.do(ctx, &s)
 	if err != nil {
 		return s, err
 	}
-	s.KeyID = keyID
-	if err := ring.Apply(c); err != nil {
-		return s, loadkeys.PrivateFailed(path, err)
-	}
-	s.Status = rotation.Done
-	env.Sayf("%s: %s of %s", s.Action, ui.ShortID(s.KeyID), loadkeys.OwnerOf(ring))
+	s.KeyID, s.Status = keyID, rotation.Done
+	env.Sayf("%s: %s of %s", s.Action, ui.ShortID(s.KeyID), mine.owner())
 	return s, nil
 }
 
 // tellNext says what to do next, and who does it.
-func (f *rotateFlags) tellNext(env *ui.Env, ring *keys.Keyring, bundle *trust.Bundle, r *rotated) {
-	if len(r.steps) == 0 {
+func (f *rotateFlags) tellNext(env *ui.Env, mine *own, bundle *trust.Bundle, r *rotated) {
+	if len(r.steps) == 0 && (mine.kms == nil || mine.spare == nil) {
 		env.Sayf("nothing is to be done")
+		return
+	}
+	if mine.kms != nil {
+		mine.tellKMS(env, f, r.steps)
 		return
 	}
 	for i := range r.steps {
 		s := &r.steps[i]
 		if s.Action == rotation.Publish && s.KeyID != "" && s.Status != rotation.Done && s.Status != rotation.Waiting {
-			f.tellPublish(env, ring, s)
+			f.tellPublish(env, mine, s)
 		}
 		if s.Action == rotation.Known && s.Status == rotation.Late {
 			env.Warnf("key %s takes over before every consumer knows it: until then the old one must sign, or move the takeover with --at %s",
 				ui.ShortID(s.KeyID), ui.FormatTime(s.At))
 		}
 	}
-	if _, ok := rotation.NextDue(r.steps); ok && r.Applied == nil {
-		env.Next("nothing was changed; to do the step that is due", "sealbus keys rotate"+flagsOf(&f.KeyringFlags)+f.rest()+" --apply")
+	if _, ok := nextDue(r.steps); ok && r.Applied == nil {
+		env.Next("nothing was changed; to do the step that is due", "sealbus keys rotate"+f.ownFlags.flags()+f.rest()+" --apply")
 	}
-	if bundle == nil && ring.Producer() != "" {
+	if bundle == nil && mine.producer != "" {
 		env.Sayf("add --trust and --roots to see what consumers know")
 	}
 }
@@ -187,21 +195,17 @@ func (f *rotateFlags) rest() (flags string) {
 }
 
 // tellPublish gives the commands by which the new key comes into the trust.
-func (f *rotateFlags) tellPublish(env *ui.Env, ring *keys.Keyring, s *rotation.Step) {
+func (f *rotateFlags) tellPublish(env *ui.Env, mine *own, s *rotation.Step) {
 	if s.Status == rotation.Late {
 		env.Warnf("key %s takes over soon, and consumers cannot know it by then: move that with --at TIME --apply",
 			ui.ShortID(s.KeyID))
 	}
-	owner, flag := cmp.Or(ring.Producer(), ring.Consumer()), "producer"
-	if ring.Consumer() != "" {
-		flag = "consumer"
-	}
 	file := ui.ShellQuote(f.out)
 	if f.out == "" {
-		file = owner + "-" + s.KeyID[:loadkeys.MinPrefix] + ".pub.json"
-		env.Next("for the people who keep the trust", "sealbus keys export"+flagsOf(&f.KeyringFlags)+" --out "+file)
+		file = mine.publicFile(s.KeyID)
+		env.Next("for the people who keep the trust", "sealbus keys export"+f.ownFlags.flags()+" --out "+file)
 	}
-	env.Next("by them", "sealbus trust add --policy policy.yaml --"+flag+" "+owner+" "+file)
+	env.Next("by them", "sealbus trust add --policy policy.yaml"+mine.ownerFlag()+" "+file)
 }
 
 func (r *rotated) print(p *ui.Printer) {

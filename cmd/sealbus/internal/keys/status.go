@@ -3,6 +3,7 @@ package keys
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // statusFlags are those of `keys status`.
 type statusFlags struct {
-	loadkeys.PrivateFlags
+	ownFlags
 	planFlags
 	keyrings []string
 }
@@ -49,7 +50,7 @@ type statusShown struct {
 func statusCommand(env *ui.Env) *cobra.Command {
 	f := &statusFlags{}
 	cmd := env.Command(ui.Command{
-		Use:   "status --keyring FILE... [--trust FILE --roots FILE]",
+		Use:   "status (--keyring FILE... [--tink-kek ARN] | --kms ARN...) [--trust FILE --roots FILE]",
 		Short: "Say of each key what state it is in, and what is to be done", Now: true,
 		Long: "Say of each key of a keyring in which state it is, how many days are left until the next one, and what is to be done.\n" +
 			"It changes nothing. With --trust and --roots it also tells whether consumers know the key, and whether it is tainted.\n\n" +
@@ -60,12 +61,17 @@ func statusCommand(env *ui.Env) *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.keyrings, "keyring", nil,
 		"the private keys of a producer, or of a consumer, a `FILE`; may be repeated")
 	f.PrivateFlags.Register(cmd)
+	f.registerTink(cmd)
+	f.registerKMS(cmd)
 	f.planFlags.register(cmd)
 	return cmd
 }
 
 func keysStatus(ctx context.Context, env *ui.Env, f *statusFlags) error {
-	if len(f.keyrings) == 0 {
+	switch {
+	case f.kms != nil && f.keyrings == nil:
+		f.keyrings = []string{""}
+	case len(f.keyrings) == 0:
 		return ui.Need(ui.Flag("keyring", ""))
 	}
 	bundle, o, err := f.open(ctx, env)
@@ -74,19 +80,25 @@ func keysStatus(ctx context.Context, env *ui.Env, f *statusFlags) error {
 	}
 	shown, due := statusShown{}, false
 	for _, path := range f.keyrings {
-		ring, err := loadkeys.OpenKeyring(env, &loadkeys.KeyringFlags{Path: path, PrivateFlags: f.PrivateFlags})
+		flags := f.ownFlags
+		flags.Path = path
+		mine, err := openOwn(ctx, env, &flags)
 		if err != nil {
 			return err
 		}
-		list := rotation.KeysOf(ring.PublicKeys(), bundle)
-		steps, err := rotation.Plan(list, env.Now(), o)
+		list, steps, err := mine.plan(bundle, env.Now(), o)
 		if err != nil {
 			return planFailed(err)
 		}
 		due = due || isDue(steps)
-		s := ringStatus{Keyring: path, Producer: ring.Producer(), Consumer: ring.Consumer(), Due: isDue(steps)}
-		for i, k := range ring.PublicKeys() {
-			s.Keys = append(s.Keys, statusOf(&k, &list[i], steps, env.Now()))
+		s := ringStatus{Keyring: path, Producer: mine.producer, Consumer: mine.consumer, Due: isDue(steps)}
+		for _, k := range mine.public() {
+			planned := rotation.Key{ID: k.KeyID(), Schedule: k.Schedule} // that there is no plan for
+			if i := slices.IndexFunc(list, func(p rotation.Key) bool { return p.ID == k.KeyID() }); i >= 0 {
+				planned = list[i]
+				k.Schedule = planned.Schedule
+			}
+			s.Keys = append(s.Keys, statusOf(&k, &planned, steps, mine.stateAt(&k, env.Now()), env.Now()))
 		}
 		shown.Keyrings = append(shown.Keyrings, s)
 	}
@@ -100,8 +112,9 @@ func keysStatus(ctx context.Context, env *ui.Env, f *statusFlags) error {
 	return nil
 }
 
-func statusOf(public *keys.PublicKey, k *rotation.Key, steps []rotation.Step, now time.Time) keyStatus {
-	s := keyStatus{KeyID: k.ID, Use: useSign, Alg: loadkeys.AlgOf(public), State: k.Schedule.StateAt(now), ToDo: []stepTold{}}
+func statusOf(public *keys.PublicKey, k *rotation.Key, steps []rotation.Step, state keys.State,
+	now time.Time) keyStatus {
+	s := keyStatus{KeyID: k.ID, Use: useSign, Alg: loadkeys.AlgOf(public), State: state, ToDo: []stepTold{}}
 	if public.Recipient != nil {
 		s.Use = useEncrypt
 	}
@@ -139,6 +152,10 @@ func toDo(s *rotation.Step) string {
 		return "move its takeover to " + ui.FormatTime(s.At)
 	case s.Action == rotation.End:
 		return "give it an end"
+	case s.Action == rotation.Activate:
+		return "make it primary"
+	case s.Action == rotation.Retire:
+		return "disable it"
 	}
 	return string(s.Action) + " it"
 }

@@ -45,6 +45,9 @@ func OpenKeyring(env *ui.Env, f *KeyringFlags) (*keys.Keyring, error) {
 	if err := ui.Need(ui.Flag("keyring", f.Path)); err != nil {
 		return nil, err
 	}
+	if err := CheckIsFile(f.Path); err != nil {
+		return nil, err
+	}
 	if err := CheckPrivateFile(f.Path,
 		"check the path; if there never was one, `sealbus keys new` makes it"); err != nil {
 		return nil, err
@@ -64,6 +67,23 @@ func OpenKeyring(env *ui.Env, f *KeyringFlags) (*keys.Keyring, error) {
 		return nil, PrivateFailed(f.Path, err)
 	}
 	return ring, nil
+}
+
+// secretARN is how the ARN of a secret begins, without the partition.
+const secretARN = ":secretsmanager:"
+
+// CheckIsFile refuses the name of a keyring that is kept in AWS, and says how to change it there.
+func CheckIsFile(path string) error {
+	switch isARN := strings.HasPrefix(path, "arn:"); {
+	case isARN && strings.Contains(path, secretARN):
+		return ui.Usage("download it (aws secretsmanager get-secret-value --secret-id NAME --query SecretBinary --output text | base64 -d > FILE), "+
+			"run the command with --keyring FILE, and store that (aws secretsmanager put-secret-value --secret-id NAME --secret-binary fileb://FILE), "+
+			"while nothing else changes the secret", "--keyring: %s is a secret, and no file", path)
+	case isARN || strings.Contains(path, "://"):
+		return ui.Usage("download it, run the command with the file, and upload that while nothing else changes it; "+
+			"`sealbus keys rewrap` takes s3://BUCKET/KEY", "--keyring: %s is no file", path)
+	}
+	return nil
 }
 
 // PrivateFailed is the error of a keyring or root key file that could not be opened or written.
@@ -145,12 +165,16 @@ func OwnerOf(ring *keys.Keyring) string {
 
 // FindKey finds a key of the ring by its ID or a unique beginning of it.
 func FindKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
-	all := ring.PublicKeys()
+	return FindPublic(ring.PublicKeys(), keyID, "the keyring")
+}
+
+// FindPublic is FindKey among keys that are kept elsewhere.
+func FindPublic(all []keys.PublicKey, keyID, where string) (keys.PublicKey, error) {
 	ids := make([]string, len(all))
 	for i, k := range all {
 		ids[i] = k.KeyID()
 	}
-	id, err := MatchID(ids, keyID, "the keyring")
+	id, err := MatchID(ids, keyID, where)
 	for _, k := range all {
 		if err == nil && k.KeyID() == id {
 			return k, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
@@ -49,6 +50,9 @@ func TinkFailed(path string, err error) error {
 	if e, ok := errors.AsType[*keys.ServiceError](err); ok && !e.Permanent {
 		return awscli.KMSFailed(err)
 	}
+	if errors.Is(err, privatefile.ErrLocked) || errors.Is(err, privatefile.ErrChanged) {
+		return ui.Unavailable("run the command again", "%w", err)
+	}
 	return ui.WrongFile("check that this is the file you mean, whose it is (--producer, --consumer) and the key it is under (--tink-kek)", "%s: %w", path, err)
 }
 
@@ -68,6 +72,12 @@ func openTinkSigning(ctx context.Context, env *ui.Env, f *SignFlags) (Ring, keys
 	id, err := MatchID(TinkIDs(set), f.key, "the keyset")
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, e := range set.Entries() {
+		if e.KeyID() == id && !e.Schedule.SignsAt(env.Now()) {
+			return nil, nil, ui.Usage("use the key that `sealbus keys list` shows as signing",
+				"key %s is %s: it does not sign now", id, e.Schedule.StateAt(env.Now()))
+		}
 	}
 	signer, err := set.Export(id)
 	if err != nil {

@@ -75,7 +75,7 @@ func WriteDocument(ctx context.Context, env *ui.Env, where string, old *Document
 		if is, err := ReadDocument(ctx, env, where, len(content)); err == nil && bytes.Equal(is.Content, content) {
 			return nil // it was written, the answer was lost, and the client tried again
 		}
-		return ui.Unavailable("run the command again with the document that is there now as --previous",
+		return ui.Unavailable("run the command again with what is there now: of a timestamp, that is --previous",
 			"%s was changed by another program meanwhile", where)
 	}
 	if err != nil {

@@ -138,7 +138,8 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 	}
 	opts := j.opts
 	opts.Account = r.Message.Account
-	m := input.Message{Body: r.Message.Body, EventBridge: r.Message.Format == consumer.EventBridge}
+	m := input.Message{Body: r.Message.Body, EventBridge: r.Message.Format == consumer.EventBridge,
+		HTTP: r.Message.Format == consumer.HTTP}
 	if r.Message.Format == consumer.Wrapped {
 		m = input.FromWrapped(m.Body, j.wrapper)
 	}
