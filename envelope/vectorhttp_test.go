@@ -67,6 +67,10 @@ func httpCases(l *vectorList) {
 	try("line-data", "data is no attribute", malformed, line("ce-data", "ce-data: e30="))
 	try("line-bad-name", "a line that begins with ce- and names no attribute", malformed,
 		line("ce-order-id", "ce-order-id: 1"))
+	try("line-kelvin", "a name with the sign for Kelvin, whose lower case is a k", malformed,
+		line("ce-x", "ce-to\u212aen: x"))
+	try("line-long-s", "a name with a long s, whose upper case is an S", malformed,
+		line("ce-subject", "ce-\u017fubject: order/1"))
 	try("line-space-before-colon", "white space between a name and the colon", malformed,
 		line("ce-subject", "ce-subject : order/1"))
 	try("line-folded", "a line that goes on in the next one", malformed,

@@ -53,7 +53,7 @@ var table = map[string][]string{
 		"consumer/replay", "internal/..."},
 	"consumer/awslambda/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "consumer/awslambda", "internal/..."},
-	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "webhook",
+	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
 		"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "producer",
 		"webhook", "webhook/awslambda", "webhook/ingest", "webhook/jwt", "internal/..."},

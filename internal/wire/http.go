@@ -51,7 +51,7 @@ func isCloudEvents(contentType string) bool {
 }
 
 // tokenCharacters are those of a header's name (RFC 9110, section 5.6.2).
-const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // ParseHTTP reads one event in binary mode (CloudEvents HTTP binding 1.0.2, section 3.1): header lines that
 // end in CR LF, an empty line, the data. Lines of other headers are skipped. Data aliases message, everything
@@ -74,10 +74,11 @@ func ParseHTTP(message []byte) (*Event, error) {
 			return e, nil
 		}
 		before, after, found := bytes.Cut(line, []byte(":"))
-		header := strings.ToLower(string(before))
-		if !found || header == "" || strings.Trim(header, tokenCharacters) != "" {
-			return nil, &Error{Member: clip(header), Msg: "is no name of a header line"}
+		// Beyond ASCII, letters become those of ASCII in lower case: they are refused before.
+		if !found || len(before) == 0 || len(bytes.Trim(before, tokenCharacters)) > 0 {
+			return nil, &Error{Member: clip(before), Msg: "is no name of a header line"}
 		}
+		header := strings.ToLower(string(before))
 		name, isAttribute := strings.CutPrefix(header, "ce-")
 		if header == "content-type" {
 			name, isAttribute = "datacontenttype", true
