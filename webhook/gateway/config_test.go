@@ -90,6 +90,22 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+// A source for which the keys do not speak is refused with its place, by Reload, too.
+func TestSourceIsChecked(t *testing.T) {
+	opts := options()
+	opts.CheckSource = func(source string) error {
+		if source != "https://hooks.example/github" {
+			return errors.New("not ours")
+		}
+		return nil
+	}
+	w := newWorld(t, oneEndpoint, opts)
+	err := w.Reload(t.Context(), []byte(strings.Replace(oneEndpoint, "source: https://hooks", "source: https://x", 1)))
+	if e, ok := errors.AsType[*gateway.ConfigError](err); !ok || e.Line != 7 || e.Field != "endpoints.github.source" {
+		t.Errorf("%v", err)
+	}
+}
+
 // All that is wrong is said at once.
 func TestConfigErrorsAreAllSaid(t *testing.T) {
 	config := strings.NewReplacer("/hooks/github", "hooks", "secrets: [", "secrets: [plain, ").Replace(oneEndpoint)

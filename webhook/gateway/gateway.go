@@ -60,6 +60,9 @@ type Options struct {
 	Dir string
 	// Budget bounds the bodies in flight of all endpoints; nil = one of webhook.DefaultBudget bytes.
 	Budget *webhook.Budget
+	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
+	// is refused.
+	CheckSource func(source string) error
 	// Producer says how events are sealed and published; nil = the zero producer.Options.
 	Producer *producer.Options
 	Logger   *slog.Logger     // nil = slog.Default()
@@ -170,6 +173,11 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 
 // open makes the receiver of an endpoint.
 func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receiver, error) {
+	if g.opts.CheckSource != nil {
+		if err := g.opts.CheckSource(e.source.value); err != nil {
+			return nil, e.source.fail("%w", err)
+		}
+	}
 	scheme, err := e.scheme(ctx, g)
 	if err != nil {
 		return nil, err
