@@ -31,6 +31,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,9 @@ type Options struct {
 	Dir string
 	// Budget bounds the bodies in flight of all endpoints; nil = one of webhook.DefaultBudget bytes.
 	Budget *webhook.Budget
+	// Sealing bounds the bodies that are sealed and put on the bus at one time, in bytes: that takes about ten
+	// times their size. Others wait in the Budget. 0 = 8 MiB.
+	Sealing int64
 	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
 	// is refused.
 	CheckSource func(source string) error
@@ -82,6 +86,7 @@ type Gateway struct {
 	reload   sync.Mutex // one Reload at a time
 	routes   atomic.Pointer[routes]
 	draining atomic.Bool
+	gate     *gate
 	metrics  metrics
 }
 
@@ -120,6 +125,11 @@ func New(ctx context.Context, config []byte, ring keys.SignerSource, bus produce
 			return nil, err
 		}
 	}
+	if g.opts.Sealing < 0 {
+		return nil, fmt.Errorf("gateway: Sealing of %d bytes: give a number, or 0 for %d", g.opts.Sealing,
+			defaultSealing)
+	}
+	g.gate = newGate(cmp.Or(g.opts.Sealing, defaultSealing))
 	if g.opts.Logger == nil {
 		g.opts.Logger = slog.Default()
 	}
@@ -210,7 +220,7 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	if e.rate > 0 {
 		limit = newLimiter(e.rate, e.burst).take
 	}
-	r, err := webhook.NewReceiver(v, g.store, next, &webhook.ReceiverOptions{
+	r, err := webhook.NewReceiver(v, g.store, g.gate.around(next), &webhook.ReceiverOptions{
 		ContentTypes: e.contentTypes, Budget: g.opts.Budget, Limit: limit, Diagnose: true,
 		Observe: func(_ context.Context, r *webhook.Response) { g.metrics.count(e.name, r) },
 		Logger:  g.opts.Logger, Now: g.opts.Now,

@@ -153,6 +153,9 @@ func open(ctx context.Context, env *ui.Env, f *gatewayFlags, ring keys.SignerSou
 	if err != nil {
 		return nil, err
 	}
+	if o.Budget, o.Sealing, err = boundMemory(); err != nil {
+		return nil, err
+	}
 	o.Secrets, o.Dir, o.Logger, o.Now = secrets(f), filepath.Dir(f.config), newLogger(env, f.verbose), env.Now
 	g, err := gateway.New(ctx, doc, ring, bus, store, o)
 	if err != nil {
