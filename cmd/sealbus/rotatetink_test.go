@@ -246,3 +246,21 @@ func TestPruneKeepsThePrimaryTinkKey(t *testing.T) {
 		t.Errorf("entries %+v", e)
 	}
 }
+
+// A key that is not primary and has no schedule never signs, so it is no successor of one that is to retire.
+func TestRetireTinkNeedsASuccessorThatSigns(t *testing.T) {
+	b := newTinkBench(t)
+	b.addOnly()
+	entries := b.open().Entries()
+	b.Check(b.open().SetPrimary(t.Context(), entries[1].KeyID()))
+	retire := append([]string{"keys", "retire", "--at", "+1h", entries[1].KeyID()}, b.flags...)
+	if r := b.Run("", retire...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "no other key") {
+		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	wantSigner(t, "refused", b.open(), b.Now.Add(2*time.Hour), entries[1].KeyID())
+	past := b.Now.Add(-90 * 24 * time.Hour).Format(time.RFC3339)
+	b.Must("", append([]string{"keys", "retire", "--at", past, entries[0].KeyID()}, b.flags...)...)
+	if e := b.open().Entries()[0]; !b.Now.Add(29 * 24 * time.Hour).Before(e.Schedule.Expired) {
+		t.Errorf("expired at %v", e.Schedule.Expired)
+	}
+}

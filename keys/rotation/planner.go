@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/keydoc"
@@ -152,8 +153,8 @@ func (p *planner) ended(k *Key, at time.Time) (keys.Schedule, bool) {
 	if s.Retired.IsZero() {
 		s.Retired = earlier(s.Expired, later(later(at.Add(p.Overlap), p.now), s.Active.Add(time.Second)))
 	}
-	if s.Expired.IsZero() {
-		s.Expired = s.Retired.Add(p.InFlight + keydoc.TimestampSkew)
+	if s.Expired.IsZero() { // a retirement that was written down late was not known before now
+		s.Expired = later(s.Retired, p.now).Add(p.InFlight + keydoc.TimestampSkew)
 	}
 	return s, s != k.Schedule && s.Check() == nil && !k.Trust.revoked()
 }
@@ -285,19 +286,36 @@ func (p *planner) leave(k, newest *Key) (steps []Step) {
 		}
 		steps = append(steps, end)
 		ends = true
-		k = &Key{ID: k.ID, Trust: k.Trust, Schedule: ended}
+		k = &Key{ID: k.ID, Kind: k.Kind, Trust: k.Trust, Schedule: ended}
 	}
 	if r := k.Schedule.Retired; !r.IsZero() {
 		steps = append(steps, p.step(Retire, k.ID, r))
 	}
 	if e := k.Schedule.Expired; !e.IsZero() {
-		prune := p.step(Prune, k.ID, e)
-		if prune.Status == Done && !ends {
-			prune.Status = Due
-		} else if ends {
+		needed, isNeeded := p.neededUntil(k)
+		prune := p.step(Prune, k.ID, later(e, needed))
+		switch {
+		case ends || isNeeded:
 			prune.Status = Waiting
+		case prune.Status == Done && k.Trust == nil && strings.HasPrefix(k.Kind, forEncryption):
+			prune.Status = Unchecked // its own schedule does not bind those who encrypt to it
+		case prune.Status == Done:
+			prune.Status = Due
 		}
 		steps = append(steps, prune)
 	}
 	return steps
+}
+
+// neededUntil is until when an encryption key opens what producers encrypt to it by the bundle, and whether
+// it still does. The time is zero if the bundle has no end for it.
+func (p *planner) neededUntil(k *Key) (until time.Time, isNeeded bool) {
+	if !strings.HasPrefix(k.Kind, forEncryption) || !k.Trust.listed() || k.Trust.revoked() {
+		return time.Time{}, false
+	}
+	until = k.Trust.Expired
+	if until.IsZero() && !k.Trust.Until.IsZero() {
+		until = k.Trust.Until.Add(p.InFlight + keydoc.TimestampSkew)
+	}
+	return until, until.IsZero() || p.now.Before(until)
 }

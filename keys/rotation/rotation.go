@@ -18,7 +18,8 @@
 // # Threat model
 //
 // A plan is advice, and no rule of it makes a key count: consumers follow the trust bundle alone. A plan
-// never removes a private half that can still sign or open by its schedule.
+// never removes a private half that can still sign or open by its schedule. It keeps that of an encryption
+// key as long as the bundle lets producers encrypt to it, and lets the consumer open their last events.
 //
 // # Stability
 //
@@ -80,6 +81,7 @@ type Key struct {
 type Listed struct {
 	KnownAt          time.Time // from when every consumer knows the key; zero = the bundle does not list it
 	From, Until      time.Time // the bundle accepts what it signs in between; zero = without bound
+	Expired          time.Time // the bundle accepts nothing of it from then on; zero = without bound
 	Tainted, Revoked bool
 }
 
@@ -163,6 +165,9 @@ func (s *Step) Prepare(ring *keys.Keyring) (c *keys.Change, keyID string, err er
 	return c, key.Verifier().KeyID(), nil
 }
 
+// forEncryption begins the kind of an encryption key.
+const forEncryption = "encryption on "
+
 // KeysOf are the keys of a keyring with what the bundle says of them; a nil bundle = none was looked at.
 func KeysOf(public []keys.PublicKey, b *trust.Bundle) []Key {
 	list := make([]Key, 0, len(public))
@@ -171,7 +176,7 @@ func KeysOf(public []keys.PublicKey, b *trust.Bundle) []Key {
 		k := Key{ID: p.KeyID(), Kind: "signing", Schedule: p.Schedule}
 		switch {
 		case p.Recipient != nil:
-			k.Kind = "encryption on " + string(p.Recipient.Curve())
+			k.Kind = forEncryption + string(p.Recipient.Curve())
 		case p.Verifier.Algorithm().PostQuantum():
 			k.Kind = "post-quantum signing"
 		}
@@ -182,6 +187,7 @@ func KeysOf(public []keys.PublicKey, b *trust.Bundle) []Key {
 					KnownAt: later(b.KnownAt(listed), time.Unix(0, 0)), // not zero, also of a bundle without Issued
 					From:    listed.Schedule.Active,
 					Until:   cmp.Or(listed.Schedule.Retired, listed.Schedule.Expired),
+					Expired: listed.Schedule.Expired,
 					Tainted: listed.Tainted, Revoked: listed.Revoked != nil,
 				}
 			}

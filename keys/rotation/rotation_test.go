@@ -103,6 +103,46 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// The private half of an encryption key stays as long as the bundle lets producers encrypt to it, and lets
+// the consumer open it: the people who keep the trust may not have listed the new key, or its end.
+func TestPlanKeepsWhatOpens(t *testing.T) {
+	old := keys.Schedule{Retired: day(3), Expired: day(13)}
+	next := keys.Schedule{Published: day(0), Active: day(2)}
+	o := &rotation.Options{InFlight: 10*24*time.Hour - 5*time.Minute}
+	for name, test := range map[string]struct {
+		now  float64
+		old  rotation.Listed
+		want string
+	}{
+		"no end in the bundle":       {99, rotation.Listed{KnownAt: day(-9)}, "prune a 13 waiting"},
+		"a later end":                {14, rotation.Listed{KnownAt: day(-9), Expired: day(20)}, "prune a 20 waiting"},
+		"that has passed":            {20, rotation.Listed{KnownAt: day(-9), Expired: day(20)}, "prune a 20 due"},
+		"retired later":              {14, rotation.Listed{KnownAt: day(-9), Until: day(8)}, "prune a 18 waiting"},
+		"an earlier end":             {12, rotation.Listed{KnownAt: day(-9), Expired: day(9)}, "prune a 13 waiting"},
+		"revoked":                    {14, rotation.Listed{KnownAt: day(-9), Revoked: true}, "prune a 13 due"},
+		"taken out of the bundle":    {14, rotation.Listed{}, "prune a 13 due"},
+		"as the bundle has it, also": {13, rotation.Listed{KnownAt: day(-9), Expired: day(13)}, "prune a 13 due"},
+	} {
+		steps, err := rotation.Plan([]rotation.Key{
+			{ID: "a", Kind: "encryption on P-256", Schedule: old, Trust: &test.old},
+			{ID: "b", Kind: "encryption on P-256", Schedule: next, Trust: &rotation.Listed{}},
+		}, day(test.now), o)
+		if err != nil || !strings.Contains(told(steps), test.want) {
+			t.Errorf("%s: %s, %v", name, told(steps), err)
+		}
+	}
+}
+
+// A retirement of long ago that was written down late leaves the events in flight their time.
+func TestLateEndIsNotAtOnceOver(t *testing.T) {
+	o := &rotation.Options{InFlight: 10*24*time.Hour - 5*time.Minute}
+	steps := plan(t, day(0), o, rotation.Key{ID: "a", Schedule: keys.Schedule{Retired: day(-90)}},
+		rotation.Key{ID: "b", Schedule: keys.Schedule{Active: day(-100)}})
+	if got := told(steps); !strings.Contains(got, "prune a 10 waiting") {
+		t.Errorf("%s", got)
+	}
+}
+
 // --at moves a key that is not active yet, as far as consumers accept it; and no gap is planned.
 func TestPlanAt(t *testing.T) {
 	next := keys.Schedule{Published: day(0), Active: day(2)}

@@ -83,7 +83,7 @@ func (k *Keyset) readSchedule() error {
 	schedule := &k.files[scheduleFile]
 	content, _, err := privatefile.ReadBounded(schedule.Path, privatefile.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return k.checkNoSchedule()
 	}
 	if err != nil {
 		return fmt.Errorf("tinkkeys: the schedule: %w", err)
@@ -102,6 +102,26 @@ func (k *Keyset) readSchedule() error {
 	schedule.Digest = sha256.Sum256(content)
 	k.adopt(schedules)
 	return nil
+}
+
+// checkNoSchedule refuses a keyset whose schedule cannot be read: a link that leads nowhere, or a schedule
+// beside a link to the keyset. Without its schedule a key would sign after it has retired.
+func (k *Keyset) checkNoSchedule() error {
+	schedule, beside := k.files[scheduleFile].Path, k.path+scheduleSuffix
+	_, err := os.Lstat(beside)
+	switch {
+	case isLink(schedule):
+		return fmt.Errorf("tinkkeys: the schedule %s is a link to a file that is not there", schedule)
+	case isLink(k.path) && err == nil:
+		return fmt.Errorf("tinkkeys: the schedule %s is not read, because %s is a link: it must be %s", beside,
+			k.path, schedule)
+	}
+	return nil
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
 }
 
 // replace puts content in place of one of the files, unless another program has changed one of them, or is

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
@@ -158,6 +159,58 @@ func TestDamagedSchedule(t *testing.T) {
 	check(t, os.Remove(file))
 	if _, err := tinkkeys.Create(t.Context(), file, kek, orders, keys.Ed25519); !errors.Is(err, os.ErrExist) {
 		t.Errorf("created beside the schedule of another keyset: %v", err)
+	}
+}
+
+// A schedule that is there and cannot be found from the keyset stops the start: without it, a retired key
+// would sign.
+func TestScheduleElsewhere(t *testing.T) {
+	kek, file := newKEK(t), path(t)
+	_, err := tinkkeys.Create(t.Context(), file, kek, orders, keys.Ed25519)
+	check(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	check(t, os.Symlink(file, link))
+	open := func() error {
+		_, err := tinkkeys.Open(t.Context(), link, kek, orders)
+		return err
+	}
+	check(t, open())
+	check(t, os.WriteFile(link+".schedule", nil, 0o600))
+	if err := open(); err == nil || !strings.Contains(err.Error(), "it must be "+file+".schedule") {
+		t.Errorf("beside the link: %v", err)
+	}
+	check(t, os.Remove(link+".schedule"))
+	check(t, os.Symlink("nowhere", file+".schedule"))
+	if err := open(); err == nil || !strings.Contains(err.Error(), "is not there") {
+		t.Errorf("a link that leads nowhere: %v", err)
+	}
+}
+
+// swelling is a key encryption key whose ciphertexts have more bytes than they need.
+type swelling struct {
+	tink.AEADWithContext
+	more int
+}
+
+func (k *swelling) EncryptWithContext(ctx context.Context, plain, ad []byte) ([]byte, error) {
+	sealed, err := k.AEADWithContext.EncryptWithContext(ctx, plain, ad)
+	return append(sealed, make([]byte, k.more)...), err
+}
+
+// A keyset that has grown too large to be opened again is not written.
+func TestKeysetStaysReadable(t *testing.T) {
+	kek, file := &swelling{newKEK(t), 0}, path(t)
+	ring, err := tinkkeys.Create(t.Context(), file, kek, orders, keys.Ed25519)
+	check(t, err)
+	kek.more = 256 << 10
+	_, err = ring.Add(t.Context(), keys.Ed25519)
+	if err == nil || !strings.Contains(err.Error(), "would not open") {
+		t.Errorf("%v", err)
+	}
+	again, err := tinkkeys.Open(t.Context(), file, kek, orders)
+	check(t, err)
+	if n := len(again.Entries()); n != 1 || len(ring.Entries()) != 1 {
+		t.Errorf("%d keys are written, %d are in memory", n, len(ring.Entries()))
 	}
 }
 

@@ -373,6 +373,9 @@ func (k *Keyset) commit(ctx context.Context, m *keyset.Manager) error {
 		k.owner.associatedData()); err != nil {
 		return fmt.Errorf("tinkkeys: encrypting the keyset: %w", err)
 	}
+	if buf.Len() > maxFile {
+		return fmt.Errorf("tinkkeys: a keyset of more than %d bytes would not open: remove old keys first", maxFile)
+	}
 	if k.path != "" {
 		if err := k.replace(keysetFile, buf.Bytes()); err != nil {
 			return err

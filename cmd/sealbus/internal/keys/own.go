@@ -125,14 +125,16 @@ func (o *own) public() (list []keys.PublicKey) {
 	return list
 }
 
-// used are the public halves of the keys that are used by their schedule, now or later.
+// used are the public halves of the keys that are used by their schedule, now or later. In a Tink keyset of a
+// producer, a key without a schedule is used only while it is primary.
 func (o *own) used(now time.Time) (list []keys.PublicKey) {
 	if o.set == nil {
 		return o.public()
 	}
 	entries, _, _ := o.inUse(nil, now)
 	for _, e := range entries {
-		if e.Status == keyset.Enabled {
+		signs := e.Primary || e.Schedule != keys.Schedule{}
+		if e.Status == keyset.Enabled && (signs || o.consumer != "") {
 			list = append(list, e.PublicKey)
 		}
 	}

@@ -71,14 +71,23 @@ func (o *own) planKMS(b *trust.Bundle, now time.Time, opts *rotation.Options) ([
 	if len(list) == 0 { // the first key of all
 		return list, nil, nil
 	}
-	steps, err := rotation.Plan(list, now, opts)
-	if err != nil {
-		return nil, nil, err
+	var steps []rotation.Step
+	for i := range list { // each kind alone, because each has its spare keys
+		isOther := func(k rotation.Key) bool { return k.Kind != list[i].Kind }
+		if slices.ContainsFunc(list[:i], func(k rotation.Key) bool { return !isOther(k) }) {
+			continue
+		}
+		more, err := rotation.Plan(slices.DeleteFunc(slices.Clone(list), isOther), now, opts)
+		if err != nil {
+			return nil, nil, err
+		}
+		steps = append(steps, o.withSpare(planned, more)...)
 	}
-	return list, o.withSpare(planned, steps), nil
+	slices.SortStableFunc(steps, func(a, b rotation.Step) int { return a.At.Compare(b.At) })
+	return list, steps, nil
 }
 
-// withSpare has the spare keys in place of those that were to be made.
+// withSpare has a spare key in place of the one that was to be made. The steps are of one kind of key.
 func (o *own) withSpare(planned []keys.PublicKey, steps []rotation.Step) []rotation.Step {
 	i := slices.IndexFunc(steps, func(s rotation.Step) bool { return s.Action == rotation.Make })
 	if i < 0 {

@@ -34,7 +34,9 @@ func pruneCommand(env *ui.Env) *cobra.Command {
 		Use:   "prune --keyring FILE [--tink-kek ARN] [--dry-run] [--yes]",
 		Short: "Remove the private halves of keys that have expired", Now: true,
 		Long: "Remove the private halves of the keys that have expired by their schedule, for good: nothing that they sign is accepted\n" +
-			"any more, and nothing that is encrypted to them is opened. A key without that moment stays: `sealbus keys retire` sets it.",
+			"any more, and nothing that is encrypted to them is opened. A key without that moment stays: `sealbus keys retire` sets it.\n\n" +
+			"It looks at no trust bundle. `sealbus keys rotate --apply` with --trust does, and keeps an encryption key that producers\n" +
+			"may still use.",
 		Run: func(ctx context.Context, _ []string) error { return keysPrune(ctx, env, f) },
 	})
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be removed, and change nothing")

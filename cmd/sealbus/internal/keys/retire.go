@@ -64,8 +64,12 @@ func keysRetire(ctx context.Context, env *ui.Env, f *ownFlags, given, at string,
 	if s.Retired.IsZero() || end.Before(s.Retired) {
 		s.Retired = end
 	}
-	if s.Expired.IsZero() {
-		s.Expired = s.Retired.Add(inFlight + keydoc.TimestampSkew)
+	if s.Expired.IsZero() { // an end that is written down late was not known before now
+		from := s.Retired
+		if now := env.Now().Truncate(time.Second); from.Before(now) {
+			from = now
+		}
+		s.Expired = from.Add(inFlight + keydoc.TimestampSkew)
 	}
 	if err := s.Check(); err != nil {
 		return ui.Usage("give a later moment with --at", "key %s: %w", ui.ShortID(key.KeyID()), err)

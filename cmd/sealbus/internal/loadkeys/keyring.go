@@ -103,11 +103,13 @@ func PrivateFailed(path string, err error) error {
 	case errors.Is(err, keys.ErrNotEncrypted):
 		return ui.WrongFile("add --insecure-no-passphrase, if it is meant to be kept without one", "%w", err)
 	}
-	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) {
+	if isDisk(err) {
 		return ui.Unavailable("check the disk and try again", "%w", err)
 	}
 	return ui.WrongFile("check that this is the file you mean", "%w", err)
 }
+
+func isDisk(err error) bool { return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) }
 
 // signers are the keys of the ring to sign with: the one of that ID (or unique beginning of it), "" = the
 // one that its schedule names. A key that does not sign now is refused.

@@ -53,6 +53,9 @@ func TinkFailed(path string, err error) error {
 	if errors.Is(err, privatefile.ErrLocked) || errors.Is(err, privatefile.ErrChanged) {
 		return ui.Unavailable("run the command again", "%w", err)
 	}
+	if isDisk(err) {
+		return ui.Unavailable("check the disk and try again", "%s: %w", path, err)
+	}
 	return ui.WrongFile("check that this is the file you mean, whose it is (--producer, --consumer) and the key it is under (--tink-kek)", "%s: %w", path, err)
 }
 
