@@ -5,8 +5,8 @@ import "context"
 // Work in hand: a body that is sealed and sent is there several times, in its canonical form, as the event
 // and as the request to the bus.
 const (
-	workUnit  = 32 << 10 // bytes
-	workUnits = 32       // 1 MiB of bodies: one large one, or many small ones
+	workUnit  = 2 << 10 // bytes
+	workUnits = 512     // 1 MiB of bodies: one large one, or as many small ones as wait for a slow bus
 )
 
 // work bounds how many bytes of bodies are sealed and sent at one time. Deliveries wait in their order.
