@@ -22,12 +22,13 @@ var base = map[string][]string{
 	"loadkeys":       {"awscli", "errtext", "loadtrust", "ui"},
 	"loadquarantine": {"awscli", "errtext", "ui"},
 	"loadclaims":     {"ui"},
+	"serving":        {"errtext", "ui"},
 	"input":          {"awscli", "errtext", "ui"},
 	"rehearsal":      {"errtext"},
 }
 
 // groups are the packages of the commands. None imports another one.
-var groups = []string{"claims", "demo", "doctor", "events", "keys", "listen", "quarantine", "trust",
+var groups = []string{"claims", "demo", "doctor", "events", "gateway", "keys", "listen", "quarantine", "trust",
 	"webhook"}
 
 // testOnly are packages that only tests import, and what they may import of the rest.

@@ -55,6 +55,8 @@ var table = map[string][]string{
 		"consumer/replay", "consumer/awslambda", "internal/..."},
 	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
 		"internal/..."},
+	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"producer", "webhook", "webhook/awslambda", "webhook/ingest", "webhook/jwt", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/onefetch":              {},
 	"internal/awscall":               {},
@@ -110,7 +112,8 @@ var homes = map[string][]string{
 		"keys/trust/awss3", "keys/awskms", "keys/awssecrets", "keys/awsssm", "keys/tinkkeys/tinkawskms",
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/go-jose/":        {"webhook/jwt", "cmd/sealbus"},
+	"github.com/go-jose/":        {"webhook/jwt", "webhook/gateway", "cmd/sealbus"},
+	"go.yaml.in/yaml":            {"keys/trust/policy", "webhook/gateway", "cmd/sealbus", "internal/testbed/cfntest"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":       {}, // tests only
 	"github.com/yuin/gopher-lua": {},

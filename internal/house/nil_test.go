@@ -44,6 +44,7 @@ import (
 	"github.com/sealbus/sealbus/producer/eventbridge"
 	"github.com/sealbus/sealbus/webhook"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/gateway"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
 )
@@ -232,6 +233,19 @@ var nilArguments = map[string]refused{
 	"webhook/awslambda.Handler r": {func() error {
 		return errOf(hooklambda.Handler((*webhook.Receiver)(nil), hooklambda.ALB)(ctx, nil))
 	}, "the receiver is a nil *webhook.Receiver"},
+	"webhook/gateway.New ring": {func() error {
+		return errOf(gateway.New(ctx, nil, nilRing, producer.NewLocalBus(nil), someStore, nil))
+	}, "the keys to sign with is a nil *keys.Keyring"},
+	"webhook/gateway.New bus": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), nilBus, someStore, nil))
+	}, "the bus is a nil *producer.LocalBus"},
+	"webhook/gateway.New store": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), nilStore, nil))
+	}, "the replay store is a nil *"},
+	"webhook/gateway.New opts.Logger": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
+			&gateway.Options{Logger: nilLogger}))
+	}, "the handler of Logger is a nil *slog.JSONHandler"},
 	"webhook/ingest.New ring": {func() error {
 		return errOf(ingest.New(nilRing, producer.NewLocalBus(nil), "https://hooks.example/x", nil))
 	}, "the keys to sign with is a nil *"},

@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/demo"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/doctor"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/events"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/gateway"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/keys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
@@ -62,6 +63,7 @@ func commands(env *ui.Env) []*cobra.Command {
 		quarantine.Command(env),
 		listen.Command(env),
 		webhook.Command(env),
+		gateway.Command(env),
 		doctor.Command(env),
 		completionCommand(env),
 		versionCommand(env),

@@ -7,12 +7,11 @@ import (
 	"io"
 	"log"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/serving"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/wire"
@@ -30,14 +29,9 @@ const (
 
 // serveHTTP serves until ctx ends, and then finishes what is under way.
 func (l *listener) serveHTTP(ctx context.Context, where string) error {
-	addr, err := listenAddress(where)
+	listening, err := serving.Listen("http", where)
 	if err != nil {
 		return err
-	}
-	listening, err := net.Listen("tcp", addr)
-	if err != nil {
-		return ui.Usage("give another port or address with --http, or end the program that uses this one",
-			"cannot listen on %s: %w", addr, errtext.Innermost(err))
 	}
 	server := &http.Server{
 		Handler: l.limited(http.HandlerFunc(l.post)), ErrorLog: log.New(io.Discard, "", 0),
@@ -45,24 +39,12 @@ func (l *listener) serveHTTP(ctx context.Context, where string) error {
 		ReadHeaderTimeout: postTimeout, ReadTimeout: postTimeout, WriteTimeout: postTimeout +
 			answerTimeout, IdleTimeout: time.Minute,
 	}
-	if !loopback(listening.Addr()) {
+	if !serving.Loopback(listening.Addr()) {
 		l.env.Warnf("any program that reaches %s can post events here; only verified ones are handled",
 			listening.Addr())
 	}
 	l.env.Sayf("listening on http://%s/, Ctrl-C ends it", listening.Addr())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listening) }()
-	select {
-	case err := <-ended:
-		return ui.Unavailable("start it again", "serving: %w", err)
-	case <-ctx.Done():
-	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
-	defer cancel()
-	if err := server.Shutdown(finish); err != nil {
-		return ui.Unavailable("what was not answered comes again", "ending: %w", err)
-	}
-	return nil
+	return serving.Until(ctx, server, listening, endPatience)
 }
 
 // limited lets only so many requests in at a time.

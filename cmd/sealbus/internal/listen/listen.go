@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -307,27 +306,6 @@ func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (con
 		return nil, ui.AsNeeded("", err)
 	}
 	return store, nil
-}
-
-// listenAddress is where to serve: another machine reaches it only if a host was given.
-func listenAddress(text string) (string, error) {
-	if !strings.Contains(text, ":") {
-		text = ":" + text
-	}
-	host, port, err := net.SplitHostPort(text)
-	if err != nil || port == "" {
-		return "", ui.Usage("give a port, such as 8080, or HOST:PORT", "--http: %q is no address", text)
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port), nil
-}
-
-// loopback reports whether only this machine reaches the address.
-func loopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
 }
 
 // counted reports whether there was any event.

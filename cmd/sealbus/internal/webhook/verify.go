@@ -206,6 +206,10 @@ var fixes = map[envelope.Reason]string{
 	envelope.ReasonUnsigned:  "check --provider, and give the signature's header line with --header",
 	envelope.ReasonBadSignature: "check the secret, and that the body has the bytes that came: " +
 		"no line break added, not formatted",
+	envelope.ReasonUnsupported: "have SNS sign with SignatureVersion 2 (an attribute of the topic), or add " +
+		"--unsafe-sha1",
+	envelope.ReasonSourceNotAllowed: "give its topic with --topic, if it is yours",
+	envelope.ReasonAudienceMismatch: "check --audience and --email",
 	envelope.ReasonUnknownKey:       "give the key that the delivery names, or leave --public-key out",
 	envelope.ReasonExpired:          "judge a delivery that waited as of its arrival: --now TIME",
 	envelope.ReasonFromFuture:       "check the clock of this machine",

@@ -11,5 +11,6 @@ func Command(env *ui.Env) *cobra.Command {
 	return env.Group("webhook", "Verify webhooks of third parties, and sign your own",
 		"Third parties such as GitHub and Stripe send what happened over HTTP, and sign it. These commands verify one delivery, "+
 			"say why one is refused, and look at how providers sign.",
-		verifyCommand(env), providersCommand(env), lintCommand(env), signCommand(env))
+		verifyCommand(env), providersCommand(env), lintCommand(env), signCommand(env), listenCommand(env),
+		resendCommand(env))
 }

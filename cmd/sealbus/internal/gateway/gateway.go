@@ -1,0 +1,186 @@
+// Package gateway has the command that takes webhooks of several providers and puts them on a bus, sealed.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/webhook/gateway"
+)
+
+// maxConfig bounds the configuration, in bytes; the package has a lower limit, and says it.
+const maxConfig = 1 << 20
+
+type gatewayFlags struct {
+	loadkeys.SignFlags
+	loadkeys.EncryptFlags
+	awscli.AWSFlags
+	config, http, admin string
+	bus, audience       string
+	redis, table        string
+	layout              ui.Choice
+	checkOnly, verbose  bool
+}
+
+func Command(env *ui.Env) *cobra.Command {
+	f := &gatewayFlags{layout: ui.NewChoice("structured", "embedded")}
+	cmd := env.Command(ui.Command{
+		Use:   "gateway --config FILE --keyring FILE --bus NAME",
+		Short: "Take webhooks of several providers, and put them on a bus, sealed",
+		Long: `Take the webhooks of the endpoints in a file. Each delivery is verified, handled once, sealed as a CloudEvent and put on
+an EventBridge bus. The provider is answered 200 when the bus has the event, and 503 if anything failed: it sends the
+delivery again. docs/webhooks.md has the fields of the file.
+
+The file has references to secrets, and no secret: env:NAME, file:PATH, secretsmanager:NAME, ssm:NAME. #MEMBER after a name
+takes that member of a JSON object. It needs the permissions secretsmanager:GetSecretValue and ssm:GetParameter.
+
+SIGHUP reads the file and the secrets again. What is under way is finished by the old configuration. If anything is wrong
+with the new one, it is said, and the old one stays. SIGTERM and Ctrl-C end it: no more is accepted, what is under
+way is finished, and the exit status is 0.
+
+--bus - writes the sealed events to standard output, one a line, for trying out. Without --redis or --table, deliveries are
+remembered in memory: after a restart, a captured one without a signed time passes once more.
+
+It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics (Prometheus).`,
+		Example: `sealbus gateway --config hooks.yaml --check
+sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus - --http 8080
+sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central --table sealbus-replay --http 0.0.0.0:8080`,
+		Run: func(ctx context.Context, _ []string) error { return run(ctx, env, f) },
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "the endpoints, a `FILE` in YAML")
+	flags.BoolVar(&f.checkOnly, "check", false,
+		"only say whether the file is good and its secrets can be had")
+	flags.StringVar(&f.http, "http", "8080", "take deliveries on this `ADDR`: a port of 127.0.0.1, or HOST:PORT")
+	flags.StringVar(&f.admin, "admin", "8081", "health and metrics on this `ADDR`")
+	flags.StringVar(&f.bus, "bus", "", "the event bus, a `NAME` or ARN; - is standard output")
+	flags.Var(&f.layout, "layout",
+		"of the detail: the whole event, or its data with the attributes as one member")
+	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
+	flags.StringVar(&f.redis, "redis", "", "remember deliveries in this Redis, a `URL` (default in memory)")
+	flags.StringVar(&f.table, "table", "", "remember deliveries in this DynamoDB table, a `NAME`")
+	flags.BoolVar(&f.verbose, "verbose", false, "also log deliveries that were handled")
+	f.AWSFlags.Register(cmd)
+	f.SignFlags.Register(cmd)
+	f.EncryptFlags.Register(cmd)
+	return cmd
+}
+
+func (f *gatewayFlags) check() error {
+	if err := ui.Need(ui.Flag("config", f.config)); err != nil || f.checkOnly {
+		return err
+	}
+	switch {
+	case f.config == "-":
+		return ui.Usage("name the file", "--config - cannot be read again on SIGHUP")
+	case f.bus == "":
+		return ui.Usage("add --bus NAME, or --bus - to write the events to standard output", "missing flag --bus")
+	case f.redis != "" && f.table != "":
+		return ui.Usage("drop one of the two", "--redis and --table exclude each other")
+	case f.table != "" && !awscli.TableName.MatchString(f.table):
+		return ui.Usage("use 3 to 255 of a-z A-Z 0-9 _ . -", "--table: %q cannot be the name of a table", f.table)
+	}
+	return errors.Join(f.AWSFlags.Check(), f.SignFlags.Check(), f.EncryptFlags.Check())
+}
+
+func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.checkOnly {
+		return checkConfig(ctx, env, f)
+	}
+	owner, ring, err := loadkeys.OpenSigning(ctx, env, &f.SignFlags)
+	if err != nil {
+		return err
+	}
+	encrypt, err := loadkeys.Encrypter(ctx, env, &f.EncryptFlags)
+	if err != nil {
+		return err
+	}
+	bus, err := openBus(ctx, env, f)
+	if err != nil {
+		return err
+	}
+	store, closeStore, err := openStore(ctx, env, f)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	g, err := open(ctx, env, f, ring, bus, store, &gateway.Options{
+		Producer: &producer.Options{
+			Audience: f.audience, Encrypt: encrypt, EncryptFields: f.Fields, Now: env.Now,
+			Warn: func(w producer.Warning) { env.Warnf("%s", w.Text) },
+		},
+		CheckSource: func(source string) error { return checkSource(owner, source) },
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, env, f, g)
+}
+
+// checkConfig makes a gateway that signs with a key of its own and sends to no bus.
+func checkConfig(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
+	signer, err := keys.GenerateSigner(keys.Ed25519, "check")
+	if err != nil {
+		return ui.Unavailable("try again", "%w", err)
+	}
+	_, err = open(ctx, env, f, keys.SignWith(signer), producer.NewLocalBus(nil), replay.NewMemory(nil),
+		&gateway.Options{})
+	if err == nil {
+		env.Sayf("%s is good, and its secrets can be had", f.config)
+	}
+	return err
+}
+
+func open(ctx context.Context, env *ui.Env, f *gatewayFlags, ring keys.SignerSource, bus producer.Bus,
+	store replay.Store, o *gateway.Options) (*gateway.Gateway, error) {
+	doc, err := env.ReadFile(f.config, maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	o.Secrets, o.Dir, o.Logger, o.Now = secrets(f), filepath.Dir(f.config), newLogger(env, f.verbose), env.Now
+	g, err := gateway.New(ctx, doc, ring, bus, store, o)
+	if err != nil {
+		return nil, configFailed(f.config, err)
+	}
+	return g, nil
+}
+
+// checkSource refuses a source that the keyring is not for: consumers would refuse its events.
+func checkSource(owner loadkeys.Ring, source string) error {
+	sources, _ := owner.Scope()
+	if sources == nil || keys.MatchSource(sources, source) {
+		return nil
+	}
+	return fmt.Errorf("producer %s does not speak for %q: its keyring is for %s", owner.Producer(), source,
+		strings.Join(sources, ", "))
+}
+
+// configFailed is the error of a configuration that cannot be used: each line of it names one place.
+func configFailed(path string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	if errtext.IsNetwork(err) || errtext.MayPass(err) {
+		return ui.Unavailable("try again", "%s cannot be used now\n%w", path, err)
+	}
+	return ui.WrongFile("correct it; docs/webhooks.md has its fields", "%s cannot be used\n%w", path, err)
+}
+
+// reloadTimeout is how long the secrets of a new configuration may take.
+const reloadTimeout = time.Minute

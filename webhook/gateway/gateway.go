@@ -1,0 +1,294 @@
+// Package gateway receives the webhooks of several providers, and brings each delivery onto the bus as a
+// sealed event. Its endpoints stand in a file:
+//
+//	base_url: https://hooks.example            # as providers call it; for those that sign the URL
+//	endpoints:
+//	  github:                                  # the endpoint's name, which is in its replay keys
+//	    path: /hooks/github
+//	    provider: github                       # or recipe: acme.json
+//	    secrets: [env:GITHUB_SECRET]           # or file:, secretsmanager:, ssm:
+//	    source: https://hooks.example/github   # of the events; each endpoint has one of its own
+//
+// docs/webhooks.md lists all fields. The file has references to secrets and no secret.
+//
+//	g, err := gateway.New(ctx, doc, ring, bus, store, nil)
+//	err = http.ListenAndServe("127.0.0.1:8080", g)
+//
+// A Gateway is also a Receiver of package webhook/awslambda: awslambda.Handler(g, awslambda.FunctionURL) is
+// the same gateway as a Lambda function. The path of an endpoint is the one that the provider calls, with the
+// stage of an API Gateway.
+//
+// Reload takes another file, all of it or nothing. Deliveries in flight are finished by the configuration
+// under which they came, and none is refused in between.
+//
+// Threats: those of package webhook; an attacker who calls a path of another provider (each endpoint has
+// secrets of its own, and its name is in the replay key); a flood (all endpoints share one Budget of memory,
+// and each has a rate); an operator's mistake (a field that is not known, a secret in the place of its
+// reference and two endpoints with one source are refused, with their line). Not stopped: a flood that uses
+// up the rate of an endpoint, since the rate is judged before the signature.
+//
+// Stable: New, Gateway, Options, ConfigError, the fields of the file and the names of the metrics.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/ingest"
+)
+
+// Options adjust New.
+type Options struct {
+	// Secrets fetch secrets by name for references such as ssm:/hooks/github: the key is the word before the
+	// colon. env and file are always there. nil = no others.
+	Secrets map[string]SecretFetch
+	// Dir is where relative names of files in the configuration begin; "" = the working directory.
+	Dir string
+	// Budget bounds the bodies in flight of all endpoints; nil = one of webhook.DefaultBudget bytes.
+	Budget *webhook.Budget
+	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
+	// is refused.
+	CheckSource func(source string) error
+	// Producer says how events are sealed and published; nil = the zero producer.Options.
+	Producer *producer.Options
+	Logger   *slog.Logger     // nil = slog.Default()
+	Now      func() time.Time // the wall clock; nil = time.Now
+}
+
+// SecretFetch fetches the secret of that name. The error must not have the secret.
+type SecretFetch func(ctx context.Context, name string) (string, error)
+
+// Gateway receives webhooks. It is safe for concurrent use.
+type Gateway struct {
+	ring  keys.SignerSource
+	bus   producer.Bus
+	store replay.Store
+	opts  Options
+
+	reload   sync.Mutex // one Reload at a time
+	routes   atomic.Pointer[routes]
+	draining atomic.Bool
+	metrics  metrics
+}
+
+var (
+	_ http.Handler       = (*Gateway)(nil)
+	_ awslambda.Receiver = (*Gateway)(nil)
+)
+
+// routes are the endpoints of one configuration, by their path.
+type routes struct {
+	byPath map[string]*endpoint
+	only   *endpoint // the only one; nil = there are several
+}
+
+type endpoint struct {
+	name     string
+	receiver *webhook.Receiver
+}
+
+// New makes a Gateway of a configuration in YAML. The keys of ring sign the events, bus takes them, and store
+// remembers deliveries: replay.NewMemory serves one process. Each thing that is wrong in the configuration is
+// a *ConfigError inside the error.
+func New(ctx context.Context, config []byte, ring keys.SignerSource, bus producer.Bus, store replay.Store,
+	opts *Options) (*Gateway, error) {
+	g := &Gateway{ring: ring, bus: bus, store: store}
+	if opts != nil {
+		g.opts = *opts
+	}
+	err := errors.Join(nilcheck.Check("the keys to sign with", ring), nilcheck.Check("the bus", bus),
+		nilcheck.Check("the replay store", store), nilcheck.Logger("Logger", g.opts.Logger))
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.opts.Budget == nil {
+		if g.opts.Budget, err = webhook.NewBudget(0); err != nil {
+			return nil, err
+		}
+	}
+	if g.opts.Logger == nil {
+		g.opts.Logger = slog.Default()
+	}
+	if g.opts.Now == nil {
+		g.opts.Now = time.Now
+	}
+	g.metrics.deliveries = map[delivery]uint64{}
+	if err := g.load(ctx, config); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Reload replaces the configuration. Secrets are fetched anew. If anything is wrong, or a secret cannot be
+// fetched, the old configuration stays. A rate begins anew.
+func (g *Gateway) Reload(ctx context.Context, config []byte) error {
+	err := g.load(ctx, config)
+	g.metrics.reloaded(err)
+	return err
+}
+
+func (g *Gateway) load(ctx context.Context, doc []byte) error {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	c, err := parse(doc)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	next := &routes{byPath: map[string]*endpoint{}}
+	var problems []error
+	for i := range c.endpoints {
+		r, err := g.open(ctx, &c.endpoints[i])
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		e := &endpoint{c.endpoints[i].name, r}
+		next.byPath[c.endpoints[i].path.value] = e
+		next.only = e
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("gateway: %w", errors.Join(problems...))
+	}
+	if len(next.byPath) > 1 {
+		next.only = nil
+	}
+	g.routes.Store(next)
+	g.metrics.loaded.Store(g.opts.Now().Unix())
+	return nil
+}
+
+// open makes the receiver of an endpoint.
+func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receiver, error) {
+	if g.opts.CheckSource != nil {
+		if err := g.opts.CheckSource(e.source.value); err != nil {
+			return nil, e.source.fail("%w", err)
+		}
+	}
+	scheme, err := e.scheme(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := e.openSecrets(ctx, g, scheme.Name())
+	if err != nil {
+		return nil, err
+	}
+	v, err := webhook.New(scheme, e.name, secrets, &webhook.Options{
+		Tolerance: e.tolerance, MaxBody: e.maxBody, Scheme: webhook.SchemeOptions{
+			BaseURL: e.baseURL, Topics: e.topics, UnsafeSHA1: e.unsafeSHA1, WebhookID: e.webhookID,
+		},
+	})
+	if err != nil {
+		return nil, e.needs(scheme, err)
+	}
+	var po producer.Options
+	if g.opts.Producer != nil {
+		po = *g.opts.Producer
+	}
+	if po.Now == nil {
+		po.Now = g.opts.Now
+	}
+	next, err := ingest.New(g.ring, g.bus, e.source.value,
+		&ingest.Options{TypePrefix: e.typePrefix, Producer: &po})
+	if err != nil {
+		return nil, e.source.fail("%w", err)
+	}
+	var limit func(time.Time) time.Duration
+	if e.rate > 0 {
+		limit = newLimiter(e.rate, e.burst).take
+	}
+	r, err := webhook.NewReceiver(v, g.store, next, &webhook.ReceiverOptions{
+		ContentTypes: e.contentTypes, Budget: g.opts.Budget, Limit: limit, Diagnose: true,
+		Observe: func(_ context.Context, r *webhook.Response) { g.metrics.count(e.name, r) },
+		Logger:  g.opts.Logger, Now: g.opts.Now,
+	})
+	if err != nil {
+		return nil, e.at.fail("%w", err)
+	}
+	return r, nil
+}
+
+// ServeHTTP takes a delivery to the endpoint of its path.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.metrics.inFlight.Add(1)
+	defer g.metrics.inFlight.Add(-1)
+	e, refused := g.route(webhook.FromHTTP(r, nil))
+	if e != nil {
+		e.receiver.ServeHTTP(w, r)
+		return
+	}
+	for _, f := range refused.Header {
+		w.Header().Set(f.Name, f.Value)
+	}
+	w.WriteHeader(refused.Status)
+	_, _ = w.Write(refused.Body) // if it fails, the sender has gone
+}
+
+// Receive takes a delivery that came by another front end than net/http. A zero judging time is now.
+func (g *Gateway) Receive(ctx context.Context, r webhook.Request, at time.Time) webhook.Response {
+	g.metrics.inFlight.Add(1)
+	defer g.metrics.inFlight.Add(-1)
+	e, refused := g.route(r)
+	if e == nil {
+		return refused
+	}
+	return e.receiver.Receive(ctx, r, at)
+}
+
+// route finds the endpoint of a request: its path is compared byte by byte. Where the front end cannot tell
+// the path, the only endpoint gets it.
+func (g *Gateway) route(r webhook.Request) (*endpoint, webhook.Response) {
+	all := g.routes.Load()
+	path, _, _ := strings.Cut(r.Target, "?")
+	e := all.byPath[path]
+	if r.Target == "" {
+		e = all.only
+	}
+	var refused webhook.Response
+	switch {
+	case e == nil && r.Target == "":
+		refused = problem(http.StatusBadRequest)
+		refused.Err = errors.New(
+			"gateway: the front end does not tell the path: use one without escapes and query")
+	case e == nil:
+		refused = problem(http.StatusNotFound)
+	case r.Method != http.MethodPost:
+		refused = problem(http.StatusMethodNotAllowed)
+		refused.Header = append(refused.Header, webhook.Field{Name: "Allow", Value: http.MethodPost})
+	default:
+		return e, refused
+	}
+	name := ""
+	if e != nil {
+		name = e.name
+	}
+	g.metrics.count(name, &refused)
+	g.opts.Logger.Debug("sealbus: no endpoint takes the request", "status", refused.Status)
+	return nil, refused
+}
+
+// problem is an answer of RFC 9457.
+func problem(status int) webhook.Response {
+	return webhook.Response{
+		Status: status,
+		Header: []webhook.Field{{Name: "Content-Type", Value: "application/problem+json"}},
+		Body:   []byte(`{"title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) + `}`),
+	}
+}
+
+// Drain makes the readiness check fail from now on, so that load balancers send no more. Deliveries that come
+// all the same are taken.
+func (g *Gateway) Drain() { g.draining.Store(true) }
