@@ -51,6 +51,10 @@ import (
 	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
+// defaultBudget is half of webhook.DefaultBudget: a gateway, with all that it links and with what sealing
+// makes of a body, then fits into 64 MiB.
+const defaultBudget = webhook.DefaultBudget / 2
+
 // Options adjust New.
 type Options struct {
 	// Secrets fetch secrets by name for references such as ssm:/hooks/github: the key is the word before the
@@ -58,7 +62,7 @@ type Options struct {
 	Secrets map[string]SecretFetch
 	// Dir is where relative names of files in the configuration begin; "" = the working directory.
 	Dir string
-	// Budget bounds the bodies in flight of all endpoints; nil = one of webhook.DefaultBudget bytes.
+	// Budget bounds the bodies in flight of all endpoints; nil = one of 16 MiB. Sealing takes as much again.
 	Budget *webhook.Budget
 	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
 	// is refused.
@@ -79,6 +83,7 @@ type Gateway struct {
 	store replay.Store
 	opts  Options
 
+	work     *work
 	reload   sync.Mutex // one Reload at a time
 	routes   atomic.Pointer[routes]
 	draining atomic.Bool
@@ -106,7 +111,7 @@ type endpoint struct {
 // a *ConfigError inside the error.
 func New(ctx context.Context, config []byte, ring keys.SignerSource, bus producer.Bus, store replay.Store,
 	opts *Options) (*Gateway, error) {
-	g := &Gateway{ring: ring, bus: bus, store: store}
+	g := &Gateway{ring: ring, bus: bus, store: store, work: newWork()}
 	if opts != nil {
 		g.opts = *opts
 	}
@@ -116,7 +121,7 @@ func New(ctx context.Context, config []byte, ring keys.SignerSource, bus produce
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.opts.Budget == nil {
-		if g.opts.Budget, err = webhook.NewBudget(0); err != nil {
+		if g.opts.Budget, err = webhook.NewBudget(defaultBudget); err != nil {
 			return nil, err
 		}
 	}
@@ -201,10 +206,13 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	if po.Now == nil {
 		po.Now = g.opts.Now
 	}
-	next, err := ingest.New(g.ring, g.bus, e.source.value,
+	publish, err := ingest.New(g.ring, g.bus, e.source.value,
 		&ingest.Options{TypePrefix: e.typePrefix, Producer: &po})
 	if err != nil {
 		return nil, e.source.fail("%w", err)
+	}
+	next := func(ctx context.Context, v *webhook.Verified) error {
+		return g.work.do(ctx, len(v.Body), func() error { return publish(ctx, v) })
 	}
 	var limit func(time.Time) time.Duration
 	if e.rate > 0 {
