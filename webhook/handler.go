@@ -86,5 +86,5 @@ func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, no
 	// Else the connection would count as broken while next works.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	in.Body = body
-	return c.handle(r.Context(), in, now)
+	return c.handle(r.Context(), in, now, false)
 }
