@@ -99,13 +99,7 @@ func (d *delivery) inProgress(err error) Response {
 	if err == nil {
 		err = errors.New("another worker has it in hand")
 	}
-	status := http.StatusConflict
-	if d.v.Provider == (sns{}).Name() {
-		// Amazon SNS sends nothing again after a 4xx, and the other worker may fail.
-		// https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
-		status = http.StatusServiceUnavailable
-	}
-	return refusal(status, envelope.ReasonInProgress, d.opts.Lease, err)
+	return refusal(d.again(http.StatusConflict), envelope.ReasonInProgress, d.opts.Lease, err)
 }
 
 // call calls next, and renews the lease until it returns, however it ends. A cancelled context does not end

@@ -79,7 +79,7 @@ func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, no
 	case errors.Is(err, errBusy):
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refusal(http.StatusRequestTimeout, envelope.ReasonMalformed, 0, err)
+		return refusal(c.again(http.StatusRequestTimeout), envelope.ReasonMalformed, 0, err)
 	default:
 		return refused(envelope.ReasonMalformed, err)
 	}

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -137,10 +139,56 @@ func TestSNSInProgressIsSentAgain(t *testing.T) {
 	if second.Status != 503 || second.Reason != envelope.ReasonInProgress {
 		t.Errorf("second: %d %v", second.Status, second.Err)
 	}
+	w.opts.Limit = func(time.Time) time.Duration { return time.Second }
+	if c, err = webhook.NewReceiver(sns.verifier(t), replay.NewMemory(nil), next, &w.opts); err != nil {
+		t.Fatal(err)
+	}
+	third := c.Receive(t.Context(), r, time.Time{})
+	if third.Status != 503 || headerOf(third, "Retry-After") != "1" {
+		t.Errorf("over the limit: %d %v", third.Status, third.Err)
+	}
 }
 
-// TestTwilioTextOfAFormIsNoBodySHA256: the sender of a message chooses its text, which Twilio signs. As a part
-// of the query it would name the digest of any body.
+// TestNoErrorHasTheAddressOfAReceiver: it may have a token in its query (CloudEvents Web Hooks, section 3.2).
+func TestNoErrorHasTheAddressOfAReceiver(t *testing.T) {
+	const address = "https://a.example/in?access_token=s3cr3t"
+	down := errors.New("down")
+	fails := func(*http.Request) (*http.Response, error) { return nil, down }
+	client := &http.Client{Transport: roundTrip(fails)}
+	_, err := webhook.AskPermission(t.Context(), client, address, "b.example", 0)
+	if !errors.Is(err, down) || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("%v", err)
+	}
+	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPost {
+			return nil, down
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{
+			"Webhook-Allowed-Origin": {"b.example"}}}, nil
+	})
+	p, err := webhook.AskPermission(t.Context(), client, address, "b.example", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := p.Send(req)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if !errors.Is(err, down) || strings.Contains(fmt.Sprintf("%v %+v %#v %d", err, p, p, p), "s3cr3t") {
+		t.Errorf("%v %+v", err, p)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestTwilioTextOfAFormIsNoBodySHA256: the sender of a message chooses its text, which Twilio signs. As a
+// part of the query it would name the digest of any body.
 func TestTwilioTextOfAFormIsNoBodySHA256(t *testing.T) {
 	evil := `{"paid":true}`
 	sum := sha256.Sum256([]byte(evil))
@@ -180,8 +228,8 @@ func TestZoomChallengeBesideAPublicKey(t *testing.T) {
 	body := `{"event":"endpoint.url_validation","payload":{"plainToken":"abc"}}`
 	stamp := fmt.Sprint(now.Unix())
 	signature := hex.EncodeToString(ed25519.Sign(private, []byte("1."+stamp+"."+body)))
-	got, err := v.Verify(t.Context(), post(body, "X-Acme-Id", "1", "X-Acme-Signature", "t="+stamp+",v1="+signature),
-		now)
+	r := post(body, "X-Acme-Id", "1", "X-Acme-Signature", "t="+stamp+",v1="+signature)
+	got, err := v.Verify(t.Context(), r, now)
 	if err != nil || got.Answer != nil {
 		t.Error(got, err)
 	}

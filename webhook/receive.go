@@ -168,7 +168,7 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at, now time.Time) R
 func (c *Receiver) admit(r *Request, now time.Time) Response {
 	if c.opts.Limit != nil {
 		if wait := c.opts.Limit(now); wait > 0 {
-			return refusal(http.StatusTooManyRequests, "", wait,
+			return refusal(c.again(http.StatusTooManyRequests), "", wait,
 				errors.New("over the limit of this endpoint"))
 		}
 	}
@@ -239,6 +239,15 @@ func statusOf(r envelope.Reason) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusUnauthorized
+}
+
+// again is the status for a delivery that must be sent again. Amazon SNS takes every 4xx for final:
+// https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
+func (c *Receiver) again(status int) int {
+	if c.verifier.Provider() == (sns{}).Name() {
+		return http.StatusServiceUnavailable
+	}
+	return status
 }
 
 // refused is the Response for that Reason. A transient one says when to send the delivery again.
