@@ -89,7 +89,7 @@ func zoomValidation(body []byte, mac func([]byte) []byte) *Answer {
 		return nil
 	}
 	token := stringAt(body, "/payload/plainToken")
-	if !zoomToken.MatchString(token) {
+	if mac == nil || !zoomToken.MatchString(token) { // a recipe may name it beside a public key
 		return nil
 	}
 	sum := hex.EncodeToString(mac([]byte(token)))

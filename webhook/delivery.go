@@ -14,11 +14,12 @@ import (
 // delivery is one verified delivery on its way through handle.
 type delivery struct {
 	*Receiver
-	v     *Verified
-	began time.Time // when the verdict on it began
-	claim replay.Claim
-	until time.Time
-	held  bool // the claim is ours to complete or release
+	v      *Verified
+	began  time.Time // when the verdict on it began
+	queued bool
+	claim  replay.Claim
+	until  time.Time
+	held   bool // the claim is ours to complete or release
 }
 
 // run claims the delivery, calls next and completes the claim.
@@ -43,11 +44,14 @@ func (d *delivery) run(ctx context.Context, at time.Time) Response {
 // take claims the delivery; a Response without a Status = the claim is ours.
 func (d *delivery) take(ctx context.Context, at time.Time) Response {
 	key := d.v.Replay()
-	// A delivery that waited in a queue is judged as of its arrival. It is remembered for as long as any
-	// other, counted from now, because the queue may deliver it again.
 	d.until = key.Until
 	if waited := d.began.Sub(at); waited > 0 {
 		d.until = d.until.Add(waited)
+	}
+	// A delivery from a queue is judged as of its arrival, so it never becomes stale, and the queue may
+	// deliver it again.
+	if least := d.began.Add(RememberFor); d.queued && d.until.Before(least) {
+		d.until = least
 	}
 	claim, status, err := d.store.Claim(ctx, key.Key, key.Digest, d.until, d.opts.Lease)
 	switch {
@@ -95,7 +99,7 @@ func (d *delivery) inProgress(err error) Response {
 	if err == nil {
 		err = errors.New("another worker has it in hand")
 	}
-	return refusal(http.StatusConflict, envelope.ReasonInProgress, d.opts.Lease, err)
+	return refusal(d.again(http.StatusConflict), envelope.ReasonInProgress, d.opts.Lease, err)
 }
 
 // call calls next, and renews the lease until it returns, however it ends. A cancelled context does not end

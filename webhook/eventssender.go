@@ -78,13 +78,24 @@ func AskPermission(ctx context.Context, client *http.Client, target, origin stri
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("webhook: the receiver does not answer: %w", err)
+		return nil, fmt.Errorf("webhook: the receiver does not answer: %w", withoutAddress(err))
 	}
 	_ = resp.Body.Close()
 	if err := p.read(resp, rate > 0); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// Format prints the origin only, whatever the verb.
+func (p *Permission) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "webhook.Permission(%s)", p.origin) }
+
+// withoutAddress is the error of a client without the address, which may have a token in its query.
+func withoutAddress(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // read reads the answer to the handshake. A status alone is no consent.
@@ -126,7 +137,7 @@ func (p *Permission) Send(req *http.Request) (*http.Response, error) {
 	req.Header.Set(requestOrigin, p.origin)
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("webhook: the receiver does not answer: %w", withoutAddress(err))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -79,12 +79,12 @@ func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, no
 	case errors.Is(err, errBusy):
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refusal(http.StatusRequestTimeout, envelope.ReasonMalformed, 0, err)
+		return refusal(c.again(http.StatusRequestTimeout), envelope.ReasonMalformed, 0, err)
 	default:
 		return refused(envelope.ReasonMalformed, err)
 	}
 	// Else the connection would count as broken while next works.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	in.Body = body
-	return c.handle(r.Context(), in, now)
+	return c.handle(r.Context(), in, now, false)
 }

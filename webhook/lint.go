@@ -50,8 +50,19 @@ func (r *recipe) lint() []error {
 		f.signature(w)
 		f.signed(w)
 		f.timeAndID(w)
+		f.add(w.takesKey(true) && slices.ContainsFunc(r.ways, func(o way) bool { return o.takesKey(false) }),
+			"or: one way takes a public key where another takes the secret of an HMAC: everyone knows the "+
+				"public key, and would sign with it")
 	}
 	return f
+}
+
+// takesKey reports whether a way takes public keys, or secrets of an HMAC, whose texts have no prefix that
+// says so.
+func (w *way) takesKey(public bool) bool {
+	return slices.ContainsFunc(w.kinds, func(k kind) bool {
+		return !prefixed(k.secret) && public == (k.algorithm == "ed25519" || k.algorithm == "ecdsa-p256")
+	})
 }
 
 // signature judges the layout of the signature header.

@@ -145,14 +145,14 @@ func (c *Receiver) Receive(ctx context.Context, r Request, at time.Time) Respons
 	}
 	resp := c.admit(&r, now)
 	if resp.Status == 0 {
-		resp = c.receive(ctx, &r, at)
+		resp = c.receive(ctx, &r, at, now)
 	}
 	c.report(ctx, &r, at, &resp)
 	return resp
 }
 
 // receive takes the memory of the body from the Budget.
-func (c *Receiver) receive(ctx context.Context, r *Request, at time.Time) Response {
+func (c *Receiver) receive(ctx context.Context, r *Request, at, now time.Time) Response {
 	held := int64(len(r.Body))
 	if held > int64(c.verifier.MaxBody()) {
 		return refused(envelope.ReasonTooLarge, errTooLarge)
@@ -161,14 +161,14 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at time.Time) Respon
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, errBusy)
 	}
 	defer c.opts.Budget.give(held)
-	return c.handle(ctx, r, at)
+	return c.handle(ctx, r, at, !at.Equal(now))
 }
 
 // admit is what can be said without the body; a Response without a Status = the delivery is admitted.
 func (c *Receiver) admit(r *Request, now time.Time) Response {
 	if c.opts.Limit != nil {
 		if wait := c.opts.Limit(now); wait > 0 {
-			return refusal(http.StatusTooManyRequests, "", wait,
+			return refusal(c.again(http.StatusTooManyRequests), "", wait,
 				errors.New("over the limit of this endpoint"))
 		}
 	}
@@ -187,8 +187,8 @@ func (c *Receiver) admit(r *Request, now time.Time) Response {
 	return Response{}
 }
 
-// handle verifies and handles a delivery whose body is in the Budget.
-func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time) Response {
+// handle verifies and handles a delivery whose body is in the Budget. Queued is true if it waited in a queue.
+func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time, queued bool) Response {
 	began := c.now()
 	v, err := c.verifier.Verify(ctx, *r, at)
 	if err != nil {
@@ -197,7 +197,7 @@ func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time) Respons
 	if a := v.Answer; a != nil {
 		return c.answer(ctx, v, a)
 	}
-	d := &delivery{Receiver: c, v: v, began: began}
+	d := &delivery{Receiver: c, v: v, began: began, queued: queued}
 	defer d.release(ctx) // also if next ends its goroutine
 	resp := d.run(ctx, at)
 	resp.Verified = v
@@ -239,6 +239,15 @@ func statusOf(r envelope.Reason) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusUnauthorized
+}
+
+// again is the status for a delivery that must be sent again. Amazon SNS takes every 4xx for final:
+// https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
+func (c *Receiver) again(status int) int {
+	if c.verifier.Provider() == (sns{}).Name() {
+		return http.StatusServiceUnavailable
+	}
+	return status
 }
 
 // refused is the Response for that Reason. A transient one says when to send the delivery again.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash"
 	"strings"
@@ -111,12 +112,22 @@ func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 		if value != "" {
 			s, err := c.check(w, &r, value, at)
 			if err == nil && len(c.ways) > 1 {
-				s.bodyOnly = true
+				s.bodyOnly, err = true, wholeBody(r.Body)
 			}
 			return s, err
 		}
 	}
 	return Signed{}, refuse(envelope.ReasonUnsigned, "no header %s", c.ways[0].header)
+}
+
+// wholeBody refuses a body that could be the signed string of another way: the time, "." and a JSON body of
+// one way are a body of a way that signs the body alone.
+func wholeBody(body []byte) error {
+	if len(body) == 0 || body[0] != '{' && body[0] != '[' || !json.Valid(body) {
+		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where there "+
+			"are several ways of signing")
+	}
+	return nil
 }
 
 // check checks a request whose signature header has that value.

@@ -75,8 +75,11 @@ func kindFor(text string, kinds []kind) (kind, error) {
 			return k, nil
 		}
 	}
-	if strings.HasPrefix(text, prefixPrivate) {
+	switch {
+	case strings.HasPrefix(text, prefixPrivate):
 		return kind{}, errors.New("it is a private key (whsk_): a receiver needs the public key (whpk_)")
+	case strings.HasPrefix(text, prefixPublic): // as the secret of an HMAC, everyone would know it
+		return kind{}, errors.New("it is a public key (whpk_), which this way of signing does not take")
 	}
 	i := slices.IndexFunc(kinds, func(k kind) bool { return !prefixed(k.secret) })
 	if i < 0 {

@@ -114,10 +114,15 @@ func twilioSigned(r Request) (string, error) {
 			return "", twilioMalformed("query", err)
 		}
 	}
-	for _, p := range parameters {
-		if p.name == "bodySHA256" {
-			return r.Target, checkBodySHA256(r.Body, p.value)
+	for i, p := range parameters {
+		if p.name != "bodySHA256" {
+			continue
 		}
+		// Twilio appends it. Elsewhere it may be text from the parameters of a form, such as a message.
+		if i != len(parameters)-1 || !strings.HasSuffix(query, "bodySHA256="+p.value) {
+			return "", refuse(envelope.ReasonMalformed, "bodySHA256 is not at the end of the query")
+		}
+		return r.Target, checkBodySHA256(r.Body, p.value)
 	}
 	kind, err := r.HeaderValue("Content-Type")
 	if err != nil {

@@ -97,6 +97,9 @@ func TestCompletion(t *testing.T) {
 		{[]string{"quarantine", "list", "--from", "s"}, ":16\n"},
 		{[]string{"open", "--trust", ""}, ":0\n"}, // by file names
 		{[]string{"open", "--audience", ""}, ":4\n"},
+		{[]string{"webhook", "verify", "--provider", "sl"}, "slack\n:4\n"},
+		{[]string{"webhook", "listen", "--provider", "goo"}, "google-pubsub\n:4\n"},
+		{[]string{"gateway", "--config", ""}, ":0\n"}, // by file names
 		{[]string{"keys", "new", "--alg", "ML"}, "ML-DSA-65\n:4\n"},
 		{[]string{"trust", "add", "--policy", b.Path("policy.yaml"), "--producer", ""}, "shop\n:4\n"},
 		{[]string{"trust", "add", "--policy", b.Path("policy.yaml"), "--consumer", ""}, ":4\n"},

@@ -358,10 +358,11 @@ func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
 // checkPath refuses a path that could be written in two ways, or that net/http or a proxy would change.
 func checkPath(path string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/"
-	if path[0] != '/' || len(path) > 256 || strings.Trim(path, letters) != "" || strings.Contains(path, "//") ||
+	if path[0] != '/' || len(path) > 256 || strings.Trim(path, letters) != "" ||
+		strings.Contains(path, "//") ||
 		slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "." || s == ".." }) {
-		return fmt.Errorf(`%.80q must begin with "/" and have letters, digits, "-", ".", "_", "~" and "/" only`,
-			path)
+		return fmt.Errorf(`%.80q must begin with "/" and have letters, digits, "-", ".", "_", "~" `+
+			`and "/" only`, path)
 	}
 	return nil
 }

@@ -66,7 +66,8 @@ func TestConfigErrors(t *testing.T) {
 			3, "endpoints.github"},
 		"secret without ref": {strings.Replace(good, "[env:GITHUB_SECRET]", "[{id: a}]", 1), 6,
 			"endpoints.github.secrets.0"},
-		"secret's date": {strings.Replace(good, "[env:GITHUB_SECRET]", `[{ref: "env:GITHUB_SECRET", not_after: soon}]`, 1), 6,
+		"secret's date": {strings.Replace(good, "[env:GITHUB_SECRET]",
+			`[{ref: "env:GITHUB_SECRET", not_after: soon}]`, 1), 6,
 			"endpoints.github.secrets.0.not_after"},
 		"source": {strings.Replace(good, "source: https://hooks.example/github", `source: "aws.x"`, 1),
 			7, "endpoints.github.source"},
@@ -100,26 +101,30 @@ func TestSourceIsChecked(t *testing.T) {
 		return nil
 	}
 	w := newWorld(t, oneEndpoint, opts)
-	err := w.Reload(t.Context(), []byte(strings.Replace(oneEndpoint, "source: https://hooks", "source: https://x", 1)))
-	if e, ok := errors.AsType[*gateway.ConfigError](err); !ok || e.Line != 7 || e.Field != "endpoints.github.source" {
+	other := strings.Replace(oneEndpoint, "source: https://hooks", "source: https://x", 1)
+	err := w.Reload(t.Context(), []byte(other))
+	e, ok := errors.AsType[*gateway.ConfigError](err)
+	if !ok || e.Line != 7 || e.Field != "endpoints.github.source" {
 		t.Errorf("%v", err)
 	}
 }
 
 // All that is wrong is said at once.
 func TestConfigErrorsAreAllSaid(t *testing.T) {
-	config := strings.NewReplacer("/hooks/github", "hooks", "secrets: [", "secrets: [plain, ").Replace(oneEndpoint)
+	config := strings.NewReplacer("/hooks/github", "hooks", "secrets: [", "secrets: [plain, ").
+		Replace(oneEndpoint)
 	_, err := gateway.New(t.Context(), []byte(config), ring(t), &memoryBus{}, replay.NewMemory(nil),
 		options())
-	if err == nil || !strings.Contains(err.Error(), "line 4: ") || !strings.Contains(err.Error(), "line 6: ") {
+	if err == nil || !strings.Contains(err.Error(), "line 4: ") ||
+		!strings.Contains(err.Error(), "line 6: ") {
 		t.Errorf("%v", err)
 	}
 }
 
 // A secret in the place of its reference is in no error.
 func TestErrorsQuoteNoSecret(t *testing.T) {
-	for _, secret := range []string{"hunter2canary", "whsec_canary", "my:hunter2canary", "123canary", `"canary"`,
-		"{canary: a}", "[canary]", "!!int canary", "canary:", `"env:\ncanary"`} {
+	for _, secret := range []string{"hunter2canary", "whsec_canary", "my:hunter2canary", "123canary",
+		`"canary"`, "{canary: a}", "[canary]", "!!int canary", "canary:", `"env:\ncanary"`} {
 		for _, at := range []string{"[" + secret + "]", secret, "[{ref: " + secret + "}]"} {
 			config := strings.Replace(oneEndpoint, "[env:GITHUB_SECRET]", at, 1)
 			_, err := gateway.New(t.Context(), []byte(config), ring(t), &memoryBus{}, replay.NewMemory(nil),

@@ -29,7 +29,8 @@ endpoints:
     source: https://hooks.example/github
 `)
 	bus := producer.NewLocalBus(nil)
-	g, err := gateway.New(context.Background(), config, keys.SignWith(signer), bus, replay.NewMemory(nil), nil)
+	g, err := gateway.New(context.Background(), config, keys.SignWith(signer), bus, replay.NewMemory(nil),
+		nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -31,7 +31,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +51,10 @@ import (
 	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
+// defaultBudget is half of webhook.DefaultBudget: a gateway, with all that it links and with what sealing
+// makes of a body, then fits into 64 MiB.
+const defaultBudget = webhook.DefaultBudget / 2
+
 // Options adjust New.
 type Options struct {
 	// Secrets fetch secrets by name for references such as ssm:/hooks/github: the key is the word before the
@@ -59,11 +62,8 @@ type Options struct {
 	Secrets map[string]SecretFetch
 	// Dir is where relative names of files in the configuration begin; "" = the working directory.
 	Dir string
-	// Budget bounds the bodies in flight of all endpoints; nil = one of webhook.DefaultBudget bytes.
+	// Budget bounds the bodies in flight of all endpoints; nil = one of 16 MiB. Sealing takes as much again.
 	Budget *webhook.Budget
-	// Sealing bounds the bodies that are sealed and put on the bus at one time, in bytes: that takes about ten
-	// times their size. Others wait in the Budget. 0 = 8 MiB.
-	Sealing int64
 	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
 	// is refused.
 	CheckSource func(source string) error
@@ -83,10 +83,10 @@ type Gateway struct {
 	store replay.Store
 	opts  Options
 
+	work     *work
 	reload   sync.Mutex // one Reload at a time
 	routes   atomic.Pointer[routes]
 	draining atomic.Bool
-	gate     *gate
 	metrics  metrics
 }
 
@@ -111,7 +111,7 @@ type endpoint struct {
 // a *ConfigError inside the error.
 func New(ctx context.Context, config []byte, ring keys.SignerSource, bus producer.Bus, store replay.Store,
 	opts *Options) (*Gateway, error) {
-	g := &Gateway{ring: ring, bus: bus, store: store}
+	g := &Gateway{ring: ring, bus: bus, store: store, work: newWork()}
 	if opts != nil {
 		g.opts = *opts
 	}
@@ -121,15 +121,10 @@ func New(ctx context.Context, config []byte, ring keys.SignerSource, bus produce
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.opts.Budget == nil {
-		if g.opts.Budget, err = webhook.NewBudget(0); err != nil {
+		if g.opts.Budget, err = webhook.NewBudget(defaultBudget); err != nil {
 			return nil, err
 		}
 	}
-	if g.opts.Sealing < 0 {
-		return nil, fmt.Errorf("gateway: Sealing of %d bytes: give a number, or 0 for %d", g.opts.Sealing,
-			defaultSealing)
-	}
-	g.gate = newGate(cmp.Or(g.opts.Sealing, defaultSealing))
 	if g.opts.Logger == nil {
 		g.opts.Logger = slog.Default()
 	}
@@ -211,16 +206,19 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	if po.Now == nil {
 		po.Now = g.opts.Now
 	}
-	next, err := ingest.New(g.ring, g.bus, e.source.value,
+	publish, err := ingest.New(g.ring, g.bus, e.source.value,
 		&ingest.Options{TypePrefix: e.typePrefix, Producer: &po})
 	if err != nil {
 		return nil, e.source.fail("%w", err)
+	}
+	next := func(ctx context.Context, v *webhook.Verified) error {
+		return g.work.do(ctx, len(v.Body), func() error { return publish(ctx, v) })
 	}
 	var limit func(time.Time) time.Duration
 	if e.rate > 0 {
 		limit = newLimiter(e.rate, e.burst).take
 	}
-	r, err := webhook.NewReceiver(v, g.store, g.gate.around(next), &webhook.ReceiverOptions{
+	r, err := webhook.NewReceiver(v, g.store, next, &webhook.ReceiverOptions{
 		ContentTypes: e.contentTypes, Budget: g.opts.Budget, Limit: limit, Diagnose: true,
 		Observe: func(_ context.Context, r *webhook.Response) { g.metrics.count(e.name, r) },
 		Logger:  g.opts.Logger, Now: g.opts.Now,

@@ -71,12 +71,14 @@ func TestEachStatus(t *testing.T) {
 		"escaped path": {signed(t, w.url+"/hooks/git%68ub", "first", `{}`), 404, ""},
 		"a slash more": {signed(t, w.url+"/hooks/github/", "first", `{}`), 404, ""},
 		"GET":          {with(func(r *http.Request) { r.Method = "GET" }), 405, ""},
-		"no signature": {with(func(r *http.Request) { r.Header.Del("X-Hub-Signature-256") }), 401, "unsigned"},
+		"no signature": {with(func(r *http.Request) { r.Header.Del("X-Hub-Signature-256") }),
+			401, "unsigned"},
 		"two signatures": {with(func(r *http.Request) { r.Header.Add("X-Hub-Signature-256", "sha256=00") }),
 			400, "malformed"},
 		"another secret": {signed(t, w.url+"/hooks/github", "other", `{}`), 401, "bad_signature"},
-		"too large":      {signed(t, w.url+"/hooks/github", "first", strings.Repeat("x", 101)), 413, "too_large"},
-		"form":           {with(func(r *http.Request) { r.Header.Set("Content-Type", "text/xml") }), 415, ""},
+		"too large": {signed(t, w.url+"/hooks/github", "first", strings.Repeat("x", 101)),
+			413, "too_large"},
+		"form": {with(func(r *http.Request) { r.Header.Set("Content-Type", "text/xml") }), 415, ""},
 	} {
 		status, body, header := do(t, c.request)
 		var problem struct {
@@ -227,12 +229,13 @@ func TestReloadLosesNothing(t *testing.T) {
 func TestSecretsByReference(t *testing.T) {
 	opts := options()
 	opts.Dir = t.TempDir()
-	opts.Secrets = map[string]gateway.SecretFetch{"ssm": func(_ context.Context, name string) (string, error) {
+	fetch := func(_ context.Context, name string) (string, error) {
 		if name != "/hooks/github" {
 			return "", errors.New("no such parameter")
 		}
 		return `{"old":"zero","new":"first"}`, nil
-	}}
+	}
+	opts.Secrets = map[string]gateway.SecretFetch{"ssm": fetch}
 	for name, content := range map[string]string{"s": "first\n", "empty": "\n",
 		"large": strings.Repeat("x", 1<<17)} {
 		if err := os.WriteFile(filepath.Join(opts.Dir, name), []byte(content), 0o600); err != nil {
@@ -291,9 +294,11 @@ func TestLambda(t *testing.T) {
 			"body":           encoded, "isBase64Encoded": true}
 		if front == awslambda.RESTAPI {
 			p = map[string]any{"version": "1.0", "path": path, "httpMethod": "POST", "headers": one,
-				"multiValueHeaders": many, "queryStringParameters": nil, "multiValueQueryStringParameters": nil,
-				"requestContext": map[string]any{"path": path, "httpMethod": "POST"}, "body": encoded,
-				"isBase64Encoded": true}
+				"multiValueHeaders": many, "queryStringParameters": nil,
+				"multiValueQueryStringParameters": nil,
+				"requestContext":                  map[string]any{"path": path, "httpMethod": "POST"},
+				"body":                            encoded,
+				"isBase64Encoded":                 true}
 		}
 		doc, err := json.Marshal(p)
 		if err != nil {

@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -28,6 +32,59 @@ func TestLimiter(t *testing.T) {
 	if wait := l.take(now.Add(-time.Hour)); wait > time.Second/2 {
 		t.Errorf("with the clock set back: %v", wait)
 	}
+}
+
+// Work in hand is bounded by bytes: large bodies wait for each other, small ones pass beside each other, and
+// a delivery whose sender has gone gives its place back.
+func TestWorkIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWork()
+		var running atomic.Int64
+		hold := make(chan struct{})
+		var all sync.WaitGroup
+		start := func(ctx context.Context, bytes int, want error) {
+			all.Go(func() {
+				if err := w.do(ctx, bytes, func() error {
+					running.Add(int64(bytes))
+					<-hold
+					running.Add(int64(-bytes))
+					return nil
+				}); !errors.Is(err, want) {
+					t.Errorf("%d bytes: %v, not %v", bytes, err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		gone, leave := context.WithCancel(t.Context())
+		const small = (workUnits/16 - 1) * workUnit // takes a sixteenth of the units
+		for range 16 {
+			start(t.Context(), small, nil)
+		}
+		if running.Load() != 16*small {
+			t.Errorf("%d bytes of small bodies run", running.Load())
+		}
+		start(gone, 8<<20, context.Canceled)    // waits for the small ones
+		start(t.Context(), 1, nil)              // waits for its turn
+		start(gone, workUnit, context.Canceled) // likewise
+		leave()
+		synctest.Wait()
+		if running.Load() != 16*small {
+			t.Errorf("%d bytes run, though no room is left", running.Load())
+		}
+		close(hold)
+		all.Wait()
+		hold = make(chan struct{}) // all that read the old one have ended
+		start(t.Context(), 1<<20, nil)
+		start(t.Context(), 1<<20, nil)
+		if running.Load() != 1<<20 {
+			t.Errorf("%d bytes of large bodies run at one time", running.Load())
+		}
+		close(hold)
+		all.Wait()
+		if len(w.units) != 0 || len(w.turn) != 1 || running.Load() != 0 {
+			t.Errorf("%d units and %d turns are left", len(w.units), len(w.turn))
+		}
+	})
 }
 
 // FuzzParse: a configuration is read, or each error has its place; nothing panics, and what is read keeps the

@@ -23,7 +23,8 @@ const maxFile = 64 << 10
 func checkReference(text string) error {
 	kind, name, found := strings.Cut(text, ":")
 	if !found || name == "" || kind == "" || strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz") != "" {
-		return errors.New("a reference is needed, such as env:NAME or file:PATH; a secret itself has no place here")
+		return errors.New("a reference is needed, such as env:NAME or file:PATH; " +
+			"a secret itself has no place here")
 	}
 	return nil
 }
@@ -149,7 +150,9 @@ func (e *endpointConfig) scheme(ctx context.Context, g *Gateway) (webhook.Scheme
 }
 
 // openSecrets fetches the secrets of the endpoint. A JWK Set gives one for each key.
-func (e *endpointConfig) openSecrets(ctx context.Context, g *Gateway, scheme string) ([]webhook.Secret, error) {
+func (e *endpointConfig) openSecrets(
+	ctx context.Context, g *Gateway, scheme string,
+) ([]webhook.Secret, error) {
 	var list []webhook.Secret
 	for _, s := range e.secrets {
 		text, err := g.secret(ctx, s.reference.value)

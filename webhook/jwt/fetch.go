@@ -59,7 +59,8 @@ type docFlight[T any] struct {
 // get is the value, fetched anew if it is older than age. It fails if the request does.
 func (d *document[T]) get(ctx context.Context, age time.Duration) (T, error) {
 	d.mu.Lock()
-	if !d.fetched.IsZero() && time.Since(d.fetched) < age {
+	// The clock was set back if the value is from the future: its age is unknown then.
+	if old := time.Since(d.fetched); !d.fetched.IsZero() && old >= 0 && old < age {
 		defer d.mu.Unlock()
 		return d.value, nil
 	}

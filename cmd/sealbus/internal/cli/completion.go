@@ -10,6 +10,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/webhook"
 	"github.com/sealbus/sealbus/envelope"
 )
 
@@ -88,6 +89,8 @@ func valuesOf(env *ui.Env, cmd *cobra.Command, f *pflag.Flag) cobra.CompletionFu
 		}
 	case "alg":
 		return fixed(loadkeys.AlgorithmNames()...)
+	case "provider":
+		return fixed(webhook.Names()...)
 	case "use":
 		return fixed("sig", "enc")
 	case "producer", "consumer":

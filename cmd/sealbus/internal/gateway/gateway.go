@@ -40,31 +40,35 @@ func Command(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
 		Use:   "gateway --config FILE --keyring FILE --bus NAME",
 		Short: "Take webhooks of several providers, and put them on a bus, sealed",
-		Long: `Take the webhooks of the endpoints in a file. Each delivery is verified, handled once, sealed as a CloudEvent and put on
-an EventBridge bus. The provider is answered 200 when the bus has the event, and 503 if anything failed: it sends the
-delivery again. docs/webhooks.md has the fields of the file.
+		Long: `Take the webhooks of the endpoints in a file. Each delivery is verified, handled once, sealed
+as a CloudEvent and put on an EventBridge bus. The provider is answered 200 when the bus has the event, and
+503 if anything failed: it sends the delivery again. docs/webhooks.md has the fields of the file.
 
-The file has references to secrets, and no secret: env:NAME, file:PATH, secretsmanager:NAME, ssm:NAME. #MEMBER after a name
-takes that member of a JSON object. It needs the permissions secretsmanager:GetSecretValue and ssm:GetParameter.
+The file has references to secrets, and no secret: env:NAME, file:PATH, secretsmanager:NAME, ssm:NAME.
+#MEMBER after a name takes that member of a JSON object. It needs the permissions
+secretsmanager:GetSecretValue and ssm:GetParameter.
 
-SIGHUP reads the file and the secrets again. What is under way is finished by the old configuration. If anything is wrong
-with the new one, it is said, and the old one stays. SIGTERM and Ctrl-C end it: no more is accepted, what is under
-way is finished, and the exit status is 0.
+SIGHUP reads the file and the secrets again. What is under way is finished by the old configuration. If
+anything is wrong with the new one, it is said, and the old one stays. SIGTERM and Ctrl-C end it: no more is
+accepted, what is under way is finished, and the exit status is 0.
 
---bus - writes the sealed events to standard output, one a line, for trying out. Without --redis or --table, deliveries are
-remembered in memory: after a restart, a captured one without a signed time passes once more.
+--bus - writes the sealed events to standard output, one a line, for trying out. Without --redis or --table,
+deliveries are remembered in memory: after a restart, a captured one without a signed time passes once more.
 
-It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics (Prometheus).`,
+It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics
+(Prometheus).`,
 		Example: `sealbus gateway --config hooks.yaml --check
 sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus - --http 8080
-sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central --table sealbus-replay --http 0.0.0.0:8080`,
+sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central --table sealbus-replay \
+  --http 0.0.0.0:8080`,
 		Run: func(ctx context.Context, _ []string) error { return run(ctx, env, f) },
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "the endpoints, a `FILE` in YAML")
 	flags.BoolVar(&f.checkOnly, "check", false,
 		"only say whether the file is good and its secrets can be had")
-	flags.StringVar(&f.http, "http", "8080", "take deliveries on this `ADDR`: a port of 127.0.0.1, or HOST:PORT")
+	flags.StringVar(&f.http, "http", "8080",
+		"take deliveries on this `ADDR`: a port of 127.0.0.1, or HOST:PORT")
 	flags.StringVar(&f.admin, "admin", "8081", "health and metrics on this `ADDR`")
 	flags.StringVar(&f.bus, "bus", "", "the event bus, a `NAME` or ARN; - is standard output")
 	flags.Var(&f.layout, "layout",
@@ -87,11 +91,13 @@ func (f *gatewayFlags) check() error {
 	case f.config == "-":
 		return ui.Usage("name the file", "--config - cannot be read again on SIGHUP")
 	case f.bus == "":
-		return ui.Usage("add --bus NAME, or --bus - to write the events to standard output", "missing flag --bus")
+		return ui.Usage("add --bus NAME, or --bus - to write the events to standard output",
+			"missing flag --bus")
 	case f.redis != "" && f.table != "":
 		return ui.Usage("drop one of the two", "--redis and --table exclude each other")
 	case f.table != "" && !awscli.TableName.MatchString(f.table):
-		return ui.Usage("use 3 to 255 of a-z A-Z 0-9 _ . -", "--table: %q cannot be the name of a table", f.table)
+		return ui.Usage("use 3 to 255 of a-z A-Z 0-9 _ . -", "--table: %q cannot be the name of a table",
+			f.table)
 	}
 	return errors.Join(f.AWSFlags.Check(), f.SignFlags.Check(), f.EncryptFlags.Check())
 }
@@ -151,9 +157,6 @@ func open(ctx context.Context, env *ui.Env, f *gatewayFlags, ring keys.SignerSou
 	store replay.Store, o *gateway.Options) (*gateway.Gateway, error) {
 	doc, err := env.ReadFile(f.config, maxConfig)
 	if err != nil {
-		return nil, err
-	}
-	if o.Budget, o.Sealing, err = boundMemory(); err != nil {
 		return nil, err
 	}
 	o.Secrets, o.Dir, o.Logger, o.Now = secrets(f), filepath.Dir(f.config), newLogger(env, f.verbose), env.Now

@@ -34,15 +34,16 @@ func newBench(t *testing.T) *clitest.Bench {
 }
 
 func start(b *clitest.Bench, more ...string) *clitest.Listening {
-	return b.Start(append([]string{"gateway", "--config", b.Path("hooks.yaml"), "--keyring", b.Path("shop.keyring"),
-		"--insecure-no-passphrase", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, more...)...)
+	return b.Start(append([]string{"gateway", "--config", b.Path("hooks.yaml"), "--keyring",
+		b.Path("shop.keyring"), "--insecure-no-passphrase", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, more...)...)
 }
 
 // deliver posts a delivery of GitHub; 0 = there was no answer.
 func deliver(t *testing.T, url, secret, body string) int {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(body))
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"hooks/github", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"hooks/github",
+		strings.NewReader(body))
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -92,7 +93,8 @@ func TestGateway(t *testing.T) {
 	if got := deliver(t, url, "secret", `{"n":1}`); got != 200 {
 		t.Fatalf("status %d\n%s", got, l.Stderr.String())
 	}
-	if opened := b.Must(l.Stdout.String(), b.Open(clitest.OrderSource)...); !strings.Contains(opened, `"data":{"n":1}`) ||
+	opened := b.Must(l.Stdout.String(), b.Open(clitest.OrderSource)...)
+	if !strings.Contains(opened, `"data":{"n":1}`) ||
 		!strings.Contains(opened, `"type":"webhook.github.push"`) {
 		t.Errorf("the event:\n%s", opened)
 	}
@@ -101,13 +103,15 @@ func TestGateway(t *testing.T) {
 	l.Until("it reads the file again", func() bool {
 		return strings.Contains(l.Stderr.String(), "the configuration was loaded again")
 	})
-	if old, next := deliver(t, url, "secret", `{"n":2}`), deliver(t, url, "second", `{"n":3}`); old != 401 || next != 200 {
+	old, next := deliver(t, url, "secret", `{"n":2}`), deliver(t, url, "second", `{"n":3}`)
+	if old != 401 || next != 200 {
 		t.Errorf("the old secret %d, the new one %d", old, next)
 	}
 	b.Check(os.WriteFile(b.Path("hooks.yaml"), []byte(config+"    speed: 1\n"), 0o600))
 	signal(t, syscall.SIGHUP)
 	l.Until("it refuses the file", func() bool {
-		return strings.Contains(l.Stderr.String(), "not loaded again, the old one stays: line 7: endpoints.github.speed")
+		return strings.Contains(l.Stderr.String(),
+			"not loaded again, the old one stays: line 7: endpoints.github.speed")
 	})
 	if got := deliver(t, url, "second", `{"n":4}`); got != 200 {
 		t.Errorf("with the old configuration: %d", got)
@@ -161,7 +165,9 @@ func TestGatewayFinishesWhatIsUnderWay(t *testing.T) {
 // A delivery that is not on the bus is not acknowledged.
 func TestGatewayWithoutABus(t *testing.T) {
 	b := newBench(t)
-	clitest.AwsStub(t, func(string) (int, string) { return 400, clitest.AwsError("ResourceNotFoundException") })
+	clitest.AwsStub(t, func(string) (int, string) {
+		return 400, clitest.AwsError("ResourceNotFoundException")
+	})
 	l := start(b, "--bus", "central")
 	if got := deliver(t, l.Address(), "secret", `{"n":1}`); got != http.StatusServiceUnavailable {
 		t.Errorf("status %d", got)
@@ -186,13 +192,17 @@ func TestSecretsFromAWS(t *testing.T) {
 		says      string
 	}{
 		{"secretsmanager:hooks", 200, `{"SecretString":"secret"}`, ui.ExitDone, "is good"},
-		{"secretsmanager:hooks#github", 200, `{"SecretString":"{\"github\":\"secret\"}"}`, ui.ExitDone, "is good"},
-		{"secretsmanager:hooks#gitlab", 200, `{"SecretString":"{\"github\":\"canary\"}"}`, ui.ExitUsage, "no such member"},
+		{"secretsmanager:hooks#github", 200, `{"SecretString":"{\"github\":\"secret\"}"}`, ui.ExitDone,
+			"is good"},
+		{"secretsmanager:hooks#gitlab", 200, `{"SecretString":"{\"github\":\"canary\"}"}`, ui.ExitUsage,
+			"no such member"},
 		{"secretsmanager:hooks", 400, clitest.AwsError("ResourceNotFoundException"), ui.ExitUsage,
 			"line 5: endpoints.github.secrets.0: ResourceNotFoundException"},
-		{"secretsmanager:hooks", 400, clitest.AwsError("ThrottlingException"), ui.ExitUnavailable, "try again"},
+		{"secretsmanager:hooks", 400, clitest.AwsError("ThrottlingException"), ui.ExitUnavailable,
+			"try again"},
 		{"ssm:/hooks", 200, `{"Parameter":{"Type":"SecureString","Value":"secret"}}`, ui.ExitDone, "is good"},
-		{"ssm:/hooks", 200, `{"Parameter":{"Type":"String","Value":"canary"}}`, ui.ExitUsage, "not a SecureString"},
+		{"ssm:/hooks", 200, `{"Parameter":{"Type":"String","Value":"canary"}}`, ui.ExitUsage,
+			"not a SecureString"},
 		{"ssm:/hooks", 200, `{"Parameter":{"Type":"SecureString","Value":""}}`, ui.ExitUsage, "is empty"},
 	} {
 		status, body = c.status, c.body
@@ -208,10 +218,12 @@ func TestSecretsFromAWS(t *testing.T) {
 // A source for which the keyring does not speak is refused before anything is taken.
 func TestSourceOfAnotherProducer(t *testing.T) {
 	b := newBench(t)
-	b.Check(os.WriteFile(b.Path("hooks.yaml"), []byte(strings.Replace(config, "shop.example", "bank.example", 1)), 0o600))
+	other := strings.Replace(config, "shop.example", "bank.example", 1)
+	b.Check(os.WriteFile(b.Path("hooks.yaml"), []byte(other), 0o600))
 	r := b.Run("", "gateway", "--config", b.Path("hooks.yaml"), "--keyring", b.Path("shop.keyring"),
 		"--insecure-no-passphrase", "--bus", "-", "--http", "0", "--admin", "0")
-	if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "line 6: endpoints.github.source: producer shop does not speak") {
+	if r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "line 6: endpoints.github.source: producer shop does not speak") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/webhook/gateway"
 )
+
+// memoryLimit makes the collector work harder before the process has more memory, in bytes. Programs of this
+// size are run in small containers. The variable GOMEMLIMIT is stronger.
+const memoryLimit = 36 << 20
 
 // Bounds of the server. The receivers bound bodies.
 const (
@@ -52,6 +57,9 @@ func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway
 	defer cancel()
 	env.EndOnSignal(ctx, cancel)
 	defer context.AfterFunc(ctx, g.Drain)()
+	if os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	}
 	reloads := make(chan os.Signal, 1)
 	signal.Notify(reloads, syscall.SIGHUP)
 	defer signal.Stop(reloads)
@@ -78,7 +86,8 @@ func greet(env *ui.Env, listening, admin net.Listener) {
 		env.Warnf("%s is HTTP without TLS: put what ends TLS in front of it", listening.Addr())
 	}
 	env.Sayf("health and metrics on http://%s/metrics", admin.Addr())
-	env.Sayf("listening on http://%s/, Ctrl-C ends it, SIGHUP reads the configuration again", listening.Addr())
+	env.Sayf("listening on http://%s/, Ctrl-C ends it, SIGHUP reads the configuration again",
+		listening.Addr())
 }
 
 // reload reads the configuration again. It is said how that went, and nothing ends.

@@ -130,7 +130,8 @@ func secrets(f *gatewayFlags) map[string]gateway.SecretFetch {
 			case err != nil:
 				return "", awsError{err}
 			case out.Parameter == nil || out.Parameter.Type != types.ParameterTypeSecureString:
-				return "", errors.New("the parameter is not a SecureString: others may have read it, so change the secret")
+				return "", errors.New("the parameter is not a SecureString: others may have read it, " +
+					"so change the secret")
 			}
 			return aws.ToString(out.Parameter.Value), nil
 		},

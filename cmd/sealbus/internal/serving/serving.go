@@ -36,7 +36,8 @@ func Listen(flag, text string) (net.Listener, error) {
 	listening, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, ui.Usage("give another port or address with --"+flag+
-			", or end the program that uses this one", "cannot listen on %s: %w", addr, errtext.Innermost(err))
+			", or end the program that uses this one", "cannot listen on %s: %w", addr,
+			errtext.Innermost(err))
 	}
 	return listening, nil
 }

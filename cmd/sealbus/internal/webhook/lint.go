@@ -13,9 +13,9 @@ func lintCommand(env *ui.Env) *cobra.Command {
 	return env.Command(ui.Command{
 		Use: "lint RECIPE...", Short: "Say what is wrong with a recipe of your own",
 		Args: ui.AtLeastOne("RECIPE"),
-		Long: `Read recipes, and write everything that is wrong with each: a signature that covers too little, parts of the signed string
-that can be cut in two ways, a key or an algorithm that a header could choose, no time or no ID where the recipe does
-not say "none".
+		Long: `Read recipes, and write everything that is wrong with each: a signature that covers too
+little, parts of the signed string that can be cut in two ways, a key or an algorithm that a header could
+choose, no time or no ID where the recipe does not say "none".
 
 Exit status: 0 all recipes are good, 1 something is wrong with one.`,
 		Example: "sealbus webhook lint acme.json",

@@ -32,17 +32,19 @@ func listenCommand(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
 		Use:   "listen --provider NAME --secret-file FILE [--record DIR]",
 		Short: "Verify webhooks as they come, and record them", Now: true,
-		Long: `Take the deliveries of one provider by POST on a local address, verify each, and write what became of it. A refused one is
-diagnosed.
+		Long: `Take the deliveries of one provider by POST on a local address, verify each, and write what
+became of it. A refused one is diagnosed.
 
---record DIR keeps each verified delivery in a file. The provider is answered 200 only when the file is on the disk; if
-the disk is full, it is answered 503, and sends the delivery again. sealbus webhook resend sends records to a program, and
-sealbus webhook verify --record looks at one. A record has all header lines: keep it as secret as a token in them.
+--record DIR keeps each verified delivery in a file. The provider is answered 200 only when the file is on
+the disk; if the disk is full, it is answered 503, and sends the delivery again. sealbus webhook resend
+sends records to a program, and sealbus webhook verify --record looks at one. A record has all header lines:
+keep it as secret as a token in them.
 
---base-url is needed where the provider signs the URL: scheme and authority that the provider calls, such as those of
-a tunnel to this machine.
+--base-url is needed where the provider signs the URL: scheme and authority that the provider calls, such as
+those of a tunnel to this machine.
 
-It ends with Ctrl-C, or after --limit deliveries, with exit status 0. Handled deliveries are remembered until it ends.`,
+It ends with Ctrl-C, or after --limit deliveries, with exit status 0. Handled deliveries are remembered
+until it ends.`,
 		Example: `sealbus webhook listen --provider github --secret-file github.secret --record deliveries
 sealbus webhook resend deliveries --to http://127.0.0.1:3000/hooks --secret-file local.secret`,
 		Run: func(ctx context.Context, _ []string) error { return listen(ctx, env, f) },
@@ -85,8 +87,8 @@ func listen(ctx context.Context, env *ui.Env, f *listenFlags) error {
 	}
 	base, target, err := splitURL(f.baseURL)
 	if err != nil || target != "/" {
-		return ui.Usage("write it as https://HOST, without a path", "--base-url %.200q is not scheme and authority",
-			f.baseURL)
+		return ui.Usage("write it as https://HOST, without a path",
+			"--base-url %.200q is not scheme and authority", f.baseURL)
 	}
 	v, err := f.open(env, "sealbus webhook listen", base)
 	if err != nil {
@@ -105,7 +107,8 @@ func listen(ctx context.Context, env *ui.Env, f *listenFlags) error {
 	}
 	env.EndOnSignal(ctx, cancel)
 	if !serving.Loopback(listening.Addr()) {
-		env.Warnf("any program that reaches %s can post here; only verified deliveries are handled", listening.Addr())
+		env.Warnf("any program that reaches %s can post here; only verified deliveries are handled",
+			listening.Addr())
 	}
 	env.Sayf("listening on http://%s/, Ctrl-C ends it", listening.Addr())
 	err = serving.Until(ctx, &http.Server{Handler: l, ErrorLog: log.New(io.Discard, "", 0),
@@ -271,7 +274,8 @@ func (l *listener) summarise() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var parts []string
-	for _, verdict := range []string{ui.VerdictVerified, ui.VerdictDuplicate, ui.VerdictRejected, ui.VerdictRetry} {
+	for _, verdict := range []string{ui.VerdictVerified, ui.VerdictDuplicate, ui.VerdictRejected,
+		ui.VerdictRetry} {
 		if n := l.counts[verdict]; n > 0 {
 			parts = append(parts, ui.CountVerdict(n, verdict))
 		}

@@ -25,7 +25,8 @@ func deliver(t *testing.T, url, secret, body string) int {
 	t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(body))
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"hooks?a=b", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"hooks?a=b",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,13 +54,15 @@ func newBench(t *testing.T) *clitest.Bench {
 // arrival.
 func TestListenRecords(t *testing.T) {
 	b := newBench(t)
-	l := b.Start("webhook", "listen", "--provider", "github", "--secret-file", b.Path("github.secret"), "--record",
+	l := b.Start("webhook", "listen", "--provider", "github", "--secret-file",
+		b.Path("github.secret"), "--record",
 		b.Path("kept"), "--http", "127.0.0.1:0", "--limit", "4")
 	url := l.Address()
 	for _, c := range []struct {
 		secret, body string
 		status       int
-	}{{"secret", `{"n":1}`, 200}, {"secret", `{"n":1}`, 200}, {"other", `{"n":2}`, 401}, {"secret", `{"n":3}`, 200}} {
+	}{{"secret", `{"n":1}`, 200}, {"secret", `{"n":1}`, 200}, {"other", `{"n":2}`, 401},
+		{"secret", `{"n":3}`, 200}} {
 		if got := deliver(t, url, c.secret, c.body); got != c.status {
 			t.Errorf("%+v: status %d", c, got)
 		}
@@ -68,8 +71,8 @@ func TestListenRecords(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, l.Stderr.String())
 	}
 	lines := strings.Split(strings.TrimSpace(l.Stdout.String()), "\n")
-	for i, want := range []string{`^\d\d:\d\d:\d\d  verified   push, recorded as \S+\.json$`, `  duplicate  replayed: `,
-		`  rejected   bad_signature: no secret made the signature`, `  verified   push, recorded as `} {
+	for i, want := range []string{`^\d\d:\d\d:\d\d  verified   push, recorded as \S+\.json$`,
+		`  duplicate  replayed: `, `  rejected   bad_signature: no secret made the signature`, `  verified   push, recorded as `} {
 		if i >= len(lines) || !regexp.MustCompile(want).MatchString(lines[i]) {
 			t.Errorf("line %d is not %s:\n%s", i, want, l.Stdout.String())
 		}
@@ -128,11 +131,13 @@ func newReceiver(t *testing.T, b *clitest.Bench) *receiver {
 // program.
 func TestResend(t *testing.T) {
 	b := newBench(t)
-	l := b.Start("webhook", "listen", "--provider", "github", "--secret-file", b.Path("github.secret"), "--record",
+	l := b.Start("webhook", "listen", "--provider", "github", "--secret-file",
+		b.Path("github.secret"), "--record",
 		b.Path("kept"), "--http", "127.0.0.1:0", "--limit", "2")
 	url := l.Address()
 	first := deliver(t, url, "secret", `{"n":1}`)
-	if second := deliver(t, url, "secret", `{"n":2}`); first != 200 || second != 200 || l.Wait() != ui.ExitDone {
+	second := deliver(t, url, "secret", `{"n":2}`)
+	if first != 200 || second != 200 || l.Wait() != ui.ExitDone {
 		t.Fatalf("%d, %d\n%s", first, second, l.Stdout.String())
 	}
 	r := newReceiver(t, b)
@@ -165,7 +170,8 @@ func TestResend(t *testing.T) {
 	}
 	b.Check(os.Mkdir(b.Path("empty"), 0o700))
 	args[2] = b.Path("empty")
-	if got := b.Run("", args...); got.Code != ui.ExitUsage || !strings.Contains(got.Stderr, "has no records") {
+	got := b.Run("", args...)
+	if got.Code != ui.ExitUsage || !strings.Contains(got.Stderr, "has no records") {
 		t.Errorf("no records: exit %d\n%s", got.Code, got.Stderr)
 	}
 }

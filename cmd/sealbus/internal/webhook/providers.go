@@ -13,8 +13,9 @@ import (
 func providersCommand(env *ui.Env) *cobra.Command {
 	return env.Command(ui.Command{
 		Use: "providers [NAME]", Short: "List the providers, or say how one signs", Args: ui.AtMostOne,
-		Long: `List the providers whose deliveries can be verified. With a NAME, say how that one signs: which header, which string, which
-algorithm, how the secret is written, and whether a time and an ID are signed.`,
+		Long: `List the providers whose deliveries can be verified. With a NAME, say how that one signs:
+which header, which string, which algorithm, how the secret is written, and whether a time and an ID are
+signed.`,
 		Example: "sealbus webhook providers\nsealbus webhook providers github",
 		Run: func(_ context.Context, args []string) error {
 			return listProviders(env, strings.Join(args, ""))
@@ -37,7 +38,8 @@ type providerResult struct {
 
 func providerOf(s webhook.Scheme) providerResult {
 	d := webhook.Describe(s)
-	return providerResult{s.Name(), d.Title, d.See, d.Signature, d.Signed, d.Algorithm, d.Secret, d.Time, d.ID}
+	return providerResult{s.Name(), d.Title, d.See, d.Signature, d.Signed, d.Algorithm, d.Secret, d.Time,
+		d.ID}
 }
 
 func listProviders(env *ui.Env, name string) error {

@@ -32,17 +32,17 @@ func resendCommand(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
 		Use:   "resend DIR --to URL --secret-file FILE",
 		Short: "Send recorded webhooks to a program, signed anew", Now: true, Args: ui.Exactly("DIR"),
-		Long: `Send each record that sealbus webhook listen kept in DIR to a program, the oldest first. Each is signed anew, as Standard
-Webhooks does, with a secret of your own, so that the program needs no secret of the provider, and an old time is no
-hindrance. The header lines of the provider stay, its signature included; Authorization, Cookie and those of the
-connection do not.
+		Long: `Send each record that sealbus webhook listen kept in DIR to a program, the oldest first. Each
+is signed anew, as Standard Webhooks does, with a secret of your own, so that the program needs no secret of
+the provider, and an old time is no hindrance. The header lines of the provider stay, its signature
+included; Authorization, Cookie and those of the connection do not.
 
 A record has one webhook-id, however often it is sent: a program that handles a delivery once takes it once.
 
 Only you may be able to write to DIR: all that is in it is signed.
 
-Exit status: 0 all were answered 2xx, 1 the program refused one, 2 a flag or a file is wrong, 3 the program was not reached,
-or wants one later.`,
+Exit status: 0 all were answered 2xx, 1 the program refused one, 2 a flag or a file is wrong, 3 the program
+was not reached, or wants one later.`,
 		Example: "sealbus webhook resend deliveries --to http://127.0.0.1:3000/hooks --secret-file local.secret",
 		Run:     func(ctx context.Context, args []string) error { return resend(ctx, env, f, args[0]) },
 	})
@@ -91,7 +91,8 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 		result := resentResult{Record: name, ID: idOf(&r, at)}
 		req, err := resigned(ctx, f.to, &r, result.ID, env.Now(), secrets)
 		if err != nil {
-			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w", err)
+			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w",
+				err)
 		}
 		exit = max(exit, result.send(client, req))
 		if ctx.Err() != nil {
@@ -114,9 +115,9 @@ func idOf(r *webhook.Request, at time.Time) string {
 }
 
 // dropped are header lines that are about the connection, or let a program act for another one.
-var dropped = []string{"Host", "Content-Length", "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding",
-	"Upgrade", "Expect", "Accept-Encoding", "Forwarded", "Authorization", "Cookie", "Webhook-Id",
-	"Webhook-Timestamp", "Webhook-Signature"}
+var dropped = []string{"Host", "Content-Length", "Connection", "Keep-Alive", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "Expect", "Accept-Encoding", "Forwarded", "Authorization", "Cookie",
+	"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"}
 
 // resigned is the recorded delivery as a new request.
 func resigned(ctx context.Context, to string, r *webhook.Request, id string, now time.Time,
@@ -131,7 +132,8 @@ func resigned(ctx context.Context, to string, r *webhook.Request, id string, now
 	}
 	for _, f := range r.Header {
 		name := http.CanonicalHeaderKey(f.Name)
-		if slices.Contains(dropped, name) || strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Proxy-") {
+		if slices.Contains(dropped, name) || strings.HasPrefix(name, "X-Forwarded-") ||
+			strings.HasPrefix(name, "Proxy-") {
 			continue
 		}
 		req.Header.Add(name, f.Value)

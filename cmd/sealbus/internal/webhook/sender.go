@@ -68,7 +68,8 @@ func (f *senderFlags) scheme(env *ui.Env) (webhook.Scheme, error) {
 	}
 	s, err := webhook.ParseRecipe(doc)
 	if err != nil {
-		return nil, ui.WrongFile("run `sealbus webhook lint "+ui.ShellQuote(f.recipe)+"`", "%s: %w", f.recipe, err)
+		return nil, ui.WrongFile("run `sealbus webhook lint "+ui.ShellQuote(f.recipe)+"`", "%s: %w",
+			f.recipe, err)
 	}
 	return s, nil
 }
@@ -94,6 +95,14 @@ func schemes(audience, email string) []webhook.Scheme {
 	}
 	slices.SortFunc(list, func(a, b webhook.Scheme) int { return strings.Compare(a.Name(), b.Name()) })
 	return list
+}
+
+// Names are the names of all providers, sorted.
+func Names() (names []string) {
+	for _, s := range schemes("", "") {
+		names = append(names, s.Name())
+	}
+	return names
 }
 
 // open makes the verifier. BaseURL is "" if none was given.
@@ -142,10 +151,11 @@ func (f *senderFlags) checkNeeds(s webhook.Scheme, baseURL string, secrets int) 
 	case name == "paypal" && f.webhookID == "":
 		return missing("webhook-id", "webhook-id ID, as PayPal shows it beside the URL")
 	case name == "google-pubsub" && (f.audience == "" || f.email == ""):
-		return missing("audience or --email", "audience URL and --email EMAIL, as the push subscription has them")
+		return missing("audience or --email",
+			"audience URL and --email EMAIL, as the push subscription has them")
 	case name == "plaid" && secrets == 0:
 		return missing("public-key", "public-key FILE: the key as Plaid's API gives it, a JWK")
-	case f.urlFlag != "" && baseURL == "" && (strings.Contains(webhook.Describe(s).Signed, "url") || name == "twilio"):
+	case f.urlFlag != "" && baseURL == "" && strings.Contains(webhook.Describe(s).Signed, "url"):
 		return missing(f.urlFlag, f.urlFlag+" https://HOST/PATH, as the provider calls it: it signs the URL")
 	case secrets == 0 && name != "sns" && name != "paypal" && name != "google-pubsub":
 		return missing("secret-file", "secret-file FILE, or --public-key FILE: `sealbus webhook providers "+
@@ -180,7 +190,8 @@ func readSecret(env *ui.Env, path, scheme string) ([]webhook.Secret, error) {
 		}
 		return list, nil
 	case doc[0] != '{' && bytes.ContainsAny(doc, "\r\n"):
-		return nil, ui.WrongFile("give one secret a file, and repeat --secret-file", "%s has several lines", path)
+		return nil, ui.WrongFile("give one secret a file, and repeat --secret-file", "%s has several lines",
+			path)
 	}
 	return []webhook.Secret{{ID: id, Text: string(doc)}}, nil
 }
@@ -209,7 +220,8 @@ func splitURL(text string) (base, target string, err error) {
 		return "", "/", nil
 	}
 	scheme, rest, found := strings.Cut(text, "://")
-	if !found || scheme != "https" && scheme != "http" || rest == "" || strings.ContainsAny(text, " \r\n\t#") {
+	if !found || scheme != "https" && scheme != "http" || rest == "" ||
+		strings.ContainsAny(text, " \r\n\t#") {
 		return "", "", ui.Usage("write it as the provider calls it: https://hooks.example/path?query",
 			"--url %.200q is no URL", text)
 	}

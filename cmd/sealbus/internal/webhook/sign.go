@@ -22,11 +22,11 @@ func signCommand(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
 		Use:   "sign --secret-file FILE... [--id ID] < BODY",
 		Short: "Sign a body as Standard Webhooks does, and write the headers", Now: true,
-		Long: `Sign the body on standard input as Standard Webhooks 1.0.0 says, and write its three header lines: webhook-id,
-webhook-timestamp and webhook-signature. curl takes them by --header @FILE.
+		Long: `Sign the body on standard input as Standard Webhooks 1.0.0 says, and write its three header
+lines: webhook-id, webhook-timestamp and webhook-signature. curl takes them by --header @FILE.
 
-A secret that begins with whsec_ signs v1 (HMAC-SHA256), one that begins with whsk_ signs v1a (Ed25519). During a rotation,
-give the old one and the new one: both sign.
+A secret that begins with whsec_ signs v1 (HMAC-SHA256), one that begins with whsk_ signs v1a (Ed25519).
+During a rotation, give the old one and the new one: both sign.
 
 --id is the same each time that one message is sent. --now is the time of the attempt.`,
 		Example: `echo "whsec_$(openssl rand -base64 32)" > local.secret
@@ -68,7 +68,8 @@ func sign(env *ui.Env, f *signFlags) error {
 	}
 	lines, err := webhook.Sign(id, env.Now(), body, secrets)
 	if err != nil {
-		return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w", err)
+		return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w",
+			err)
 	}
 	r := signResult{lines[0].Value, lines[1].Value, lines[2].Value}
 	return env.Emit(r, func(p *ui.Printer) {

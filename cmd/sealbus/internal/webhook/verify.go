@@ -27,21 +27,23 @@ func verifyCommand(env *ui.Env) *cobra.Command {
 	cmd = env.Command(ui.Command{
 		Use:   "verify --provider NAME --secret-file FILE [--header 'NAME: VALUE']... < BODY",
 		Short: "Verify one delivery, and say why it is refused", Now: true,
-		Long: `Verify one delivery whose body is on standard input, and write the verified body to standard output, byte for byte. The
-body must be that of the request: a line break that a tool added makes the signature wrong.
+		Long: `Verify one delivery whose body is on standard input, and write the verified body to standard
+output, byte for byte. The body must be that of the request: a line break that a tool added makes the
+signature wrong.
 
-A refused delivery is diagnosed: whether it would match after re-serialising the body, with another URL, or at another
-time. Neither the secret nor the signature that was computed is shown.
+A refused delivery is diagnosed: whether it would match after re-serialising the body, with another URL, or
+at another time. Neither the secret nor the signature that was computed is shown.
 
---now is the time at which it is judged: that of its arrival, for a delivery that waited. --record FILE takes a delivery
-that sealbus webhook listen recorded, as of its arrival, in the place of --header and standard input.
+--now is the time at which it is judged: that of its arrival, for a delivery that waited. --record FILE
+takes a delivery that sealbus webhook listen recorded, as of its arrival, in the place of --header and
+standard input.
 
 --url is needed where the provider signs the URL (Square, HubSpot, Twilio): as the provider calls it.
 
 It checks no replay: a delivery that is verified here may have been handled before.
 
-Exit status: 0 verified, 1 rejected (the reason is on standard error), 2 a flag or a file is wrong, 3 a certificate or a
-key of the provider could not be fetched: try again.`,
+Exit status: 0 verified, 1 rejected (the reason is on standard error), 2 a flag or a file is wrong, 3 a
+certificate or a key of the provider could not be fetched: try again.`,
 		Example: `sealbus webhook verify --provider github --secret-file github.secret \
   --header "X-Hub-Signature-256: $SIGNATURE" < body.json
 sealbus webhook verify --provider sns --topic arn:aws:sns:eu-west-1:111122223333:orders < message.json`,
@@ -109,7 +111,8 @@ func readRecord(env *ui.Env, path string) (webhook.Request, time.Time, error) {
 	}
 	r, at, err := webhook.ParseRecord(doc)
 	if err != nil {
-		return r, at, ui.WrongFile("give a file that `sealbus webhook listen --record` wrote", "%s: %w", path, err)
+		return r, at, ui.WrongFile("give a file that `sealbus webhook listen --record` wrote", "%s: %w",
+			path, err)
 	}
 	return r, at, nil
 }

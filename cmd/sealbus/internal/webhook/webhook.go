@@ -9,8 +9,8 @@ import (
 
 func Command(env *ui.Env) *cobra.Command {
 	return env.Group("webhook", "Verify webhooks of third parties, and sign your own",
-		"Third parties such as GitHub and Stripe send what happened over HTTP, and sign it. These commands verify one delivery, "+
-			"say why one is refused, and look at how providers sign.",
+		"Third parties such as GitHub and Stripe send what happened over HTTP, and sign it. These commands "+
+			"verify deliveries, say why one is refused, record them, and look at how providers sign.",
 		verifyCommand(env), providersCommand(env), lintCommand(env), signCommand(env), listenCommand(env),
 		resendCommand(env))
 }
