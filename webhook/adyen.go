@@ -91,6 +91,7 @@ func (c *adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed
 		if len(items) == 1 {
 			signed.Type, signed.Subject = items[0].event, items[0].psp
 		}
+		signed.isSeveral = len(items) > 1
 		// The order of the items is not signed. The replay key must not depend on it.
 		slices.Sort(texts)
 		signed.Head = strings.Join(texts, "\n")

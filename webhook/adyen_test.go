@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/webhook"
 )
 
@@ -137,5 +140,33 @@ func TestAdyenReplayKey(t *testing.T) {
 	got, err := adyenVerifier(t).Verify(context.Background(), adyenBatch(a), twilioAt)
 	if err != nil || got.Type() != "AUTHORISATION" || got.Subject() != "1" {
 		t.Error(got, err)
+	}
+}
+
+// TestAdyenItemsPutTogetherAnew: no replay key stands for a notification of captured items.
+func TestAdyenItemsPutTogetherAnew(t *testing.T) {
+	a, b := adyenSigned(t, "1", "order-1", 100), adyenSigned(t, "2", "order-2", 200)
+	calls := 0
+	next := func(context.Context, *webhook.Verified) error { calls++; return nil }
+	r, err := webhook.NewReceiver(adyenVerifier(t), replay.NewMemory(nil), next, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		sent   webhook.Request
+		status int
+		reason envelope.Reason
+		calls  int
+	}{
+		{adyenBatch(a), 200, "", 1},
+		{adyenBatch(a), 200, envelope.ReasonReplayed, 1},
+		{adyenBatch(a, b), 400, envelope.ReasonUnsupported, 1},
+		{adyenBatch(b, a), 400, envelope.ReasonUnsupported, 1},
+		{adyenBatch(b), 200, "", 2},
+	} {
+		resp := r.Receive(t.Context(), step.sent, time.Time{})
+		if resp.Status != step.status || resp.Reason != step.reason || calls != step.calls {
+			t.Errorf("status %d, reason %q, %d calls; want %+v", resp.Status, resp.Reason, calls, step)
+		}
 	}
 }

@@ -43,6 +43,9 @@ func (b *Budget) take(n int64) bool {
 	}
 }
 
+// hasRoom reports whether n bytes are left. It takes none.
+func (b *Budget) hasRoom(n int64) bool { return n <= b.limit-b.used.Load() }
+
 func (b *Budget) give(n int64) { b.used.Add(-n) }
 
 // Errors of readBody.
@@ -62,8 +65,11 @@ const maxEmptyReads = 100
 // what to give back when the body is no longer used, also after an error. Length is that of the header
 // Content-Length, -1 = unknown.
 func readBody(r io.Reader, length int64, most int, b *Budget) (body []byte, held int64, err error) {
-	if length > int64(most) {
+	switch {
+	case length > int64(most):
 		return nil, 0, errTooLarge
+	case !b.hasRoom(length): // refused before it is read, so that the bodies that fit have the processors
+		return nil, 0, errBusy
 	}
 	want := int64(most)
 	if length >= 0 {

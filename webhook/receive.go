@@ -164,6 +164,9 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at, now time.Time) R
 	return c.handle(ctx, r, at, !at.Equal(now))
 }
 
+// errSeveral is about a batch of Adyen. Its JSON notifications have one item each.
+var errSeveral = errors.New("several items, each signed on its own: no replay key stands for them")
+
 // admit is what can be said without the body; a Response without a Status = the delivery is admitted.
 func (c *Receiver) admit(r *Request, now time.Time) Response {
 	if c.opts.Limit != nil {
@@ -193,6 +196,9 @@ func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time, queued 
 	v, err := c.verifier.Verify(ctx, *r, at)
 	if err != nil {
 		return refused(ReasonOf(err), err)
+	}
+	if v.signed.isSeveral && c.store != nil {
+		return refused(envelope.ReasonUnsupported, errSeveral)
 	}
 	if a := v.Answer; a != nil {
 		return c.answer(ctx, v, a)

@@ -45,8 +45,11 @@ type Signed struct {
 	Subject    string        // for ingest; "" = none
 	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
 
-	bodyOnly bool     // the replay key is made of the body: see Replay
-	members  *members // what a recipe takes from members of the JSON body; nil = nothing
+	bodyOnly bool // the replay key is made of the body: see Replay
+	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put them
+	// together anew, so no replay key stands for them.
+	isSeveral bool
+	members   *members // what a recipe takes from members of the JSON body; nil = nothing
 }
 
 // Verifier verifies the deliveries of one provider to one endpoint. It is safe for concurrent use.

@@ -56,12 +56,12 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		name        string
-		size, every int // bytes; acknowledged deliveries between two kills of the short form
-	}{{"1KiB", 1 << 10, 50}, {"1MiB", 1<<20 - 4<<10, 3}} {
+		name                 string
+		size, every, senders int // bytes; acknowledged deliveries between two kills, and senders, of the short form
+	}{{"1KiB", 1 << 10, 50, 20}, {"1MiB", 1<<20 - 4<<10, 3, 4}} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLoad(t, file, c.size)
-			kills, senders := 3, 20
+			kills, senders := 3, c.senders
 			pause := func() { l.untilAcked(l.acks.Load() + int64(c.every)) }
 			if os.Getenv(wholeLoad) == "1" {
 				kills, senders = 20, 200
