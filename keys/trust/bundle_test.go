@@ -172,23 +172,26 @@ func TestBundleIsImmutable(t *testing.T) {
 	}
 }
 
+// sharing are keys of one alias.
+func sharing(t *testing.T, n int) (list []*Key) {
+	for range n {
+		list = append(list, testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = []string{"a"} }))
+	}
+	return list
+}
+
+func numbered(n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprint("a", i))
+	}
+	return list
+}
+
 func TestNewBundleRefuses(t *testing.T) {
 	one := testKey(t, keys.Ed25519, nil)
 	id := one.KeyID()
 	enc := encEntry(t)
 	encID := enc.KeyID()
-	share := func(n int) (list []*Key) {
-		for range n {
-			list = append(list, testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = []string{"a"} }))
-		}
-		return list
-	}
-	numbered := func(n int) (list []string) {
-		for i := range n {
-			list = append(list, fmt.Sprint("a", i))
-		}
-		return list
-	}
 	key := func(change func(*Key)) []*Key { return []*Key{one, testKey(t, keys.ES256, change)} }
 	for name, c := range map[string]struct {
 		opts BundleOptions
@@ -214,7 +217,7 @@ func TestNewBundleRefuses(t *testing.T) {
 		"long alias":            {keys: key(func(k *Key) { k.Aliases = []string{strings.Repeat("a", maxAlias+1)} })},
 		"alias not UTF-8":       {keys: key(func(k *Key) { k.Aliases = []string{"\xff"} })},
 		"too many aliases":      {keys: key(func(k *Key) { k.Aliases = numbered(maxAliases + 1) })},
-		"too shared alias":      {keys: share(maxSharedAlias + 1)},
+		"too shared alias":      {keys: sharing(t, maxSharedAlias+1)},
 		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(keydoc.MaxPatterns + 1) })},
 		"hint as the lifetime": {opts: BundleOptions{Issued: day(0), Expires: day(1),
 			RefreshHint: 24 * time.Hour}},
@@ -244,8 +247,12 @@ func TestNewBundleRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// TestNewBundleTakes: the limits themselves are within them.
+func TestNewBundleTakes(t *testing.T) {
 	for name, list := range map[string][]*Key{
-		"shared alias": share(maxSharedAlias),
+		"shared alias": sharing(t, maxSharedAlias),
 		"aliases":      {testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = numbered(maxAliases) })},
 		"none":         nil,
 		"repeated pattern": {testKey(t, keys.Ed25519,

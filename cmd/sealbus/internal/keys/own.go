@@ -84,17 +84,20 @@ func openOwn(ctx context.Context, env *ui.Env, f *ownFlags) (*own, error) {
 		return nil, ui.Usage("drop it", "--producer and --consumer are for --tink-kek and --kms: a keyring says whose it is")
 	}
 	o := &own{path: f.Path, producer: f.producer, consumer: f.consumer}
+	var err error
 	switch {
 	case isKMS:
-		return o, o.openKMS(ctx, env, f.kms)
+		err = o.openKMS(ctx, env, f.kms)
 	case isTink:
-		return o, o.openSet(ctx, env, f)
+		err = o.openSet(ctx, env, f)
+	default:
+		if o.ring, err = loadkeys.OpenKeyring(env, &f.KeyringFlags); err == nil {
+			o.producer, o.consumer = o.ring.Producer(), o.ring.Consumer()
+		}
 	}
-	ring, err := loadkeys.OpenKeyring(env, &f.KeyringFlags)
 	if err != nil {
 		return nil, err
 	}
-	o.ring, o.producer, o.consumer = ring, ring.Producer(), ring.Consumer()
 	return o, nil
 }
 
