@@ -40,6 +40,8 @@ var table = map[string][]string{
 		"webhook", "internal/..."},
 	"webhook/ingest": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"producer", "webhook", "internal/..."},
+	"webhook/sender": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
+		"internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -77,7 +79,8 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/ingest"}
+	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/ingest",
+	"webhook/sender"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",

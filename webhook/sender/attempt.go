@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
 )
 
 // headerID is the header with the ID of a message.
