@@ -43,8 +43,8 @@ type Permission struct {
 // AskPermission asks the receiver at target, an https address, for the permission to send to it in the name
 // of origin, at so many requests a minute; 0 = no rate is named (CloudEvents HTTP 1.1 Web Hooks for Event
 // Delivery 1.0.2, section 4). No redirect is followed. nil = a client of its own, which goes to addresses of
-// the public Internet only, and through no proxy. The error wraps ErrNotPermitted if the receiver answers, and
-// does not permit it.
+// the public Internet only, and through no proxy. The error wraps ErrNotPermitted if the receiver answers,
+// and does not permit it.
 func AskPermission(ctx context.Context, client *http.Client, target, origin string, rate int,
 ) (*Permission, error) {
 	to, err := url.Parse(target)
