@@ -122,9 +122,13 @@ func outside(t testing.TB, handler http.HandlerFunc) (*httptest.Server, Options)
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return server, Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
-		Ports: []uint16{portOf(server)},
-		Roots: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	return server, near(server)
+}
+
+// near has a guard go to a server at 127.0.0.1, too.
+func near(s *httptest.Server) Options {
+	return Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Ports: []uint16{portOf(s)},
+		Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 }
 
 func portText(port uint16) string { return strconv.Itoa(int(port)) }
