@@ -51,14 +51,14 @@ type Certificates struct {
 	// an issuer may be among them.
 	Roots *x509.CertPool
 	// Transport carries the requests; nil = directly to the host, without a proxy, also if the environment
-	// names one.
+	// names one, and only to addresses of the public Internet.
 	Transport http.RoundTripper
 
 	mu      sync.Mutex
 	kept    map[string]*certificate // by address
 	flights map[string]*certFlight  // by address
 	slots   chan struct{}
-	direct  *http.Transport // in the place of a Transport that is nil
+	direct  http.RoundTripper // in the place of a Transport that is nil
 }
 
 // certificate is the certificate of a sender: its chain and name were judged, or it was pinned.
@@ -232,9 +232,9 @@ func (c *Certificates) via() http.RoundTripper {
 
 // get asks an address of the same host for something else than a certificate.
 func (c *Certificates) get(ctx context.Context, address string) error {
-	via := c.Transport
-	if via == nil {
-		via = onefetch.Direct()
+	var via http.RoundTripper = onefetch.Direct()
+	if c.Transport != nil {
+		via = c.Transport
 	}
 	_, err := onefetch.Get(ctx, via, address)
 	return err

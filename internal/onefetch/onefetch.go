@@ -4,30 +4,25 @@ package onefetch
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/dialguard"
 )
 
 // The limits of a request. Each fails closed.
 const (
-	MaxBytes  = 64 << 10         // of an answer: a certificate chain has 5 KiB, a set of ten RSA keys 4 KiB
-	Timeout   = 10 * time.Second // senders of webhooks wait for 15 s or longer
-	maxHeader = 16 << 10         // bytes of the answer's header
+	MaxBytes = 64 << 10         // of an answer: a certificate chain has 5 KiB, a set of ten RSA keys 4 KiB
+	Timeout  = 10 * time.Second // senders of webhooks wait for 15 s or longer
 )
 
-// Direct is a transport that goes directly to the host: it looks at no variable of the environment. It
-// keeps no idle connections: one that was idle while the process was frozen is dead.
-func Direct() *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
-		MaxResponseHeaderBytes: maxHeader, TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-}
+// Direct goes directly to the host, if that is at an address of the public Internet. It keeps no idle
+// connections: one that was idle while the process was frozen is dead. It also speaks http, for the
+// certificates of issuers: a caller that wants https checks the address.
+func Direct() *dialguard.Guard { return dialguard.New(&dialguard.Options{PlainHTTP: true}) }
 
 // Do makes the request and returns the body of the answer 200. It goes past http.Client, so that no
 // redirect is followed and no cookie kept. It ends with ctx, or after Timeout. The error has nothing of the

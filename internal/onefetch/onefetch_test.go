@@ -6,12 +6,15 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/sealbus/sealbus/internal/dialguard"
 	"github.com/sealbus/sealbus/internal/onefetch"
 )
 
@@ -42,7 +45,7 @@ func TestGetTakesOneAnswer(t *testing.T) {
 	defer server.Close()
 	for path, want := range map[string]int{"/ok": 3, "/largest": onefetch.MaxBytes, "/large": 0, "/header": 0,
 		"/empty": 0, "/redirect": 0, "/broken": 0, "/missing": 0} {
-		got, err := onefetch.Get(context.Background(), onefetch.Direct(), server.URL+path)
+		got, err := onefetch.Get(context.Background(), near(server), server.URL+path)
 		if len(got) != want || (err == nil) != (want > 0) {
 			t.Errorf("%s: %d bytes, %v", path, len(got), err)
 		}
@@ -52,20 +55,31 @@ func TestGetTakesOneAnswer(t *testing.T) {
 	}
 }
 
-// TestDirectKnowsNoProxy, whatever the environment says.
-func TestDirectKnowsNoProxy(t *testing.T) {
-	if onefetch.Direct().Proxy != nil {
-		t.Error("a proxy")
+// near is a guard that also goes to a server on this machine.
+func near(server *httptest.Server) *dialguard.Guard {
+	to := server.Listener.Addr().(*net.TCPAddr).AddrPort()
+	return dialguard.New(&dialguard.Options{Allow: []netip.Prefix{netip.PrefixFrom(to.Addr(), to.Addr().BitLen())},
+		Ports: []uint16{to.Port()}, PlainHTTP: true})
+}
+
+// TestDirectStaysOutside: a certificate is not fetched from this machine.
+func TestDirectStaysOutside(t *testing.T) {
+	for _, address := range []string{"http://127.0.0.1/", "https://127.0.0.1/", "https://[::1]/"} {
+		_, err := onefetch.Get(context.Background(), onefetch.Direct(), address)
+		refused, _ := errors.AsType[*dialguard.RefusedError](err)
+		if refused == nil || refused.Reason != dialguard.NotPublic {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }
 
-// TestDirectVerifiesTheServer: a server whose certificate no authority signed is not read.
-func TestDirectVerifiesTheServer(t *testing.T) {
+// TestServerIsVerified: a server whose certificate no authority signed is not read.
+func TestServerIsVerified(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
-	if got, err := onefetch.Get(context.Background(), onefetch.Direct(), server.URL); err == nil {
+	if got, err := onefetch.Get(context.Background(), near(server), server.URL); err == nil {
 		t.Errorf("%q", got)
 	}
 }
