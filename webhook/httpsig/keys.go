@@ -32,7 +32,13 @@ func (k *publicKey) valid(at, created time.Time) bool {
 
 // algorithmOf is the name of RFC 9421, section 3.3; "" = it has none.
 func algorithmOf(v *keys.Verifier) string {
-	return map[keys.Algorithm]string{keys.Ed25519: "ed25519", keys.ES256: "ecdsa-p256-sha256"}[v.Algorithm()]
+	switch v.Algorithm() {
+	case keys.Ed25519:
+		return "ed25519"
+	case keys.ES256:
+		return "ecdsa-p256-sha256"
+	}
+	return ""
 }
 
 var errKey = errors.New("it must be a public key, Ed25519 or ECDSA P-256, in PEM or as a JWK, or a JWK Set " +
