@@ -31,11 +31,11 @@ type message struct {
 	values []string // of the last field that was looked for
 }
 
-// name is that of the scheme, and of the provider in errors.
-const name = "httpsig"
+// Name is the name of the scheme, and the provider in errors.
+const Name = "httpsig"
 
 func refuse(reason envelope.Reason, format string, args ...any) error {
-	return &webhook.Error{Reason: reason, Provider: name, Err: fmt.Errorf(format, args...)}
+	return &webhook.Error{Reason: reason, Provider: Name, Err: fmt.Errorf(format, args...)}
 }
 
 // field are the values of all lines of that canonical name, in their order, until the next call.

@@ -23,7 +23,7 @@ type scheme struct{ profile *Profile }
 
 var _ webhook.Scheme = scheme{}
 
-func (scheme) Name() string { return name }
+func (scheme) Name() string { return Name }
 
 // Describe describes the scheme.
 func (s scheme) Describe() webhook.Description {
@@ -33,7 +33,7 @@ func (s scheme) Describe() webhook.Description {
 	}
 	return webhook.Description{Title: "HTTP Message Signatures (RFC 9421)",
 		See:       "https://www.rfc-editor.org/rfc/rfc9421.html",
-		Signature: "Signature: " + label + "=", Signed: "the signature base, with the digest of the body",
+		Signature: "Signature: " + label + "=", Signed: "the signature base: method, url, digest of the body",
 		Algorithm: "Ed25519 or ECDSA P-256", Secret: "public key: PEM, JWK or JWK Set",
 		Time: "created, 300 s; expires", ID: "none, or a field that is covered"}
 }
