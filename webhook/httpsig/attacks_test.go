@@ -262,12 +262,11 @@ func TestTargetURIComesFromTheConfiguration(t *testing.T) {
 	req.Host = "partner.example"
 	check(t, httpsig.Sign(t.Context(), req, []byte(body), signer, nil, now))
 	r := webhook.FromHTTP(req, []byte(body))
-	for _, f := range []webhook.Field{{Name: "Host", Value: "partner.example"},
+	r.Header = append(r.Header, []webhook.Field{{Name: "Host", Value: "partner.example"},
 		{Name: "X-Forwarded-Host", Value: "partner.example"}, {Name: "X-Forwarded-Proto", Value: "https"},
 		{Name: "Forwarded", Value: "host=partner.example;proto=https"},
-		{Name: "X-Original-URL", Value: "https://partner.example" + target}, {Name: ":authority", Value: "partner.example"}} {
-		r.Header = append(r.Header, f)
-	}
+		{Name: "X-Original-URL", Value: "https://partner.example" + target},
+		{Name: ":authority", Value: "partner.example"}}...)
 	wantReason(t, newVerifier(t, keysOf(signer), nil), r, now, envelope.ReasonBadSignature)
 	v, err := webhook.New(httpsig.Scheme(nil), "orders", keysOf(signer),
 		&webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: "https://partner.example"}})

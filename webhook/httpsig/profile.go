@@ -43,8 +43,8 @@ type Profile struct {
 	Tag string
 	// KeyID is the parameter keyid that Sign writes; "" = the ID of the key.
 	KeyID string
-	// ID is the field with the ID of the delivery, such as "webhook-id". It is one of Components. ""= there is
-	// none: a delivery that is signed anew is another one.
+	// ID is the field with the ID of the delivery, such as "webhook-id". It is one of Components. "" = there
+	// is none, and a delivery that is signed anew is another one.
 	ID string
 	// MaxAge is how far the parameter created may be from the judging time, both ways, and after which time
 	// a signature of Sign expires; 0 = 5 minutes. In whole seconds.
@@ -55,7 +55,7 @@ type Profile struct {
 	BaseURL string
 
 	// UnsafePartial true: Components may leave out the method, the target or, while there is a body, its
-	// digest. Whoever has a signed message may then change what is not covered.
+	// digest. An attacker who has a signed message can then change what is not covered.
 	UnsafePartial bool
 }
 
