@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/httpsig"
 )
 
 // Signing signs the request of one attempt. It is safe for concurrent use.
@@ -114,6 +116,44 @@ func isValid(s *webhook.Secret, at time.Time) bool {
 func inMemory(s keys.Signer) bool {
 	m, ok := s.(interface{ InMemory() bool })
 	return ok && m.InMemory()
+}
+
+// signature is what HTTPSignature makes.
+type signature struct {
+	signer  keys.Signer
+	profile httpsig.Profile
+}
+
+// HTTPSignature signs as RFC 9421 and RFC 9530 say, by an Ed25519 or P-256 key, which may be in a key
+// management service, whatever the size of the body. A nil Profile covers the method, the whole URL, the
+// digest and the content type of the body, and Webhook-Id. Every Profile must name "webhook-id" as ID and
+// cover it: a receiver would otherwise take two attempts for two deliveries.
+func HTTPSignature(signer keys.Signer, p *httpsig.Profile) (Signing, error) {
+	if err := nilcheck.Check("sender: the signer", signer); err != nil {
+		return nil, err
+	}
+	s := &signature{signer: signer}
+	if p == nil {
+		s.profile = httpsig.Profile{ID: coveredID,
+			Components: []string{"@method", "@target-uri", "content-digest", "content-type", coveredID}}
+		return s, nil
+	}
+	if p.ID != coveredID || !slices.Contains(p.Components, coveredID) {
+		return nil, fmt.Errorf("sender: the profile must have the ID %q and cover it", coveredID)
+	}
+	s.profile = *p
+	s.profile.Components, s.profile.Parameters = slices.Clone(p.Components), slices.Clone(p.Parameters)
+	return s, nil
+}
+
+const coveredID = "webhook-id"
+
+func (s *signature) Sign(ctx context.Context, req *http.Request, body []byte, at time.Time) error {
+	err := httpsig.Sign(ctx, req, body, s.signer, &s.profile, at)
+	if e, ok := errors.AsType[*webhook.Error](err); ok && e.Reason == envelope.ReasonTooLarge {
+		return fmt.Errorf("%w: %w", ErrUnsignable, err)
+	}
+	return err
 }
 
 // unsigned is what Unsigned makes.
