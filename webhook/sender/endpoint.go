@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// What an Endpoint may ask for.
+// The bounds and defaults of an Endpoint.
 const (
 	DefaultTimeout     = 20 * time.Second // Standard Webhooks recommends 15 to 30 s
 	maxTimeout         = 60 * time.Second

@@ -21,10 +21,11 @@ func receiverOf(secrets []webhook.Secret) http.Handler {
 	if err != nil {
 		panic(err)
 	}
-	h, err := webhook.Handler(verifier, replay.NewMemory(nil), func(_ context.Context, v *webhook.Verified) error {
+	next := func(_ context.Context, v *webhook.Verified) error {
 		fmt.Printf("the partner has %s\n", v.Body)
 		return nil
-	}, nil)
+	}
+	h, err := webhook.Handler(verifier, replay.NewMemory(nil), next, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -41,7 +42,9 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	endpoints, err := sender.NewEndpoints(sender.Endpoint{ID: "partner", URL: partner.URL + "/hooks", Signing: signing})
+	endpoints, err := sender.NewEndpoints(sender.Endpoint{
+		ID: "partner", URL: partner.URL + "/hooks", Signing: signing,
+	})
 	if err != nil {
 		panic(err)
 	}

@@ -41,8 +41,8 @@ func (s *Sender) Forward(pick Pick) consumer.Handler {
 }
 
 // Relay has the consumer handle a message, and sends the sealed event on as it came, with its signatures and
-// still encrypted, to the endpoints that pick names. They verify the producer themselves: their Signing may be
-// Unsigned. Only messages with Format CloudEvent can be relayed. It returns what Handle returns.
+// still encrypted, to the endpoints that pick names. They verify the producer themselves: their Signing may
+// be Unsigned. Only messages with Format CloudEvent can be relayed. It returns what Handle returns.
 func (s *Sender) Relay(ctx context.Context, c *consumer.Consumer, m consumer.Message, pick Pick,
 ) (consumer.Result, error) {
 	if m.Format != consumer.CloudEvent || pick == nil {

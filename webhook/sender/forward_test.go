@@ -140,7 +140,8 @@ func TestForwardEncrypted(t *testing.T) {
 		t.Errorf("the receiver opens it as %v, %v", r.Outcome, err)
 	}
 	unsafe := newWorld(t, sender.Options{UnsafeForwardDecrypted: true}, endpoint("a"))
-	if r, err := newConsumer(t, org).Handle(t.Context(), msg, unsafe.Forward(to("a"))); r.Outcome != consumer.Handled {
+	r, err := newConsumer(t, org).Handle(t.Context(), msg, unsafe.Forward(to("a")))
+	if r.Outcome != consumer.Handled {
 		t.Errorf("%v, %v, want handled", r.Outcome, err)
 	}
 }
@@ -178,7 +179,8 @@ func TestRelayRefuses(t *testing.T) {
 	body := org.Event(t, "com.example.order.placed", map[string]int{"total": 7}).JSON()
 	for _, f := range []consumer.Format{consumer.EventBridge, consumer.Wrapped, consumer.HTTP} {
 		m := consumer.Message{Body: body, Format: f}
-		if r, err := w.Relay(t.Context(), newConsumer(t, org), m, to("a")); r.Outcome != consumer.Retry || err == nil {
+		r, err := w.Relay(t.Context(), newConsumer(t, org), m, to("a"))
+		if r.Outcome != consumer.Retry || err == nil {
 			t.Errorf("%v: %v, %v, want an error", f, r.Outcome, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 // idle is how long a connection is kept for the next request to the same host.
 const idle = 90 * time.Second
 
-// Network says which addresses a Sender may call. The guard judges each address that is dialled, after DNS: an
-// endpoint cannot lead the sender to the metadata service of its cloud, or to a database beside it.
+// Network says which addresses a Sender may call. The guard judges each address that is dialled, after DNS:
+// an endpoint cannot lead the sender to the metadata service of its cloud, or to a database beside it.
 type Network struct {
 	Allow []netip.Prefix // networks that may be called although they are not public; nil = none
 	Deny  []netip.Prefix // networks that may not be called although they are public, as your own; nil = none

@@ -25,7 +25,8 @@ const (
 
 // wait is how long after the attempt that failed the next one follows. A Retry-After only lengthens it. False
 // = it was the last one.
-func wait(ctx context.Context, schedule []time.Duration, failed int, retryAfter time.Duration) (time.Duration, bool) {
+func wait(ctx context.Context, schedule []time.Duration, failed int, retryAfter time.Duration,
+) (time.Duration, bool) {
 	if failed > len(schedule) {
 		return 0, false
 	}

@@ -29,7 +29,8 @@ func TestReadRetryAfter(t *testing.T) {
 	if got := retryAfter(http.Header{"Retry-After": {"5", "6"}}, epoch); got != 0 {
 		t.Errorf("two lines are %v, want 0", got)
 	}
-	late := http.Header{"Retry-After": {"Mon, 30 Nov 2026 11:00:09 GMT"}, "Date": {"Mon, 30 Nov 2026 11:00:00 GMT"}}
+	late := http.Header{"Retry-After": {"Mon, 30 Nov 2026 11:00:09 GMT"},
+		"Date": {"Mon, 30 Nov 2026 11:00:00 GMT"}}
 	if got := retryAfter(late, epoch); got != 9*time.Second {
 		t.Errorf("by a clock that is an hour late it is %v, want 9 s", got)
 	}

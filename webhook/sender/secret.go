@@ -38,7 +38,8 @@ type sealedSecret struct {
 // service (awskms.Recipient) or a LocalKey. The result is a JWE (RFC 7516, JSON) that is bound to the ID of
 // the endpoint, so that the secret of one tenant cannot be put into the row of another. The service binds it
 // to the ID, too: as the encryption context in AWS KMS.
-func SealSecret(ctx context.Context, to keys.ServiceRecipient, endpoint string, s webhook.Secret) ([]byte, error) {
+func SealSecret(ctx context.Context, to keys.ServiceRecipient, endpoint string, s webhook.Secret,
+) ([]byte, error) {
 	if err := nilcheck.Check("sender: the key", to); err != nil {
 		return nil, err
 	}
@@ -68,7 +69,8 @@ func SealSecret(ctx context.Context, to keys.ServiceRecipient, endpoint string, 
 }
 
 // OpenSecret decrypts the result of SealSecret. The error is ErrNotSealed, or that of the service.
-func OpenSecret(ctx context.Context, with keys.ServiceIdentity, endpoint string, sealed []byte) (webhook.Secret, error) {
+func OpenSecret(ctx context.Context, with keys.ServiceIdentity, endpoint string, sealed []byte,
+) (webhook.Secret, error) {
 	if err := nilcheck.Check("sender: the key", with); err != nil {
 		return webhook.Secret{}, err
 	}
@@ -126,11 +128,13 @@ const localKeySize = 32
 func NewLocalKey(name string, secret []byte) (*LocalKey, error) {
 	switch {
 	case !isVisible(name, MaxEndpoint):
-		return nil, fmt.Errorf("sender: the name of a local key must have 1 to %d visible ASCII characters", MaxEndpoint)
+		return nil, fmt.Errorf("sender: the name of a local key must have 1 to %d visible ASCII characters",
+			MaxEndpoint)
 	case len(secret) != localKeySize || !slices.ContainsFunc(secret, func(b byte) bool { return b != 0 }):
 		return nil, fmt.Errorf("sender: a local key has %d random bytes", localKeySize)
 	}
-	return &LocalKey{redact.Key("sender.LocalKey", name), "local:" + name, redact.Hide(slices.Clone(secret))}, nil
+	own := slices.Clone(secret)
+	return &LocalKey{redact.Key("sender.LocalKey", name), "local:" + name, redact.Hide(own)}, nil
 }
 
 // KeyID is "local:" and the name.

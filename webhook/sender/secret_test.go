@@ -113,7 +113,9 @@ func TestSealSecretRefuses(t *testing.T) {
 			t.Errorf("%s: %q, %v, want an error", name, out, err)
 		}
 	}
-	for name, secret := range map[string][]byte{"short": make([]byte, 31), "zeros": make([]byte, 32), "nil": nil} {
+	for name, secret := range map[string][]byte{
+		"short": bytes.Repeat([]byte{1}, 31), "zeros": make([]byte, 32), "nil": nil,
+	} {
 		if k, err := sender.NewLocalKey("a", secret); err == nil || k != nil {
 			t.Errorf("%s: a key was made", name)
 		}

@@ -76,8 +76,10 @@ func New(store Store, endpoints Endpoints, opts *Options) (*Sender, error) {
 		s.opts = *opts
 	}
 	o := &s.opts
-	err := errors.Join(nilcheck.Check("sender: the store", store), nilcheck.Check("sender: the endpoints", endpoints),
-		nilcheck.Typed("sender: Options.Observer", o.Observer), nilcheck.Logger("sender: Options.Logger", o.Logger),
+	err := errors.Join(nilcheck.Check("sender: the store", store),
+		nilcheck.Check("sender: the endpoints", endpoints),
+		nilcheck.Typed("sender: Options.Observer", o.Observer),
+		nilcheck.Logger("sender: Options.Logger", o.Logger),
 		nilcheck.Typed("sender: Options.UnsafeTransport", o.UnsafeTransport))
 	if err != nil {
 		return nil, err

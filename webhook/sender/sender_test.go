@@ -304,7 +304,8 @@ func TestBreaker(t *testing.T) {
 			}
 		}
 		w.run(3 * time.Hour)
-		if left, err := w.store.Take(t.Context(), sender.Want{Most: 1, Lease: time.Minute}); len(left)+len(w.dead()) != 0 {
+		left, err := w.store.Take(t.Context(), sender.Want{Most: 1, Lease: time.Minute})
+		if len(left)+len(w.dead()) != 0 {
 			t.Errorf("left: %v %v, dead %v", left, err, w.dead())
 		}
 		ids := map[string]bool{}

@@ -147,7 +147,7 @@ func (f failing) Sign(context.Context, *http.Request, []byte, time.Time) error {
 	return f.err
 }
 
-// What cannot be signed is not sent.
+// A message that cannot be signed is not sent.
 func TestSigningFails(t *testing.T) {
 	expired, err := sender.StandardWebhooks([]webhook.Secret{{Text: secretText, NotAfter: time.Unix(1, 0)}})
 	if err != nil {
@@ -218,8 +218,8 @@ func TestNothingIsShown(t *testing.T) {
 	m := sender.Message{ID: "m", Body: secret}
 	d := sender.Delivery{Key: sender.Key{Endpoint: "a", ID: "m"}, Body: secret}
 	e := sender.Endpoint{ID: "a", URL: "https://a.example/" + body, Signing: signing}
-	for _, v := range []any{signing, e, &e, m, &m, d, &d, sender.Taken{Delivery: d}, sender.DeadDelivery{Delivery: d},
-		key} {
+	for _, v := range []any{signing, e, &e, m, &m, d, &d, sender.Taken{Delivery: d},
+		sender.DeadDelivery{Delivery: d}, key} {
 		for _, text := range secrettest.Prints(v) {
 			secrettest.NotShown(t, fmt.Sprintf("%T", v), text, secret, body)
 		}

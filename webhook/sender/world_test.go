@@ -65,7 +65,8 @@ func newWorld(t *testing.T, o sender.Options, list ...sender.Endpoint) *world {
 
 // status is an answer.
 func status(code int, header ...string) *http.Response {
-	resp := &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("SECRET"))}
+	resp := &http.Response{StatusCode: code, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader("SECRET"))}
 	for i := 0; i < len(header); i += 2 {
 		resp.Header.Add(header[i], header[i+1])
 	}

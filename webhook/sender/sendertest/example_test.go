@@ -10,12 +10,8 @@ import (
 
 // A store takes its time from the clock of the contract.
 func Example() {
-	var t *testing.T // the test's own
-
-	run := func() {
-		sendertest.Contract{}.Run(t, func(_ *testing.T, clock *replaytest.Clock) sender.BackEnd {
-			return sender.NewMemory(&sender.MemoryOptions{Now: clock.Now})
-		})
-	}
-	_ = run
+	var t *testing.T // of the test function: func TestStore(t *testing.T)
+	sendertest.Contract{}.Run(t, func(_ *testing.T, clock *replaytest.Clock) sender.BackEnd {
+		return sender.NewMemory(&sender.MemoryOptions{Now: clock.Now})
+	})
 }

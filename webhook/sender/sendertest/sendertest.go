@@ -544,7 +544,9 @@ func arguments(e *env) {
 			e.Errorf("Put of %q %q: %v, want a permanent error", d.Endpoint, d.ID, err)
 		}
 	}
-	for _, w := range []sender.Want{{}, {Most: 1}, {Lease: lease}, {Most: -1, Lease: lease}, {Most: 1, Lease: -1}} {
+	for _, w := range []sender.Want{
+		{}, {Most: 1}, {Lease: lease}, {Most: -1, Lease: lease}, {Most: 1, Lease: -1},
+	} {
 		if _, err := e.Take(e.Context(), w); err == nil || errors.Is(err, sender.ErrUnavailable) {
 			e.Errorf("Take of %+v: %v, want a permanent error", w, err)
 		}
