@@ -49,6 +49,7 @@ import (
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
 	"github.com/sealbus/sealbus/webhook/sender"
+	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -278,6 +279,9 @@ var nilArguments = map[string]refused{
 	"webhook/sender.New store": {func() error {
 		return errOf(sender.New(nilDeliveries, someEndpoints, nil))
 	}, "the store is a nil *"},
+	"webhook/sender/redis.New client": {func() error {
+		return errOf(sendredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
+	}, "the Redis client is a nil *"},
 	"webhook/sender.New endpoints": {func() error {
 		return errOf(sender.New(sender.NewMemory(nil), nilEndpoints, nil))
 	}, "the endpoints is a nil *"},

@@ -1,14 +1,12 @@
 package sender_test
 
 import (
-	"bufio"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,7 +26,8 @@ func networkOf(t *testing.T, s *httptest.Server) *sender.Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sender.Network{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Ports: []uint16{uint16(port)},
+	return &sender.Network{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Ports: []uint16{uint16(port)},
 		Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 }
 
@@ -81,8 +80,11 @@ func TestGuard(t *testing.T) {
 
 // Check refuses an address that the guard refuses.
 func TestCheck(t *testing.T) {
-	w := newWorld(t, sender.Options{})
-	s, err := sender.New(w.store, w, nil)
+	endpoints, err := sender.NewEndpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sender.New(sender.NewMemory(nil), endpoints, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +131,3 @@ func TestAnswersAreNotRead(t *testing.T) {
 		t.Errorf("%d bytes of the answer were taken", n)
 	}
 }
-
-// Endpoint is the Endpoints of a world without any.
-func (w *world) Endpoint(ctx ctx, id string) (*sender.Endpoint, error) { return nil, sender.ErrNoEndpoint }
