@@ -19,9 +19,9 @@
 // being changed. No secret of an endpoint is in them. Give this user of Redis an ACL of its own
 // (~{sealbus:out}:* +eval +evalsha +time +@hash +@sortedset +@set +incr).
 //
-// Redis forgets nothing if it has `maxmemory-policy noeviction` (a full server then answers an error, which is
-// sender.ErrUnavailable), `appendonly yes` and `appendfsync always`. With `everysec`, the default, a crash of
-// the server loses up to a second of messages that Send had accepted. A failover loses what was not
+// Redis forgets nothing if it has `maxmemory-policy noeviction` (a full server then answers an error, which
+// is sender.ErrUnavailable), `appendonly yes` and `appendfsync always`. With `everysec`, the default, a crash
+// of the server loses up to a second of messages that Send had accepted. A failover loses what was not
 // replicated yet.
 //
 // Stable: New and its Options. The layout of the records is not.
@@ -29,6 +29,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -39,8 +40,6 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/webhook/sender"
-
-	"crypto/rand"
 )
 
 // DefaultPrefix begins the name of each key unless Options.Prefix says otherwise.
@@ -155,8 +154,8 @@ func (s *store) Take(ctx context.Context, w sender.Want) ([]sender.Taken, error)
 
 // unreadable puts a delivery that was taken into the dead list. Its record stays.
 func (s *store) unreadable(ctx context.Context, field string, token [16]byte) error {
-	return s.act(ctx, settleScript, field, hex.EncodeToString(token[:]), "X", 0, string(sender.CauseUnreadable), 0,
-		"0")
+	return s.act(ctx, settleScript, field, hex.EncodeToString(token[:]), "X", 0,
+		string(sender.CauseUnreadable), 0, "0")
 }
 
 // Settle is sender.Store.Settle.
@@ -174,7 +173,8 @@ func (s *store) Settle(ctx context.Context, t sender.Taken, st sender.Settlement
 	if st.Disable {
 		off = "1"
 	}
-	return s.act(ctx, settleScript, fieldOf(t.Key), hex.EncodeToString(t.Token[:]), kind, st.Attempts, cause, ms, off)
+	return s.act(ctx, settleScript, fieldOf(t.Key), hex.EncodeToString(t.Token[:]), kind, st.Attempts, cause,
+		ms, off)
 }
 
 // Dead is sender.DeadLetters.Dead.

@@ -26,12 +26,13 @@ func newScript(text string) script {
 //	OFF      set: the endpoints that are disabled
 //	SERIAL   number of the last delivery
 //
-// A lane is "o" for ordered or "u" for others, and the endpoint. The turn of an ordered delivery is its serial
-// number. That of another one is the moment in which it is due, or its lease ends, and the serial number.
+// A lane is "o" for ordered or "u" for others, and the endpoint. The turn of an ordered delivery is its
+// serial number. That of another one is the moment in which it is due, or its lease ends, and the serial
+// number.
 //
 // A state is "KIND ATTEMPTS DUE SERIAL TOKEN LANE DIGEST CAUSE AT". KIND is P pending, L leased, X dead, D
-// delivered. Times and serial numbers have 15 digits, so that they are in order as text. The only clock is the
-// server's. Numbers are doubles in Lua, exact up to 2^53: far beyond 15 digits.
+// delivered. Times and serial numbers have 15 digits, so that they are in order as text. The only clock is
+// the server's. Numbers are doubles in Lua, exact up to 2^53: far beyond 15 digits.
 const common = `
 local LANES, QUEUE, RECORDS, STATES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local DEAD, FORGET, OFF, SERIAL = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -71,8 +72,8 @@ local function first(lane)
   return field, s
 end
 
--- look sets when a lane is looked at next. A lane that waits for its turn keeps its place; one that was served
--- goes behind those that wait, also those that wait since this very millisecond.
+-- look sets when a lane is looked at next. A lane that waits for its turn keeps its place; one that was
+-- served goes behind those that wait, also those that wait since this very millisecond.
 local function look(lane, served)
   local field, s, bad = first(lane)
   if bad then return bad end
@@ -108,7 +109,8 @@ local function remember(field, s, ms)
 end
 
 local function forget()
-  for _, field in ipairs(redis.call('ZRANGEBYSCORE', FORGET, '-inf', string.format('%.0f', now), 'LIMIT', 0, 20)) do
+  local over = string.format('%.0f', now)
+  for _, field in ipairs(redis.call('ZRANGEBYSCORE', FORGET, '-inf', over, 'LIMIT', 0, 20)) do
     redis.call('HDEL', STATES, field)
     redis.call('ZREM', FORGET, field)
   end
@@ -151,7 +153,8 @@ local room = {}
 for i = 4, #ARGV, 2 do room[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local out, served, offset = {0}, {}, 0
 while left > 0 do
-  local lanes = redis.call('ZRANGEBYSCORE', LANES, '-inf', string.format('%.1f', now + 0.5), 'LIMIT', offset, 100)
+  local latest = string.format('%.1f', now + 0.5)
+  local lanes = redis.call('ZRANGEBYSCORE', LANES, '-inf', latest, 'LIMIT', offset, 100)
   offset = offset + #lanes
   for _, lane in ipairs(lanes) do
     local endpoint = string.sub(lane, 2)
