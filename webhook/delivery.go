@@ -30,7 +30,8 @@ func (d *delivery) run(ctx context.Context, at time.Time) Response {
 		}
 	}
 	if err := d.call(ctx); err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && e.Reason.Class() == envelope.Permanent {
+		e, ok := errors.AsType[*Error](err)
+		if ok && e.Reason.Class() == envelope.Permanent && statusOf(e.Reason) >= http.StatusBadRequest {
 			return refused(e.Reason, err)
 		}
 		return refused(envelope.ReasonHandlerFailed, err)

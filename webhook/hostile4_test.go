@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/webhook"
 )
 
 // slowly is a body during whose arrival so much time passes.
@@ -80,4 +82,20 @@ func TestARefusedRequestHoldsNoConnection(t *testing.T) {
 			t.Errorf("%s: status %d, deadlines %v", method, d.Code, d.set)
 		}
 	}
+}
+
+// TestAnErrorOfNextIsNoSuccess, whatever its Reason: the claim is released, and nothing has been handled.
+func TestAnErrorOfNextIsNoSuccess(t *testing.T) {
+	w := newReceiving(t)
+	fails := true
+	w.next = func(context.Context, *webhook.Verified) error {
+		if fails {
+			return &webhook.Error{Reason: envelope.ReasonReplayed, Err: errors.New("another receiver said so")}
+		}
+		return nil
+	}
+	d := signedAs("1", []byte("{}"), receiveStart)
+	w.receive(d, 503, envelope.ReasonHandlerFailed, 1)
+	fails = false
+	w.receive(d, 200, "", 2)
 }
