@@ -1,5 +1,5 @@
-// Command gateway is a Lambda function behind a function URL. It verifies webhooks, seals each as an event and
-// puts it on a bus. ../template.yaml has its endpoints.
+// Command gateway is a Lambda function behind a function URL. It verifies webhooks, seals each as an event
+// and puts it on a bus. ../template.yaml has its endpoints.
 package main
 
 import (
@@ -39,8 +39,8 @@ func main() {
 	lambda.Start(awslambda.Handler(g, awslambda.FunctionURL))
 }
 
-// start makes the gateway out of the environment that template.yaml gives it. Without its keys, or a secret of
-// an endpoint, the function does not start.
+// start makes the gateway out of the environment that template.yaml gives it. Without its keys, or a secret
+// of an endpoint, the function does not start.
 func start(ctx context.Context, cfg aws.Config) (*following, error) {
 	var env setup.Environment
 	hooks, keyring, busName := env.Text("HOOKS"), env.Text("KEYRING_SECRET"), env.Text("BUS")

@@ -245,8 +245,8 @@ func urlPermission(p map[string]any) string {
 	return ""
 }
 
-// urls: a public function URL has both permissions that AWS wants, and its function a bound on what a flood can
-// take, and alarms on what it answers. No other function is public.
+// urls: a public function URL has both permissions that AWS wants, and its function a bound on what a flood
+// can take, and alarms on what it answers. No other function is public.
 func (c *checker) urls() {
 	public := make(map[string]bool) // "function permission"
 	c.each("AWS::Lambda::Permission", func(_ string, r Resource) {
