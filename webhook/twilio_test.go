@@ -75,6 +75,11 @@ func TestTwilioRefusesAForm(t *testing.T) {
 			{"two IDs in one", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "I-Twilio-Idempotency-Token", Value: "a,b"})
 			}, "malformed"},
+			{"HMAC-SHA256 of a shared key", func(r *webhook.Request) {
+				*header(t, r, "X-Twilio-Signature") = base64Of(hmacOf(twilioToken, "https://a.example/in?a=1"))
+				r.Header = append(r.Header, webhook.Field{Name: "X-Twilio-Webhooks-Signature-Settings",
+					Value: "key=k,algorithm=HMAC_SHA256"})
+			}, "unsupported"},
 			{"forwarded host", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "X-Forwarded-Host", Value: "b.example"})
 				*header(t, r, "X-Twilio-Signature") = twilioSign("https://b.example/in?a=1BodyhiFrom15To16")

@@ -59,7 +59,10 @@ func (p *plaid) Open(secrets []webhook.Secret, _ webhook.SchemeOptions) (webhook
 	}
 	if len(secrets) > 0 {
 		keys, err := configured(secrets, jose.ES256)
-		return &plaidChecker{keys}, err
+		if err != nil {
+			return nil, err
+		}
+		return &plaidChecker{keys}, nil
 	}
 	if p.clientID == "" || p.secret() == "" {
 		return nil, errors.New("no client ID or no secret of Plaid's API, which has the keys")

@@ -63,8 +63,11 @@ func (p *pubsub) Open(secrets []webhook.Secret, _ webhook.SchemeOptions) (webhoo
 		return c, nil
 	}
 	keys, err := configured(secrets, jose.RS256)
+	if err != nil {
+		return nil, err
+	}
 	c.keys = keys
-	return c, err
+	return c, nil
 }
 
 // googleSource are the keys of Google.
