@@ -82,8 +82,13 @@ type chain []*x509.Certificate
 // A certificate names the address of its issuer's (RFC 5280, section 4.2.2.1). SNS leaves that one out of
 // its file. The address is http, as everywhere: what comes from it is believed only as a link of a chain up
 // to a root.
-var issuerAddress = regexp.MustCompile(
+var issuerAddress = pattern(
 	`^http://(?:crt\.[a-z0-9]{1,20}\.amazontrust\.com|cacerts\.digicert\.com)/[A-Za-z0-9_-]{1,80}\.(?:cer|crt)$`)
+
+// pattern compiles a pattern when it is first needed. A program that starts does not pay for the others.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // find is the certificate at an address that the scheme has checked. One of the names must be in it.
 func (c *Certificates) find(ctx context.Context, address string, names []string, at time.Time) (
@@ -187,7 +192,7 @@ func (c *Certificates) fetch(ctx context.Context, address string, at time.Time) 
 		return got, nil
 	}
 	for _, issuer := range got[len(got)-1].IssuingCertificateURL {
-		if !issuerAddress.MatchString(issuer) {
+		if !issuerAddress().MatchString(issuer) {
 			continue
 		}
 		if text, err = onefetch.Get(ctx, c.via(), issuer); err != nil {
