@@ -18,7 +18,8 @@ import (
 // subjects are all providers, sorted.
 func subjects(t testing.TB) []subject {
 	t.Helper()
-	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(t), standardSubjects(),
+	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(t),
+		standardSubjects(),
 		goSubjects(t))
 	for i := range list {
 		s := &list[i]

@@ -41,7 +41,8 @@ type ReceiverOptions struct {
 	Lease time.Duration
 	// Limit is asked about each delivery that next is to be called with: after the signature and the replay
 	// store. So neither forgeries nor copies use it up, and a sender cannot be shut out by them. A wait above
-	// 0 refuses the delivery with 429 and this Retry-After. It must be safe for concurrent use. nil = no limit.
+	// 0 refuses the delivery with 429 and this Retry-After. It must be safe for concurrent use. nil = no
+	// limit.
 	Limit func(now time.Time) (wait time.Duration)
 	// Observe is told each Response, beside the log. It must be safe for concurrent use; nil = none.
 	Observe func(ctx context.Context, r *Response)

@@ -104,7 +104,8 @@ func TestOtherStatuses(t *testing.T) {
 			if strings.Contains(string(resp.Body), "INSIDE") {
 				t.Errorf("the answer tells the cause: %s", resp.Body)
 			}
-			if (resp.Verified != nil) != (c.handled > 0 || c.reason == "store_unavailable" || c.status == 429) {
+			if (resp.Verified != nil) != (c.handled > 0 || c.reason == "store_unavailable" ||
+				c.status == 429) {
 				t.Errorf("Verified is %v", resp.Verified)
 			}
 		})

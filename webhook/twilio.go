@@ -83,8 +83,8 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 	got, err := strict64(value)
 	switch {
 	case err == nil && len(got) == sha256.Size:
-		return Signed{}, refuse(envelope.ReasonUnsupported, "the signature is an HMAC-SHA256: take this URL out of "+
-			"the Webhook Rule that names a shared key, so that Twilio signs with the auth token")
+		return Signed{}, refuse(envelope.ReasonUnsupported, "the signature is an HMAC-SHA256: take this "+
+			"URL out of the Webhook Rule that names a shared key, so that Twilio signs with the auth token")
 	case err != nil || len(got) != sha1.Size:
 		return Signed{}, refuse(envelope.ReasonMalformed,
 			"the header X-Twilio-Signature is not base64 of %d bytes", sha1.Size)
@@ -120,7 +120,8 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 func twilioSigned(r Request) (string, error) {
 	path, query, hasQuery := strings.Cut(r.Target, "?")
 	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(r.Target, notInTarget) {
-		return "", refuse(envelope.ReasonMalformed, "the front end does not tell the path and the query exactly")
+		return "", refuse(envelope.ReasonMalformed, "the front end does not tell the path and the query "+
+			"exactly")
 	}
 	var parameters []parameter
 	var err error
@@ -146,9 +147,10 @@ func twilioSigned(r Request) (string, error) {
 	if len(r.Body) == 0 {
 		return r.Target, nil
 	}
-	if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
-		return "", refuse(envelope.ReasonUnsigned, "the signature does not cover the body: it is no form, and the "+
-			"query has no bodySHA256")
+	if media, _, err := mime.ParseMediaType(kind); err != nil ||
+		media != "application/x-www-form-urlencoded" {
+		return "", refuse(envelope.ReasonUnsigned, "the signature does not cover the body: it is no form, "+
+			"and the query has no bodySHA256")
 	}
 	if parameters, err = parseForm(string(r.Body)); err != nil {
 		return "", twilioMalformed("form", err)
@@ -178,7 +180,8 @@ func notInTarget(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }
 func checkBodySHA256(body []byte, text string) error {
 	want, err := hex.DecodeString(text)
 	if err != nil || len(want) != sha256.Size || hex.EncodeToString(want) != text {
-		return refuse(envelope.ReasonMalformed, "bodySHA256 is not %d digits in lower-case hex", 2*sha256.Size)
+		return refuse(envelope.ReasonMalformed, "bodySHA256 is not %d digits in lower-case hex",
+			2*sha256.Size)
 	}
 	if sum := sha256.Sum256(body); subtle.ConstantTimeCompare(sum[:], want) != 1 {
 		return refuse(envelope.ReasonBadSignature, "the body is not the one of bodySHA256")

@@ -46,8 +46,8 @@ type Signed struct {
 	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
 
 	bodyOnly bool // the replay key is made of the body: see Replay
-	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put them
-	// together anew, so no replay key stands for them.
+	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put
+	// them together anew, so no replay key stands for them.
 	isSeveral bool
 	members   *members // what a recipe takes from members of the JSON body; nil = nothing
 }

@@ -106,7 +106,8 @@ func published(t *testing.T, w *statusWorld) {
 		t.Fatal(err)
 	}
 	w.maxBody = 1 << 20
-	w.next, err = ingest.New(keys.SignWith(signer), producer.NewLocalBus(nil), "https://hooks.example/billing",
+	w.next, err = ingest.New(keys.SignWith(signer), producer.NewLocalBus(nil),
+		"https://hooks.example/billing",
 		nil)
 	if err != nil {
 		t.Fatal(err)

@@ -243,7 +243,8 @@ func TestGatewayTrust(t *testing.T) {
 		b.Now = b.Now.Add(c.later)
 		if c.later > time.Hour { // the bundle has expired: it does not start
 			if r := b.Run("", append([]string{"gateway", "--config", b.Path("hooks.yaml"), "--keyring",
-				b.Path("shop.keyring"), "--insecure-no-passphrase"}, more...)...); r.Code != ui.ExitUnavailable {
+				b.Path("shop.keyring"), "--insecure-no-passphrase"},
+				more...)...); r.Code != ui.ExitUnavailable {
 				t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 			}
 			continue
