@@ -93,7 +93,7 @@ func (c *adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed
 		}
 		signed := Signed{KeyID: s.ID, Signature: strings.Join(signatures, ",")}
 		if len(items) == 1 {
-			signed.Type, signed.Subject = items[0].event, items[0].psp
+			signed.Type, signed.Subject, signed.WordsSigned = items[0].event, items[0].psp, true
 		}
 		signed.isSeveral = len(items) > 1
 		// The order of the items is not signed. The replay key must not depend on it.

@@ -132,7 +132,7 @@ func (c *snsChecker) Check(ctx context.Context, r Request, at time.Time) (Signed
 	}
 	answer, err := c.answer(m, topic)
 	return Signed{KeyID: id, Head: text, Time: signedAt, Tolerance: snsTolerance, ID: m.MessageID,
-		IDSigned: true, Signature: m.Signature, Type: m.Type, Subject: m.TopicARN,
+		IDSigned: true, Signature: m.Signature, Type: m.Type, Subject: m.TopicARN, WordsSigned: true,
 		Answer: answer, members: &members{id: "/MessageId"}}, err
 }
 

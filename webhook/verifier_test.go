@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -307,6 +308,43 @@ func TestVerifiedSaysWhatTheRecipeNames(t *testing.T) {
 	got, err = s.verifier(t, s.secret).Verify(context.Background(), s.send(s.delivery()), now)
 	if err != nil || got.Type() != "push" || got.Subject() != "" {
 		t.Errorf("%q %q %v", got.Type(), got.Subject(), err)
+	}
+}
+
+// TestUnsignedNamesAllThatAnAttackerCanChange: of each provider, each header line is changed. If the delivery
+// is genuine all the same, and its type or subject is another, Unsigned has named it.
+func TestUnsignedNamesAllThatAnAttackerCanChange(t *testing.T) {
+	named := map[string]string{}
+	for _, s := range subjects(t) {
+		v, sound := s.verifier(t, s.secret), s.send(s.delivery())
+		if s.provider == "shopify" {
+			sound.Header = append(sound.Header, webhook.Field{Name: "X-Shopify-Shop-Domain", Value: "a.example"})
+		}
+		was, err := v.Verify(context.Background(), sound, s.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unsigned := was.Unsigned()
+		named[s.provider] = strings.Join(unsigned, " ")
+		for i := range sound.Header {
+			r := clone(sound)
+			r.Header[i].Value = "other"
+			got, err := v.Verify(context.Background(), r, s.at)
+			if err != nil {
+				continue
+			}
+			if got.Type() != was.Type() && !slices.Contains(unsigned, "type") ||
+				got.Subject() != was.Subject() && !slices.Contains(unsigned, "subject") {
+				t.Errorf("%s: %s changes %q and %q, and %q is named", s.provider, r.Header[i].Name, was.Type(),
+					was.Subject(), unsigned)
+			}
+		}
+	}
+	for provider, want := range map[string]string{"github": "type", "shopify": "type subject",
+		"google-pubsub": "subject", "stripe": "", "sns": "", "adyen": "", "standardwebhooks": ""} {
+		if got := named[provider]; got != want {
+			t.Errorf("%s: %q, want %q", provider, got, want)
+		}
 	}
 }
 

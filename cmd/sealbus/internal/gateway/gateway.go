@@ -67,7 +67,8 @@ It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healt
 		Example: `sealbus gateway --config hooks.yaml --check
 sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus - --http 8080
 sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central \
-  --table sealbus-replay --http 0.0.0.0:8080 --trust s3://trust/bundle.dsse --roots roots.json`,
+  --table sealbus-replay --trust s3://trust/bundle.dsse --roots roots.json \
+  --http 0.0.0.0:8080`,
 		Run: func(ctx context.Context, _ []string) error { return run(ctx, env, f) },
 	})
 	flags := cmd.Flags()
