@@ -162,6 +162,8 @@ func (e *EventReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in, resp := e.admit(r.Context(), FromHTTP(r, nil))
 	if resp.Status == 0 {
 		resp = e.serve(w, r, in)
+	} else { // before it answers, net/http waits for the body, which was not read
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.opts.ReadTimeout))
 	}
 	for _, f := range resp.Header {
 		w.Header().Set(f.Name, f.Value)
