@@ -42,7 +42,7 @@ func (r *recipe) lint() []error {
 		_, ok := challengeNamed(r.challenge)
 		f.add(!ok, "challenge: %.80q is not known", r.challenge)
 	}
-	hidden := func(p part) bool { return p.text != "" && !zoomToken.MatchString(p.text) }
+	hidden := func(p part) bool { return p.text != "" && !zoomToken().MatchString(p.text) }
 	headers := map[string]bool{}
 	for i := range r.ways {
 		w := &r.ways[i]
