@@ -22,11 +22,18 @@ type delivery struct {
 	held   bool // the claim is ours to complete or release
 }
 
+var errOverLimit = errors.New("over the limit of this endpoint")
+
 // run claims the delivery, calls next and completes the claim.
 func (d *delivery) run(ctx context.Context, at time.Time) Response {
 	if d.store != nil {
 		if resp := d.take(ctx, at); resp.Status != 0 {
 			return resp
+		}
+	}
+	if d.opts.Limit != nil {
+		if wait := d.opts.Limit(d.now()); wait > 0 {
+			return refusal(d.again(http.StatusTooManyRequests), "", wait, errOverLimit)
 		}
 	}
 	if err := d.call(ctx); err != nil {

@@ -212,7 +212,8 @@ func endsBefore(name string, next part) bool {
 	case partMethod: // capital letters
 		return next.name == partURL || next.name == partDecoded || c != 0 && (c < 'A' || 'Z' < c)
 	}
-	return next.name == partBody // url refuses a URL with "{" or "[", and a body that begins with another byte
+	// url refuses a URL with "{" or "[", and a body that begins with another byte.
+	return next.name == partBody
 }
 
 // beginsAfter is endsBefore for the parts after the body, which are read from the right.

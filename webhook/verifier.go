@@ -43,11 +43,14 @@ type Signed struct {
 	Signature  string        // the signature as it came, for provenance
 	Type       string        // for ingest; "" = none
 	Subject    string        // for ingest; "" = none
-	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
+	// WordsSigned: the signature covers Type and Subject. false = a header has them, or the body, which is not
+	// signed: they are for logs and routing.
+	WordsSigned bool
+	Answer      *Answer // a challenge, which is answered without calling the handler; nil = a delivery
 
 	bodyOnly bool // the replay key is made of the body: see Replay
-	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put them
-	// together anew, so no replay key stands for them.
+	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put
+	// them together anew, so no replay key stands for them.
 	isSeveral bool
 	members   *members // what a recipe takes from members of the JSON body; nil = nothing
 }

@@ -24,8 +24,9 @@
 // Threats: those of package webhook; an attacker who calls a path of another provider (each endpoint has
 // secrets of its own, and its name is in the replay key); a flood (all endpoints share one Budget of memory,
 // and each has a rate); an operator's mistake (a field that is not known, a secret in the place of its
-// reference and two endpoints with one source are refused, with their line). Not stopped: a flood that uses
-// up the rate of an endpoint, since the rate is judged before the signature.
+// reference and two endpoints with one source are refused, with their line). Forgeries and copies do not use
+// up the rate of an endpoint. Not stopped: a flood that fills the Budget, during which all senders are
+// answered 503; bound senders by their address in front.
 //
 // Stable: New, Gateway, Options, ConfigError, the fields of the file and the names of the metrics.
 package gateway

@@ -73,7 +73,8 @@ func TestListenRecords(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(l.Stdout.String()), "\n")
 	for i, want := range []string{`^\d\d:\d\d:\d\d  verified   push, recorded as \S+\.json$`,
-		`  duplicate  replayed: `, `  rejected   bad_signature: no secret made the signature`, `  verified   push, recorded as `} {
+		`  duplicate  replayed: `, `  rejected   bad_signature: no secret made the signature`,
+		`  verified   push, recorded as `} {
 		if i >= len(lines) || !regexp.MustCompile(want).MatchString(lines[i]) {
 			t.Errorf("line %d is not %s:\n%s", i, want, l.Stdout.String())
 		}

@@ -43,8 +43,9 @@ Only you may be able to write to DIR: all that is in it is signed.
 
 Exit status: 0 all were answered 2xx, 1 the program refused one, 2 a flag or a file is wrong, 3 the program
 was not reached, or wants one later.`,
-		Example: "sealbus webhook resend deliveries --to http://127.0.0.1:3000/hooks --secret-file local.secret",
-		Run:     func(ctx context.Context, args []string) error { return resend(ctx, env, f, args[0]) },
+		Example: "sealbus webhook resend deliveries --to http://127.0.0.1:3000/hooks --secret-file " +
+			"local.secret",
+		Run: func(ctx context.Context, args []string) error { return resend(ctx, env, f, args[0]) },
 	})
 	cmd.Flags().StringVar(&f.to, "to", "", "where the deliveries go, a `URL`")
 	cmd.Flags().StringArrayVar(&f.secrets, "secret-file", nil,
@@ -94,7 +95,8 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 		result := resentResult{Record: name, ID: idOf(&r, at)}
 		req, err := resigned(ctx, f.to, &r, result.ID, env.Now(), secrets)
 		if err != nil {
-			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w",
+			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made",
+				"%w",
 				err)
 		}
 		exit = max(exit, result.send(client, req))
