@@ -18,7 +18,8 @@ import (
 // subjects are all providers, sorted.
 func subjects(t testing.TB) []subject {
 	t.Helper()
-	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(t), standardSubjects(),
+	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(t),
+		standardSubjects(),
 		goSubjects(t))
 	for i := range list {
 		s := &list[i]
@@ -277,4 +278,32 @@ func (s *subject) judge(t *testing.T, v *webhook.Verifier, n negative) envelope.
 		return "accepted"
 	}
 	return e.Reason
+}
+
+// TestEmptySecretAccepted: each scheme refuses one itself, also when it is opened without New, alone and
+// beside a sound one. No provider is left out.
+func TestEmptySecretAccepted(t *testing.T) {
+	tried := map[string]bool{}
+	for _, s := range subjects(t) {
+		text := s.secret
+		if s.verifies != nil {
+			text = s.verifies[s.secret]
+		}
+		sound := webhook.Secret{ID: "sound", Text: text}
+		if _, err := s.scheme.Open([]webhook.Secret{sound}, s.options.Scheme); err != nil {
+			t.Errorf("%s refuses a sound secret: %v", s.provider, err)
+		}
+		empty := webhook.Secret{ID: "empty"}
+		for _, secrets := range [][]webhook.Secret{{empty}, {sound, empty}, {empty, sound}} {
+			if c, err := s.scheme.Open(secrets, s.options.Scheme); err == nil || c != nil {
+				t.Errorf("%s opens %v: %v", s.provider, secrets, err)
+			}
+		}
+		tried[s.provider] = true
+	}
+	for _, name := range append(webhook.Providers(), "google-pubsub", "plaid") {
+		if !tried[name] {
+			t.Errorf("%s was not tried", name)
+		}
+	}
 }

@@ -131,8 +131,8 @@ func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (s Sig
 // one way are a body of a way that signs the body alone.
 func wholeBody(body []byte) error {
 	if len(body) == 0 || body[0] != '{' && body[0] != '[' || !json.Valid(body) {
-		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where there "+
-			"are several ways of signing")
+		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where "+
+			"there are several ways of signing")
 	}
 	return nil
 }
@@ -241,7 +241,8 @@ func (w *wayChecker) signature(m *work, item string) error {
 		return nil
 	}
 	if item == "" || w.separator == "" {
-		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item",
+		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty "+
+			"item",
 			w.header, w.kinds[0].prefix)
 	}
 	return nil
@@ -299,7 +300,8 @@ func (w *wayChecker) checkID(id string) error {
 		return refuse(envelope.ReasonMalformed, "no header %s, which is signed", w.id.header)
 	}
 	if strings.ContainsAny(id, w.texts) {
-		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, w.texts)
+		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header,
+			w.texts)
 	}
 	return nil
 }
