@@ -35,7 +35,8 @@ type ReceiverOptions struct {
 	// Budget bounds the bodies in flight. Receivers that share it are bounded together. ServeHTTP waits for
 	// room, for 2 s at most; then the answer is 503. nil = one of its own, of DefaultBudget.
 	Budget *Budget
-	// ReadTimeout is how long a body may take to arrive; 0 = 10 s. Only ServeHTTP reads bodies.
+	// ReadTimeout is how long a body may take to arrive, with its wait for room; 0 = 10 s. Only ServeHTTP reads
+	// bodies.
 	ReadTimeout time.Duration
 	// Lease is how long a claim lives without renewal, at least 1 s; 0 = 30 s.
 	Lease time.Duration
