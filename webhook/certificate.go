@@ -82,8 +82,13 @@ type chain []*x509.Certificate
 // A certificate names the address of its issuer's (RFC 5280, section 4.2.2.1). SNS leaves that one out of
 // its file. The address is http, as everywhere: what comes from it is believed only as a link of a chain up
 // to a root.
-var issuerAddress = regexp.MustCompile(
+var issuerAddress = pattern(
 	`^http://(?:crt\.[a-z0-9]{1,20}\.amazontrust\.com|cacerts\.digicert\.com)/[A-Za-z0-9_-]{1,80}\.(?:cer|crt)$`)
+
+// pattern compiles a pattern when it is first needed. A program that starts does not pay for the others.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // find is the certificate at an address that the scheme has checked. One of the names must be in it.
 func (c *Certificates) find(ctx context.Context, address string, names []string, at time.Time) (
@@ -187,7 +192,7 @@ func (c *Certificates) fetch(ctx context.Context, address string, at time.Time) 
 		return got, nil
 	}
 	for _, issuer := range got[len(got)-1].IssuingCertificateURL {
-		if !issuerAddress.MatchString(issuer) {
+		if !issuerAddress().MatchString(issuer) {
 			continue
 		}
 		if text, err = onefetch.Get(ctx, c.via(), issuer); err != nil {
@@ -273,7 +278,8 @@ func (c chain) judge(roots *x509.CertPool, names []string, at time.Time) (*certi
 	leaf := c[0]
 	chains, err := c.verify(roots, at)
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return nil, refuse(envelope.ReasonKeyNotValid, "the certificate or its issuer's is not valid: %w", err)
+		return nil, refuse(envelope.ReasonKeyNotValid, "the certificate or its issuer's is not valid: %w",
+			err)
 	}
 	if err != nil {
 		return nil, refuse(envelope.ReasonUnknownKey, "the certificate leads to no trusted root: %w", err)
@@ -301,7 +307,8 @@ func (c chain) judge(roots *x509.CertPool, names []string, at time.Time) (*certi
 func senderKey(leaf *x509.Certificate) (*certificate, error) {
 	key, ok := leaf.PublicKey.(*rsa.PublicKey)
 	if !ok || key.N.BitLen() < minRSABits {
-		return nil, refuse(envelope.ReasonUnknownKey, "the certificate's key is no RSA key of %d bits or more",
+		return nil, refuse(envelope.ReasonUnknownKey, "the certificate's key is no RSA key of %d bits or "+
+			"more",
 			minRSABits)
 	}
 	sum := sha256.Sum256(leaf.Raw)
@@ -384,7 +391,8 @@ func (x x509Signer) signer(ctx context.Context, s *x509Signature, at time.Time) 
 			continue
 		}
 		if !p.covers(at) || !p.secret.valid(at) {
-			return "", refuse(envelope.ReasonKeyNotValid, "the certificate %.80q is not valid at that time", p.id)
+			return "", refuse(envelope.ReasonKeyNotValid, "the certificate %.80q is not valid at that time",
+				p.id)
 		}
 		return p.id, nil
 	}
@@ -393,7 +401,8 @@ func (x x509Signer) signer(ctx context.Context, s *x509Signature, at time.Time) 
 
 func (s *x509Signature) checkWith(cert *certificate) error {
 	if s.bytes != cert.key.Size() {
-		return refuse(envelope.ReasonMalformed, "the signature has %d bytes, those of the certificate have %d",
+		return refuse(envelope.ReasonMalformed, "the signature has %d bytes, those of the certificate have "+
+			"%d",
 			s.bytes, cert.key.Size())
 	}
 	if !s.verify(cert.key) {

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/webhook"
 )
 
@@ -46,7 +48,8 @@ func TestDocumentHasTheTables(t *testing.T) {
 func providerTable(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("| name | provider | signature | signed string | algorithm | secret | time, tolerance | ID |")
+	b.WriteString("| name | provider | signature | signed string | algorithm | secret | time, tolerance | " +
+		"ID |")
 	b.WriteString("\n|---|---|---|---|---|---|---|---|\n")
 	cell := func(text string) string { // a pipe would end the cell
 		return strings.ReplaceAll(cmp.Or(text, "–"), "|", `\|`)
@@ -83,30 +86,48 @@ func schemes(t *testing.T) []webhook.Scheme {
 	return list
 }
 
-// negativeTable is what each provider refuses, as TestEachProviderRefusesEachDefect tries it.
+// negativeTable is what each provider refuses, as TestEachProviderRefusesEachDefect tries it. A delivery has
+// one row for each Reason.
 func negativeTable(t *testing.T) string {
 	t.Helper()
-	all := slices.Concat(signatureNegatives, timeNegatives)
-	var b strings.Builder
-	b.WriteString("| delivery |")
-	names, bySubject := []string{}, map[string]*subject{}
+	var names []string
+	bySubject := map[string]*subject{}
 	for _, s := range subjects(t) {
 		if bySubject[s.provider] == nil { // the first of several ways of one provider
 			names, bySubject[s.provider] = append(names, s.provider), &s
 		}
 	}
-	for _, name := range names {
-		b.WriteString(" " + name + " |")
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(names)) + "\n")
-	for _, n := range all {
-		b.WriteString("| " + n.name + " |")
+	var b strings.Builder
+	b.WriteString("| delivery | Reason | providers |\n|---|---|---|\n")
+	for _, n := range slices.Concat(signatureNegatives, timeNegatives) {
+		byReason := map[envelope.Reason][]string{}
 		for _, name := range names {
-			b.WriteString(" " + cmp.Or(strings.ReplaceAll(string(bySubject[name].wants(n)), "_", " "), "–") + " |")
+			reason := bySubject[name].wants(n)
+			byReason[reason] = append(byReason[reason], name)
 		}
-		b.WriteString("\n")
+		delete(byReason, "") // the provider has no such case
+		reasons := slices.SortedFunc(maps.Keys(byReason), func(a, b envelope.Reason) int {
+			return cmp.Or(cmp.Compare(len(byReason[b]), len(byReason[a])), cmp.Compare(a, b))
+		})
+		for _, reason := range reasons {
+			fmt.Fprintf(&b, "| %s | `%s` | %s |\n", n.name, reason, providersIn(byReason[reason], names))
+		}
 	}
 	return b.String()
+}
+
+// providersIn names some of all providers in as few words as it can.
+func providersIn(some, all []string) string {
+	others := slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		return slices.Contains(some, name)
+	})
+	switch {
+	case len(others) == 0:
+		return "all"
+	case len(others) < len(some):
+		return "all but " + strings.Join(others, ", ")
+	}
+	return strings.Join(some, ", ")
 }
 
 // TestDocumentShowsCodeThatCompiles: the Go code of docs/webhooks.md is that of an example, and its recipe is

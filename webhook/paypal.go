@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash/crc32"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -33,8 +32,8 @@ type paypalChecker struct {
 
 // The forms of what PayPal signs and names. No part may have the "|" that is between the parts.
 var (
-	paypalID      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	paypalAddress = regexp.MustCompile(
+	paypalID      = pattern(`^[A-Za-z0-9_-]{1,128}$`)
+	paypalAddress = pattern(
 		`^https://(?:[a-z0-9-]{1,32}\.)?([a-z0-9-]{1,32})\.paypal\.com` +
 			`/v1/notifications/certs/[A-Za-z0-9_-]{1,128}$`)
 )
@@ -50,8 +49,9 @@ func (paypal) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 	case o.WebhookID == "WEBHOOK_ID":
 		return nil, errors.New("WEBHOOK_ID is the ID that PayPal's simulator signs for everyone: set your " +
 			"webhook's")
-	case !paypalID.MatchString(o.WebhookID):
-		return nil, errors.New("no webhook ID: set SchemeOptions.WebhookID, as PayPal shows it beside the URL")
+	case !paypalID().MatchString(o.WebhookID):
+		return nil, errors.New("no webhook ID: set SchemeOptions.WebhookID, as PayPal shows it beside the " +
+			"URL")
 	}
 	return &paypalChecker{signer, o.WebhookID}, nil
 }
@@ -64,7 +64,8 @@ func readPayPal(r Request) (h paypalHeaders, err error) {
 		name  string
 		value *string
 	}{
-		{"PAYPAL-TRANSMISSION-ID", &h.id}, {"PAYPAL-TRANSMISSION-TIME", &h.time}, {"PAYPAL-CERT-URL", &h.address},
+		{"PAYPAL-TRANSMISSION-ID", &h.id}, {"PAYPAL-TRANSMISSION-TIME", &h.time},
+		{"PAYPAL-CERT-URL", &h.address},
 		{"PAYPAL-TRANSMISSION-SIG", &h.signature}, {"PAYPAL-AUTH-ALGO", &h.algorithm},
 	} {
 		if *header.value, err = r.HeaderValue(header.name); err != nil {
@@ -74,7 +75,7 @@ func readPayPal(r Request) (h paypalHeaders, err error) {
 	switch {
 	case h.signature == "":
 		return h, refuse(envelope.ReasonUnsigned, "no header PAYPAL-TRANSMISSION-SIG")
-	case !paypalID.MatchString(h.id):
+	case !paypalID().MatchString(h.id):
 		return h, refuse(envelope.ReasonMalformed, "the header PAYPAL-TRANSMISSION-ID is missing or no ID")
 	case h.algorithm != "SHA256withRSA":
 		return h, refuse(envelope.ReasonUnsupported, "the header PAYPAL-AUTH-ALGO is not SHA256withRSA")
@@ -91,7 +92,7 @@ func (c *paypalChecker) Check(ctx context.Context, r Request, at time.Time) (Sig
 	if err != nil {
 		return Signed{}, refuse(envelope.ReasonMalformed, "the header PAYPAL-TRANSMISSION-TIME %w", err)
 	}
-	host := paypalAddress.FindStringSubmatch(h.address)
+	host := paypalAddress().FindStringSubmatch(h.address)
 	if host == nil {
 		return Signed{}, refuse(envelope.ReasonUnknownKey,
 			"the header PAYPAL-CERT-URL is not https://HOST.paypal.com/v1/notifications/certs/ID")

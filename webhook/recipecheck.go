@@ -102,20 +102,23 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 }
 
 // Check finds the way of signing and checks the signature.
-func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (Signed, error) {
+func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (s Signed, err error) {
 	for i := range c.ways {
 		w := &c.ways[i]
-		value, err := r.HeaderValue(w.header)
+		var value string
+		if value, err = r.HeaderValue(w.header); err == nil && value == "" {
+			continue
+		}
+		if err == nil {
+			err = c.check(w, &r, value, at, &s)
+		}
+		if err == nil && len(c.ways) > 1 {
+			s.bodyOnly, err = true, wholeBody(r.Body)
+		}
 		if err != nil {
 			return Signed{}, err
 		}
-		if value != "" {
-			s, err := c.check(w, &r, value, at)
-			if err == nil && len(c.ways) > 1 {
-				s.bodyOnly, err = true, wholeBody(r.Body)
-			}
-			return s, err
-		}
+		return s, nil
 	}
 	return Signed{}, refuse(envelope.ReasonUnsigned, "no header %s", c.ways[0].header)
 }
@@ -124,14 +127,15 @@ func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 // one way are a body of a way that signs the body alone.
 func wholeBody(body []byte) error {
 	if len(body) == 0 || body[0] != '{' && body[0] != '[' || !json.Valid(body) {
-		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where there "+
-			"are several ways of signing")
+		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where "+
+			"there are several ways of signing")
 	}
 	return nil
 }
 
-// check checks a request whose signature header has that value.
-func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.Time) (s Signed, err error) {
+// check checks a request whose signature header has that value. It fills in s, which says nothing if there is
+// an error. s is a pointer because Signed is large, and copies of it cost.
+func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.Time, s *Signed) error {
 	m, _ := w.work.Get().(*work)
 	if m == nil {
 		m = &work{macs: make([]hash.Hash, len(w.keys))}
@@ -145,17 +149,17 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 		s.Time, err = w.time.parse(timeText)
 	}
 	if err == nil {
-		err = c.describe(w, r, &s)
+		err = c.describe(w, r, s)
 	}
 	if err == nil {
 		s.Tail, err = c.assemble(w, r, m, timeText, s.ID)
 	}
 	if err != nil {
-		return Signed{}, err
+		return err
 	}
 	k, err := w.find(m, r.Body, s.Tail, at)
 	if err != nil {
-		return Signed{}, err
+		return err
 	}
 	s.KeyID, s.Head, s.Body, s.Signature = k.id, string(m.head), true, value
 	s.Tolerance, s.IDSigned, s.members = w.time.tolerance, w.has(partID), w.members
@@ -165,7 +169,7 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 	if c.challenge != nil {
 		s.Answer = c.challenge(r.Body, k.mac)
 	}
-	return s, err
+	return err
 }
 
 // items reads the signature header: the signatures of known kinds, and the time if it is an item.
@@ -228,7 +232,8 @@ func (w *wayChecker) signature(m *work, item string) error {
 		return nil
 	}
 	if item == "" || w.separator == "" {
-		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item",
+		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty "+
+			"item",
 			w.header, w.kinds[0].prefix)
 	}
 	return nil
@@ -286,7 +291,8 @@ func (w *wayChecker) checkID(id string) error {
 		return refuse(envelope.ReasonMalformed, "no header %s, which is signed", w.id.header)
 	}
 	if strings.ContainsAny(id, w.texts) {
-		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, w.texts)
+		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header,
+			w.texts)
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -40,12 +39,12 @@ type snsTopic struct {
 	names    []string // of the certificates for this region
 }
 
-var snsTopicARN = regexp.MustCompile(
+var snsTopicARN = pattern(
 	`^arn:(aws|aws-cn|aws-us-gov):sns:([a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2})` +
 		`:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?$`)
 
 // snsFile is the name of the certificate's file: one segment, which no reader of URLs could take for more.
-var snsFile = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}\.pem$`)
+var snsFile = pattern(`^[A-Za-z0-9_-]{1,128}\.pem$`)
 
 func (sns) Name() string { return "sns" }
 
@@ -56,7 +55,8 @@ func (sns) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 		return nil, err
 	}
 	if len(o.Topics) == 0 {
-		return nil, errors.New("no topic: set SchemeOptions.Topics, because every AWS account can sign messages " +
+		return nil, errors.New("no topic: set SchemeOptions.Topics, because every AWS account can sign " +
+			"messages " +
 			"of its own topics")
 	}
 	c := &snsChecker{signer, make(map[string]snsTopic), o.UnsafeSHA1}
@@ -73,7 +73,7 @@ func (sns) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 // parseTopic follows the names that SNS has in each region, as the AWS SDK for Java 2 has them
 // (SnsHostProvider).
 func parseTopic(arn string) (snsTopic, error) {
-	parts := snsTopicARN.FindStringSubmatch(arn)
+	parts := snsTopicARN().FindStringSubmatch(arn)
 	if parts == nil {
 		return snsTopic{}, fmt.Errorf("%.200q is no ARN of a topic: arn:aws:sns:REGION:ACCOUNT:NAME", arn)
 	}
@@ -107,11 +107,13 @@ func (c *snsChecker) Check(ctx context.Context, r Request, at time.Time) (Signed
 	}
 	topic, ok := c.topics[m.TopicARN]
 	if !ok {
-		return Signed{}, refuse(envelope.ReasonSourceNotAllowed, "the topic %.200q is not in Topics", m.TopicARN)
+		return Signed{}, refuse(envelope.ReasonSourceNotAllowed, "the topic %.200q is not in Topics",
+			m.TopicARN)
 	}
 	file, ok := strings.CutPrefix(m.SigningCertURL, topic.endpoint)
-	if !ok || !snsFile.MatchString(file) {
-		return Signed{}, refuse(envelope.ReasonUnknownKey, "the SigningCertURL is not %sNAME.pem", topic.endpoint)
+	if !ok || !snsFile().MatchString(file) {
+		return Signed{}, refuse(envelope.ReasonUnknownKey, "the SigningCertURL is not %sNAME.pem",
+			topic.endpoint)
 	}
 	signedAt, err := parseUTC(m.Timestamp)
 	if err != nil {
@@ -130,7 +132,7 @@ func (c *snsChecker) Check(ctx context.Context, r Request, at time.Time) (Signed
 	}
 	answer, err := c.answer(m, topic)
 	return Signed{KeyID: id, Head: text, Time: signedAt, Tolerance: snsTolerance, ID: m.MessageID,
-		IDSigned: true, Signature: m.Signature, Type: m.Type, Subject: m.TopicARN,
+		IDSigned: true, Signature: m.Signature, Type: m.Type, Subject: m.TopicARN, WordsSigned: true,
 		Answer: answer, members: &members{id: "/MessageId"}}, err
 }
 
@@ -145,8 +147,8 @@ func (c *snsChecker) read(r Request) (*snsMessage, error) {
 		return nil, err
 	}
 	if raw == "true" {
-		return nil, refuse(envelope.ReasonUnsigned, "the subscription delivers raw messages, which SNS does not "+
-			"sign: turn RawMessageDelivery off")
+		return nil, refuse(envelope.ReasonUnsigned, "the subscription delivers raw messages, which SNS "+
+			"does not sign: turn RawMessageDelivery off")
 	}
 	m, err := parseSNS(r.Body)
 	if err != nil {
@@ -158,8 +160,8 @@ func (c *snsChecker) read(r Request) (*snsMessage, error) {
 	case kind != "" && kind != m.Type:
 		return nil, refuse(envelope.ReasonMalformed, "the header x-amz-sns-message-type is not the Type")
 	case m.SignatureVersion == "1" && !c.unsafeSHA1:
-		return nil, refuse(envelope.ReasonUnsupported, "SignatureVersion 1 is SHA-1: set the topic's attribute "+
-			"SignatureVersion to 2; UnsafeSHA1 takes both")
+		return nil, refuse(envelope.ReasonUnsupported, "SignatureVersion 1 is SHA-1: set the topic's "+
+			"attribute SignatureVersion to 2; UnsafeSHA1 takes both")
 	case m.SignatureVersion != "1" && m.SignatureVersion != "2":
 		return nil, refuse(envelope.ReasonUnsupported, "the SignatureVersion is neither 1 nor 2")
 	}
@@ -275,12 +277,12 @@ func (c *snsChecker) answer(m *snsMessage, topic snsTopic) (*Answer, error) {
 	}}, nil
 }
 
-var utcText = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$`)
+var utcText = pattern(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$`)
 
 // parseUTC reads a time of RFC 3339 in UTC, which has one form for each value but for the digits of a
 // fraction.
 func parseUTC(text string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil && utcText.MatchString(text) {
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil && utcText().MatchString(text) {
 		return t, nil
 	}
 	return time.Time{}, errors.New("is not YYYY-MM-DDThh:mm:ssZ (RFC 3339)")

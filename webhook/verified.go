@@ -42,8 +42,7 @@ func (v *Verified) ID() (id string, signed bool) {
 	return v.signed.ID, v.signed.IDSigned
 }
 
-// Type is the provider's word for the kind of event, or "". Where a header has it, as with GitHub and
-// Shopify, no signature covers it: a forger who captured a delivery could send it on under another type.
+// Type is the provider's word for the kind of event, or "". Unsigned says whether the signature covers it.
 func (v *Verified) Type() string {
 	if m := v.signed.members; m != nil && m.typ != "" {
 		return v.member(m.typ)
@@ -51,12 +50,39 @@ func (v *Verified) Type() string {
 	return v.signed.Type
 }
 
-// Subject is what the event is about, or "". No signature covers one that stands in a header.
+// Subject is what the event is about, or "". Unsigned says whether the signature covers it.
 func (v *Verified) Subject() string {
 	if m := v.signed.members; m != nil && m.subject != "" {
 		return v.member(m.subject)
 	}
 	return v.signed.Subject
+}
+
+// Unsigned names those of "type" and "subject" that the delivery has and that no signature covers: a header
+// has them, as with GitHub and Shopify, or a body that is not signed. An attacker who captured a delivery could
+// send it on with others, so no rule on security may rest on them. nil = none.
+func (v *Verified) Unsigned() (names []string) {
+	for _, word := range []struct{ name, text, member string }{
+		{"type", v.Type(), v.signed.memberNames().typ},
+		{"subject", v.Subject(), v.signed.memberNames().subject},
+	} {
+		signed := v.signed.WordsSigned
+		if word.member != "" {
+			signed = v.signed.Body
+		}
+		if word.text != "" && !signed {
+			names = append(names, word.name)
+		}
+	}
+	return names
+}
+
+// memberNames are the members that a recipe takes; empty = none.
+func (s *Signed) memberNames() members {
+	if s.members == nil {
+		return members{}
+	}
+	return *s.members
 }
 
 // member is the string at that JSON Pointer of the body; "" if there is none, or if the body is not strict
@@ -104,10 +130,7 @@ type Replay struct {
 // remembered for RememberFor at least, because the provider sends a delivery again for days.
 func (v *Verified) Replay() Replay {
 	id, signed := v.ID()
-	stale := v.at // from when on a copy is stale
-	if t := v.signed.Time; !t.IsZero() {
-		stale = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
-	}
+	stale := v.stale()
 	r := Replay{Until: v.at.Add(RememberFor)}
 	if stale.After(r.Until) {
 		r.Until = stale
@@ -133,6 +156,14 @@ func (v *Verified) Replay() Replay {
 	}
 	r.Key = sha256.Sum256(text)
 	return r
+}
+
+// stale is from when on every copy is stale; zero = never, because the provider signs no time.
+func (v *Verified) stale() time.Time {
+	if v.signed.Time.IsZero() {
+		return time.Time{}
+	}
+	return v.signed.Time.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
 }
 
 // SignatureDigest is the SHA-256 of the signature as it came.

@@ -43,11 +43,14 @@ type Signed struct {
 	Signature  string        // the signature as it came, for provenance
 	Type       string        // for ingest; "" = none
 	Subject    string        // for ingest; "" = none
-	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
+	// WordsSigned: the signature covers Type and Subject. false = a header has them, or the body, which is not
+	// signed: they are for logs and routing.
+	WordsSigned bool
+	Answer      *Answer // a challenge, which is answered without calling the handler; nil = a delivery
 
 	bodyOnly bool // the replay key is made of the body: see Replay
-	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put them
-	// together anew, so no replay key stands for them.
+	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put
+	// them together anew, so no replay key stands for them.
 	isSeveral bool
 	members   *members // what a recipe takes from members of the JSON body; nil = nothing
 }
@@ -108,10 +111,12 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 	if len(r.Header) > MaxHeaders {
 		return nil, v.complete(refuse(envelope.ReasonTooLarge, "more than %d header lines", MaxHeaders))
 	}
-	signed, err := v.checker.Check(ctx, r, at)
-	if err != nil {
+	out := &Verified{Provider: v.provider, Endpoint: v.endpoint, Body: r.Body, at: at}
+	var err error
+	if out.signed, err = v.checker.Check(ctx, r, at); err != nil {
 		return nil, v.complete(err)
 	}
+	signed := &out.signed
 	if v.tolerance != 0 {
 		signed.Tolerance = v.tolerance
 	}
@@ -126,9 +131,9 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 				signed.Tolerance))
 		}
 	}
-	contentType, _ := r.HeaderValue("Content-Type")
-	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
-		ContentType: contentType, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
+	out.KeyID, out.Time, out.Answer = signed.KeyID, signed.Time, signed.Answer
+	out.ContentType, _ = r.HeaderValue("Content-Type")
+	return out, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known

@@ -143,7 +143,7 @@ func parseKey(text []byte, alg jose.SignatureAlgorithm) (kid string, key any, er
 	case private:
 		return "", nil, errors.New("a key is private: give the public one")
 	case kty != map[jose.SignatureAlgorithm]string{jose.RS256: "RSA", jose.ES256: "EC"}[alg],
-		use != "" && use != "sig", named != "" && named != string(alg), !kidText.MatchString(kid):
+		use != "" && use != "sig", named != "" && named != string(alg), !kidText().MatchString(kid):
 		return kid, nil, nil
 	}
 	var jwk jose.JSONWebKey
@@ -153,7 +153,8 @@ func parseKey(text []byte, alg jose.SignatureAlgorithm) (kid string, key any, er
 	switch key := jwk.Key.(type) {
 	case *rsa.PublicKey:
 		if key.N.BitLen() < minRSABits {
-			return "", nil, fmt.Errorf("the key %.80q has %d bits, fewer than %d", kid, key.N.BitLen(), minRSABits)
+			return "", nil, fmt.Errorf("the key %.80q has %d bits, fewer than %d", kid, key.N.BitLen(),
+				minRSABits)
 		}
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -20,7 +21,7 @@ import (
 const clockSkew = time.Minute
 
 // kidText is the form of a key ID. It stands in requests and in errors.
-var kidText = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+var kidText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`) })
 
 // verified is a token whose signature is genuine.
 type verified struct {
@@ -105,7 +106,7 @@ func readHeader(text []byte, alg jose.SignatureAlgorithm) (kid string, err error
 		return "", refuse(envelope.ReasonUnsupported, "the token's alg is not %s", alg)
 	case typ != "" && typ != "JWT":
 		return "", refuse(envelope.ReasonMalformed, "the token's typ is not JWT")
-	case !kidText.MatchString(kid):
+	case !kidText().MatchString(kid):
 		return "", refuse(envelope.ReasonMalformed, "the token's kid is missing, or no key ID")
 	}
 	return kid, nil

@@ -57,7 +57,8 @@ func TestLoad(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name                 string
-		size, every, senders int // bytes; acknowledged deliveries between two kills, and senders, of the short form
+		// bytes; acknowledged deliveries between two kills, and senders, of the short form
+		size, every, senders int
 	}{{"1KiB", 1 << 10, 50, 20}, {"1MiB", 1<<20 - 4<<10, 3, 4}} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLoad(t, file, c.size)
