@@ -28,8 +28,8 @@ type EventOptions struct {
 	MaxBody int
 	// MaxBatch is the most events in a batch, up to 1,000; 0 = 100. A larger batch is answered 413.
 	MaxBatch int
-	// Budget bounds the bodies in flight. Receivers that share it are bounded together. nil = one of its own,
-	// of DefaultBudget.
+	// Budget bounds the bodies in flight. Receivers that share it are bounded together. ServeHTTP waits for
+	// room, for 2 s at most; then the answer is 503. nil = one of its own, of DefaultBudget.
 	Budget *Budget
 	// ReadTimeout is how long a body may take to arrive; 0 = 10 s. Only ServeHTTP reads bodies.
 	ReadTimeout time.Duration
@@ -143,7 +143,7 @@ func (e *EventReceiver) Receive(ctx context.Context, r Request, _ time.Time) Res
 	switch {
 	case held > int64(e.opts.MaxBody):
 		return refused(envelope.ReasonTooLarge, errTooLarge)
-	case !e.opts.Budget.take(held):
+	case !e.opts.Budget.take(held, new(int64)):
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, errBusy)
 	}
 	defer e.opts.Budget.give(held)

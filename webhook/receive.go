@@ -32,10 +32,11 @@ type ReceiverOptions struct {
 	// ContentTypes are the media types that are taken, such as "application/json", without parameters. Others
 	// are answered 415. nil = every one.
 	ContentTypes []string
-	// Budget bounds the bodies in flight. Receivers that share it are bounded together. nil = one of its own,
-	// of DefaultBudget.
+	// Budget bounds the bodies in flight. Receivers that share it are bounded together. ServeHTTP waits for
+	// room, for 2 s at most; then the answer is 503. nil = one of its own, of DefaultBudget.
 	Budget *Budget
-	// ReadTimeout is how long a body may take to arrive; 0 = 10 s. Only ServeHTTP reads bodies.
+	// ReadTimeout is how long a body may take to arrive, with its wait for room; 0 = 10 s. Only ServeHTTP reads
+	// bodies.
 	ReadTimeout time.Duration
 	// Lease is how long a claim lives without renewal, at least 1 s; 0 = 30 s.
 	Lease time.Duration
@@ -159,7 +160,7 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at, now time.Time) R
 	if held > int64(c.verifier.MaxBody()) {
 		return refused(envelope.ReasonTooLarge, errTooLarge)
 	}
-	if !c.opts.Budget.take(held) {
+	if !c.opts.Budget.take(held, new(int64)) {
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, errBusy)
 	}
 	defer c.opts.Budget.give(held)

@@ -52,9 +52,9 @@ import (
 	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
-// defaultBudget is half of webhook.DefaultBudget: a gateway, with all that it links and with what sealing
-// makes of a body, then fits into 64 MiB.
-const defaultBudget = webhook.DefaultBudget / 2
+// defaultBudget is small, and more bodies wait for room: a gateway, with all that it links and with what
+// sealing makes of a body, then fits into 64 MiB.
+const defaultBudget = 4 << 20
 
 // refusedTimeout is how long the body of a request may take that no endpoint takes.
 const refusedTimeout = 10 * time.Second
@@ -66,7 +66,7 @@ type Options struct {
 	Secrets map[string]SecretFetch
 	// Dir is where relative names of files in the configuration begin; "" = the working directory.
 	Dir string
-	// Budget bounds the bodies in flight of all endpoints; nil = one of 16 MiB. Sealing takes as much again.
+	// Budget bounds the bodies in flight of all endpoints; nil = one of 4 MiB. Sealing takes as much again.
 	Budget *webhook.Budget
 	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
 	// is refused.

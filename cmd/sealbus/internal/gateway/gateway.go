@@ -54,7 +54,8 @@ SIGHUP reads the file and the secrets again. What is under way is finished by th
 anything is wrong with the new one, it is said, and the old one stays. SIGTERM and Ctrl-C end it: no more is
 accepted, what is under way is finished, and the exit status is 0.
 
---bus - writes the sealed events to standard output, one a line, for trying out. Without --redis or --table,
+--bus - writes the sealed events to standard output, one a line, for trying out. SIGKILL and a full disk may
+cut a line; its delivery was not acknowledged, and the provider sends it again. Without --redis or --table,
 deliveries are remembered in memory: after a restart, a captured one without a signed time passes once more.
 
 With --trust and --roots, an event is signed only by a key that all consumers know by now, and
