@@ -52,11 +52,15 @@ func (s *subject) verifier(t testing.TB, secret string) *webhook.Verifier {
 }
 
 func (s *subject) open(secret string) (*webhook.Verifier, error) {
-	text := secret
+	return webhook.New(s.scheme, "in", s.verifying(secret), &s.options)
+}
+
+// verifying is what verifies the signatures of a secret.
+func (s *subject) verifying(secret string) []webhook.Secret {
 	if s.verifies != nil {
-		text = s.verifies[secret]
+		secret = s.verifies[secret]
 	}
-	return webhook.New(s.scheme, "in", []webhook.Secret{{ID: "k1", Text: text}}, &s.options)
+	return []webhook.Secret{{ID: "k1", Text: secret}}
 }
 
 // delivery is a sound one.
@@ -226,6 +230,26 @@ func TestEachProviderRefusesEachDefect(t *testing.T) {
 				t.Error("an empty secret is accepted")
 			}
 		})
+	}
+}
+
+// TestACheckerReturnsNothingBesideAnError: nothing unverified is a return value, not even in part.
+func TestACheckerReturnsNothingBesideAnError(t *testing.T) {
+	for _, s := range subjects(t) {
+		checker, err := s.scheme.Open(s.verifying(s.secret), s.options.Scheme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range slices.Concat(signatureNegatives, timeNegatives) {
+			r, ok := n.send(&s)
+			if !ok {
+				continue
+			}
+			got, err := checker.Check(context.Background(), r, s.at)
+			if err != nil && got != (webhook.Signed{}) {
+				t.Errorf("%s, %s: it returns something beside %v", s.provider, n.name, err)
+			}
+		}
 	}
 }
 

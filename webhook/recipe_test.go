@@ -106,6 +106,7 @@ func TestLintRefuses(t *testing.T) {
 		{"pointer", `"/type"`, `"type"`, "JSON Pointer"},
 		{"name", `"acme"`, `"Acme Inc"`, "name"},
 		{"challenge", `"name"`, `"challenge": "mine", "name"`, "challenge"},
+		{"signing oracle", signed, `["time", {"text": "x"}, "body"], "challenge": "zoom"`, "no token holds"},
 		{"member twice", `"name"`, `"name": "x", "name"`, "duplicate"},
 		{"one header twice", `"name"`, `"or": [{"signature": {"header": "x-acme-signature"}}], "name"`,
 			"two ways"},

@@ -102,20 +102,23 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 }
 
 // Check finds the way of signing and checks the signature.
-func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (Signed, error) {
+func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (s Signed, err error) {
 	for i := range c.ways {
 		w := &c.ways[i]
-		value, err := r.HeaderValue(w.header)
+		var value string
+		if value, err = r.HeaderValue(w.header); err == nil && value == "" {
+			continue
+		}
+		if err == nil {
+			err = c.check(w, &r, value, at, &s)
+		}
+		if err == nil && len(c.ways) > 1 {
+			s.bodyOnly, err = true, wholeBody(r.Body)
+		}
 		if err != nil {
 			return Signed{}, err
 		}
-		if value != "" {
-			s, err := c.check(w, &r, value, at)
-			if err == nil && len(c.ways) > 1 {
-				s.bodyOnly, err = true, wholeBody(r.Body)
-			}
-			return s, err
-		}
+		return s, nil
 	}
 	return Signed{}, refuse(envelope.ReasonUnsigned, "no header %s", c.ways[0].header)
 }
@@ -130,8 +133,9 @@ func wholeBody(body []byte) error {
 	return nil
 }
 
-// check checks a request whose signature header has that value.
-func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.Time) (s Signed, err error) {
+// check checks a request whose signature header has that value. It fills in s, which says nothing if there is
+// an error. s is a pointer because Signed is large, and copies of it cost.
+func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.Time, s *Signed) error {
 	m, _ := w.work.Get().(*work)
 	if m == nil {
 		m = &work{macs: make([]hash.Hash, len(w.keys))}
@@ -145,17 +149,17 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 		s.Time, err = w.time.parse(timeText)
 	}
 	if err == nil {
-		err = c.describe(w, r, &s)
+		err = c.describe(w, r, s)
 	}
 	if err == nil {
 		s.Tail, err = c.assemble(w, r, m, timeText, s.ID)
 	}
 	if err != nil {
-		return Signed{}, err
+		return err
 	}
 	k, err := w.find(m, r.Body, s.Tail, at)
 	if err != nil {
-		return Signed{}, err
+		return err
 	}
 	s.KeyID, s.Head, s.Body, s.Signature = k.id, string(m.head), true, value
 	s.Tolerance, s.IDSigned, s.members = w.time.tolerance, w.has(partID), w.members
@@ -165,7 +169,7 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 	if c.challenge != nil {
 		s.Answer = c.challenge(r.Body, k.mac)
 	}
-	return s, err
+	return err
 }
 
 // items reads the signature header: the signatures of known kinds, and the time if it is an item.

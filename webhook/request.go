@@ -29,16 +29,18 @@ type Field struct{ Name, Value string }
 // HeaderValue is the value of the one header line of that name, in any case; "" if there is none. A second
 // line is an error of the Reason malformed: a proxy and this program could read different ones. So is an
 // empty value. A value over MaxHeaderValue is too_large.
-func (r Request) HeaderValue(name string) (string, error) {
+func (r Request) HeaderValue(name string) (string, error) { return headerValue(r.Header, name) }
+
+func headerValue(lines []Field, name string) (string, error) {
 	value, found := "", false
-	for i := range r.Header {
-		if n := r.Header[i].Name; n != name && (len(n) != len(name) || !strings.EqualFold(n, name)) {
+	for i := range lines {
+		if n := lines[i].Name; len(n) != len(name) || n != name && !strings.EqualFold(n, name) {
 			continue
 		}
 		if found {
 			return "", refuse(envelope.ReasonMalformed, "the header %s stands twice", name)
 		}
-		value, found = r.Header[i].Value, true
+		value, found = lines[i].Value, true
 	}
 	switch {
 	case found && value == "":

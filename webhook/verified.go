@@ -130,10 +130,7 @@ type Replay struct {
 // remembered for RememberFor at least, because the provider sends a delivery again for days.
 func (v *Verified) Replay() Replay {
 	id, signed := v.ID()
-	stale := v.at // from when on a copy is stale
-	if t := v.signed.Time; !t.IsZero() {
-		stale = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
-	}
+	stale := v.stale()
 	r := Replay{Until: v.at.Add(RememberFor)}
 	if stale.After(r.Until) {
 		r.Until = stale
@@ -159,6 +156,14 @@ func (v *Verified) Replay() Replay {
 	}
 	r.Key = sha256.Sum256(text)
 	return r
+}
+
+// stale is from when on every copy is stale; zero = never, because the provider signs no time.
+func (v *Verified) stale() time.Time {
+	if v.signed.Time.IsZero() {
+		return time.Time{}
+	}
+	return v.signed.Time.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
 }
 
 // SignatureDigest is the SHA-256 of the signature as it came.

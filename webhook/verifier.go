@@ -111,10 +111,12 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 	if len(r.Header) > MaxHeaders {
 		return nil, v.complete(refuse(envelope.ReasonTooLarge, "more than %d header lines", MaxHeaders))
 	}
-	signed, err := v.checker.Check(ctx, r, at)
-	if err != nil {
+	out := &Verified{Provider: v.provider, Endpoint: v.endpoint, Body: r.Body, at: at}
+	var err error
+	if out.signed, err = v.checker.Check(ctx, r, at); err != nil {
 		return nil, v.complete(err)
 	}
+	signed := &out.signed
 	if v.tolerance != 0 {
 		signed.Tolerance = v.tolerance
 	}
@@ -129,9 +131,9 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 				signed.Tolerance))
 		}
 	}
-	contentType, _ := r.HeaderValue("Content-Type")
-	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
-		ContentType: contentType, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
+	out.KeyID, out.Time, out.Answer = signed.KeyID, signed.Time, signed.Answer
+	out.ContentType, _ = r.HeaderValue("Content-Type")
+	return out, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known

@@ -56,6 +56,9 @@ import (
 // makes of a body, then fits into 64 MiB.
 const defaultBudget = webhook.DefaultBudget / 2
 
+// refusedTimeout is how long the body of a request may take that no endpoint takes.
+const refusedTimeout = 10 * time.Second
+
 // Options adjust New.
 type Options struct {
 	// Secrets fetch secrets by name for references such as ssm:/hooks/github: the key is the word before the
@@ -239,6 +242,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.receiver.ServeHTTP(w, r)
 		return
 	}
+	// Before it answers, net/http waits for the body, which was not read.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
 	for _, f := range refused.Header {
 		w.Header().Set(f.Name, f.Value)
 	}

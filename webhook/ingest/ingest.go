@@ -156,16 +156,18 @@ func (in *ingester) publish(ctx context.Context, v *webhook.Verified) error {
 func (in *ingester) describe(v *webhook.Verified) event.Event {
 	ev := event.New()
 	ev.SetSource(in.source)
-	digest := v.SignedDigest()
 	id, signed := v.ID()
-	switch {
-	case id == "" || !fits(id, maxID):
-		ev.SetID(hex.EncodeToString(digest[:]))
-	case signed:
+	if id != "" && !fits(id, maxID) {
+		id = ""
+	}
+	if signed && id != "" {
 		ev.SetID(id)
-	default: // an attacker who captured the delivery chooses it
+	} else { // an attacker who captured the delivery chooses an ID that is not signed
+		digest := v.SignedDigest()
 		ev.SetID(hex.EncodeToString(digest[:]))
-		ev.SetExtension(wire.AttrWebhookID, id)
+		if id != "" {
+			ev.SetExtension(wire.AttrWebhookID, id)
+		}
 	}
 	prefix := in.prefix
 	if prefix == "" {

@@ -53,6 +53,9 @@ was not reached, or wants one later.`,
 	return cmd
 }
 
+// maxID is the most bytes of an ID that webhook.Sign takes.
+const maxID = 256
+
 const resendTimeout = 30 * time.Second // of one delivery
 
 // resentResult is what became of one record, for programs.
@@ -109,7 +112,9 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 
 // idOf is the ID of the message: its own, or one that is made of the record, the same each time.
 func idOf(r *webhook.Request, at time.Time) string {
-	if id, err := r.HeaderValue("Webhook-Id"); err == nil && id != "" && !strings.ContainsAny(id, ".,") {
+	isOther := func(c rune) bool { return c <= ' ' || c > '~' || c == '.' || c == ',' }
+	id, err := r.HeaderValue("Webhook-Id")
+	if err == nil && id != "" && len(id) <= maxID && !strings.ContainsFunc(id, isOther) {
 		return id
 	}
 	sum := sha256.Sum256(append([]byte(at.Format(time.RFC3339Nano)+"\n"+r.Target+"\n"), r.Body...))
