@@ -135,7 +135,8 @@ func (s *Sender) try(ctx context.Context, t *Taken, end time.Time) (r result) {
 	}
 	s.learn(e)
 	stage = result{cause: CauseSigning, attempted: true}
-	ctx, cancel := context.WithTimeout(ctx, e.timeout())
+	timeout := min(e.timeout(), s.opts.Lease/2)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := s.request(ctx, e, t)
 	if err != nil {
@@ -144,7 +145,7 @@ func (s *Sender) try(ctx context.Context, t *Taken, end time.Time) (r result) {
 		stage.permanent = errors.Is(err, ErrUnsignable)
 		return stage
 	}
-	if end.Sub(s.now()) < e.timeout() { // signing took long, or the process was frozen
+	if end.Sub(s.now()) < timeout { // signing took long, or the process was frozen
 		return result{cause: causeLate}
 	}
 	stage = result{cause: CauseNetwork, attempted: true, unwell: true}

@@ -18,6 +18,7 @@ import (
 // The defaults of Options.
 const (
 	DefaultLease       = 2 * maxTimeout
+	minLease           = time.Second
 	DefaultPoll        = time.Second
 	defaultUnderWay    = 256
 	mostUnderWay       = 1 << 14
@@ -32,8 +33,8 @@ type Options struct {
 	// Concurrency is how many attempts are under way at a time, of all endpoints; 0 = 256. It should be several
 	// times the number of endpoints that may hang at once: each of these has one attempt under way.
 	Concurrency int
-	// Lease is how long a delivery is this process's alone; 0 = 2 minutes, which is the least. After the death
-	// of a process its deliveries are sent again when their leases are over.
+	// Lease is how long a delivery is this process's alone; 0 = 2 minutes, at least a second. After the death
+	// of a process its deliveries are sent again when their leases are over. Timeouts are cut to half of it.
 	Lease time.Duration
 	// Poll is how often the store is asked when nothing happens in this process; 0 = 1 s.
 	Poll time.Duration
@@ -95,8 +96,8 @@ func New(store Store, endpoints Endpoints, opts *Options) (*Sender, error) {
 		return nil, errors.New("sender: each wait of the Schedule must be above 0, and at most 30 days")
 	case o.Concurrency < 0 || o.Concurrency > mostUnderWay:
 		return nil, fmt.Errorf("sender: %d attempts at a time: give at most %d", o.Concurrency, mostUnderWay)
-	case o.Lease < DefaultLease:
-		return nil, fmt.Errorf("sender: a lease of %v is shorter than %v", o.Lease, DefaultLease)
+	case o.Lease < minLease:
+		return nil, fmt.Errorf("sender: a lease of %v is shorter than %v", o.Lease, minLease)
 	case o.Poll < 0:
 		return nil, errors.New("sender: Poll must not be negative")
 	}

@@ -11,6 +11,7 @@ import (
 
 	replayredis "github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/webhook/sender"
 	"github.com/sealbus/sealbus/webhook/sender/redis"
 	"github.com/sealbus/sealbus/webhook/sender/sendertest"
@@ -66,6 +67,14 @@ func TestEncryptedStoreKeepsTheContract(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
+	})
+}
+
+// Each history kills the processes of a sender several times.
+func TestCrashes(t *testing.T) {
+	sendertest.Contract{}.Crashes(t, cases.Of(200), func(t *testing.T, clock *replaytest.Clock) sender.BackEnd {
+		server, client := newServer(t)
+		return newStore(t, timed{client, func() { server.SetTime(clock.Now()) }}, nil)
 	})
 }
 
