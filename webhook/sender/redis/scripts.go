@@ -191,7 +191,6 @@ return out
 // settleScript takes field, token, kind (D, P, X), attempts, cause, milliseconds (P: until it is due, D: for
 // which it is remembered), and 1 to disable the endpoint.
 var settleScript = newScript(`
-forget()
 local field = ARGV[1]
 local s, bad = load(field)
 if bad then return bad end

@@ -68,6 +68,7 @@ func (c Contract) Run(t *testing.T, open func(t *testing.T, clock *replaytest.Cl
 		{"arguments", arguments},
 		{"cancelled context", cancelled},
 		{"many workers", manyWorkers},
+		{"model", model},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			clock := replaytest.NewClock(time.Now().Truncate(time.Second))
