@@ -77,7 +77,8 @@ func TestDeliveryStoreClusterContract(t *testing.T) {
 
 const (
 	kills    = 20
-	betweens = 15 // deliveries that are handled between two kills
+	between  = 15 // deliveries that are handled between two kills
+	accepted = 40 // before each kill
 )
 
 // TestSenderKilled kills a sender 20 times under load. No delivery is lost, and no ID is handled twice,
@@ -91,21 +92,23 @@ func TestSenderKilled(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	config := r.config(server.addr())
-	accept(t, client, config, kills*betweens*2)
-	for range kills {
+	accept := acceptor(t, client, config)
+	for n := range kills {
+		accept(n*accepted, (n+1)*accepted)
+		r.drain()
 		end := startHooks(t, program, config)
-		r.wait(betweens)
+		r.wait(between)
 		end(true)
 	}
 	end := startHooks(t, program, config)
-	for deadline := time.Now().Add(time.Minute); client.HLen(t.Context(), config.Prefix+"records").Val() > 0; {
+	left := func() int64 { return client.HLen(t.Context(), config.Prefix+"records").Val() }
+	for deadline := time.Now().Add(time.Minute); left() > 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d deliveries are left", client.HLen(t.Context(), config.Prefix+"records").Val())
+			t.Fatalf("%d deliveries are left", left())
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	end(false)
-	r.check(config, kills*betweens*2)
+	r.check(config, kills*accepted)
 }
 
 // hooksConfig is the configuration of the program in hooks.
@@ -117,8 +120,9 @@ type hooksConfig struct {
 	Ordered            string
 }
 
-// accept puts that many messages into the store, for all endpoints in turn.
-func accept(t *testing.T, client *goredis.Client, c hooksConfig, n int) {
+// acceptor puts messages with the numbers from one to before another into the store, for all endpoints in
+// turn.
+func acceptor(t *testing.T, client *goredis.Client, c hooksConfig) func(from, to int) {
 	t.Helper()
 	store, err := redis.New(client, &redis.Options{Prefix: c.Prefix})
 	if err != nil {
@@ -137,10 +141,12 @@ func accept(t *testing.T, client *goredis.Client, c hooksConfig, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range n {
-		m := sender.Message{ID: fmt.Sprint("msg_", i), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
-		if err := s.Send(t.Context(), c.IDs[i%len(c.IDs)], m); err != nil {
-			t.Fatal(err)
+	return func(from, to int) {
+		for i := from; i < to; i++ {
+			m := sender.Message{ID: fmt.Sprint("msg_", i), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+			if err := s.Send(t.Context(), c.IDs[i%len(c.IDs)], m); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -256,6 +262,13 @@ func (r *receivers) note(endpoint string, v *webhook.Verified) {
 	r.order[endpoint] = append(r.order[endpoint], id)
 	r.mu.Unlock()
 	r.handled <- id
+}
+
+// drain forgets what was handled up to now.
+func (r *receivers) drain() {
+	for len(r.handled) > 0 {
+		<-r.handled
+	}
 }
 
 // wait waits until so many more are handled.

@@ -556,7 +556,7 @@ func arguments(e *env) {
 	e.put(longest)
 	t := e.take(ten, longest.Endpoint+" "+longest.ID)[0]
 	for _, s := range []sender.Settlement{{}, {State: "other"}, {State: sender.Dead}, {State: sender.Again},
-		{State: sender.Delivered, Cause: sender.CauseStatus},
+		{State: sender.Delivered, Cause: sender.CauseStatus}, {State: sender.Dead, Cause: "a b"},
 		{State: sender.Again, Cause: sender.CauseStatus, After: -1},
 		{State: sender.Dead, Cause: sender.CauseStatus, Attempts: -1}} {
 		err := e.Settle(e.Context(), t, s)
