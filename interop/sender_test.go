@@ -22,9 +22,11 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	replayredis "github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/webhook"
 	"github.com/sealbus/sealbus/webhook/sender"
@@ -385,5 +387,53 @@ func TestSentWebhooksAtPeers(t *testing.T) {
 	}
 	if list := strings.Fields(got.list[0].Headers["webhook-signature"]); len(list) != 3 {
 		t.Errorf("%d signatures, want those of two secrets and a key", len(list))
+	}
+}
+
+// TestRelayedEventsAtCloudEvents has the CloudEvents SDK read what Relay and Forward send, and send it on in
+// binary mode: the signature of the relayed event holds.
+func TestRelayedEventsAtCloudEvents(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+	endpoints, err := sender.NewEndpoints(sender.Endpoint{ID: "a", URL: "https://a.example/",
+		Signing: sender.Unsigned()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got collected
+	s, err := sender.New(sender.NewMemory(nil), endpoints, &sender.Options{UnsafeTransport: &got})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := org.Event(t, "com.example.order.placed", map[string]int{"total": 7})
+	msg := consumer.Message{Body: sealed.JSON()}
+	pick := func(context.Context, consumer.Delivery[[]byte]) ([]string, error) { return []string{"a"}, nil }
+	for _, relay := range []bool{true, false} { // the second is a copy of the first, and has another store
+		c, err := consumer.New("hooks", org.Trust(), replay.NewMemory(&replay.MemoryOptions{Now: org.Now}),
+			org.Policy(), &consumer.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if relay {
+			_, err = s.Relay(t.Context(), c, msg, pick)
+		} else if s, err = sender.New(sender.NewMemory(nil), endpoints,
+			&sender.Options{UnsafeTransport: &got}); err == nil {
+			_, err = c.Handle(t.Context(), msg, s.Forward(pick))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Once(t.Context()); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	url, handled := httpReceiver(t, org)
+	want := []int{http.StatusNoContent, http.StatusUnauthorized} // Forward sends no signature of the producer
+	var messages []httpMessage
+	for _, r := range got.list {
+		messages = append(messages, httpMessage{Headers: r.Headers, Body: r.Body})
+	}
+	statuses := forwardByNode(t, url, messages)
+	if !slices.Equal(statuses, want) || len(*handled) != 1 {
+		t.Errorf("answered %v, want %v; handled %v", statuses, want, *handled)
 	}
 }
