@@ -70,8 +70,8 @@ func (v *Verified) Subject() string {
 }
 
 // Unsigned names those of "type" and "subject" that the delivery has and that no signature covers: a header
-// has them, as with GitHub and Shopify, or a body that is not signed. An attacker who captured a delivery could
-// send it on with others, so no rule on security may rest on them. nil = none.
+// has them, as with GitHub and Shopify, or a body that is not signed. An attacker who captured a delivery
+// could send it on with others, so no rule on security may rest on them. nil = none.
 func (v *Verified) Unsigned() (names []string) {
 	for _, word := range []struct{ name, text, member string }{
 		{"type", v.Type(), v.memberNames().typ},
