@@ -56,7 +56,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		name                 string
+		name string
 		// bytes; acknowledged deliveries between two kills, and senders, of the short form
 		size, every, senders int
 	}{{"1KiB", 1 << 10, 50, 20}, {"1MiB", 1<<20 - 4<<10, 3, 4}} {
