@@ -80,8 +80,8 @@ func (d *delivery) take(ctx context.Context, at time.Time) Response {
 }
 
 // settle makes sure that the claim is worth something at this moment. The body may have come long after the
-// judging time, the process may have been frozen, or the store slow. Then another worker may have the claim by
-// now, or the store may have forgotten that the delivery was handled.
+// judging time, the process may have been frozen, or the store slow. Then another worker may have the claim
+// by now, or the store may have forgotten that the delivery was handled.
 func (d *delivery) settle(ctx context.Context) Response {
 	now := d.now()
 	stale := d.until

@@ -194,7 +194,7 @@ func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time, queued 
 	if err != nil {
 		return refused(ReasonOf(err), err)
 	}
-	if v.signed.isSeveral && c.store != nil {
+	if v.isSeveral && c.store != nil {
 		return refused(envelope.ReasonUnsupported, errSeveral)
 	}
 	if a := v.Answer; a != nil {

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +42,7 @@ type wayChecker struct {
 	keys    []*key
 	texts   string // of the signed string, joined: a signed ID has none of their bytes
 	members *members
+	again   bool      // writeSigned can write the signed bytes of what is verified
 	work    sync.Pool // of *work: so that no request allocates, and requests do not wait for each other
 }
 
@@ -68,6 +71,7 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 	for i := range r.ways {
 		w := &c.ways[i]
 		w.way = &r.ways[i]
+		w.again = w.time.member == "" && !w.has(partMethod) && !w.has(partURL) && !w.has(partDecoded)
 		if w.has(partURL) || w.has(partDecoded) {
 			if err := checkBaseURL(o.BaseURL); err != nil {
 				return nil, err
@@ -161,7 +165,12 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 	if err != nil {
 		return err
 	}
-	s.KeyID, s.Head, s.Body, s.Signature = k.id, string(m.head), true, value
+	s.KeyID, s.Body, s.Signature = k.id, true, value
+	if w.again {
+		s.way, s.Tail = w, ""
+	} else {
+		s.Head = string(m.head)
+	}
 	s.Tolerance, s.IDSigned, s.members = w.time.tolerance, w.has(partID), w.members
 	if w.time.member != "" {
 		s.Time, err = w.time.inBody(r.Body)
@@ -332,6 +341,23 @@ func (c *recipeChecker) assemble(w *wayChecker, r *Request, m *work, timeText, i
 	return tail, nil
 }
 
+// writeSigned writes the signed bytes of a verified delivery. Its time is in canonical decimal, so that the
+// text that was signed is the one of the time.
+func (w *wayChecker) writeSigned(to io.Writer, v *Verified) {
+	for i := range w.signed {
+		switch p := &w.signed[i]; p.name {
+		case partBody:
+			to.Write(v.Body)
+		case partTime:
+			io.WriteString(to, w.time.text(v.Time))
+		case partID:
+			io.WriteString(to, v.id)
+		default:
+			io.WriteString(to, p.text)
+		}
+	}
+}
+
 // method refuses what is no method of capital letters.
 func method(text string) (string, error) {
 	if text == "" || len(text) > 16 || strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
@@ -463,6 +489,14 @@ func (t *timeSource) parse(text string) (time.Time, error) {
 		return time.UnixMilli(n), nil
 	}
 	return time.Unix(n, 0), nil
+}
+
+// text is the text that parse read.
+func (t *timeSource) text(at time.Time) string {
+	if t.unit == time.Millisecond {
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+	return strconv.FormatInt(at.Unix(), 10)
 }
 
 // inBody reads the time from a body whose signature is genuine.

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sealbus/sealbus/envelope"
 )
@@ -34,7 +33,7 @@ func (r Request) HeaderValue(name string) (string, error) { return headerValue(r
 func headerValue(lines []Field, name string) (string, error) {
 	value, found := "", false
 	for i := range lines {
-		if n := lines[i].Name; len(n) != len(name) || n != name && !strings.EqualFold(n, name) {
+		if !sameName(lines[i].Name, name) {
 			continue
 		}
 		if found {
@@ -50,6 +49,21 @@ func headerValue(lines []Field, name string) (string, error) {
 			len(value), MaxHeaderValue)
 	}
 	return value, nil
+}
+
+// sameName reports whether two names of headers are the same, in any case of ASCII letters. It begins at the
+// end, because the names that one provider chose begin alike.
+func sameName(a, b string) bool {
+	if len(a) != len(b) || a == b {
+		return len(a) == len(b)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		x, y := a[i], b[i]
+		if x != y && (x|0x20 != y|0x20 || x|0x20 < 'a' || 'z' < x|0x20) {
+			return false
+		}
+	}
+	return true
 }
 
 // refuse is an Error that the Verifier completes with the provider.

@@ -53,6 +53,9 @@ type Signed struct {
 	// them together anew, so no replay key stands for them.
 	isSeveral bool
 	members   *members // what a recipe takes from members of the JSON body; nil = nothing
+	// way is of a recipe whose signed bytes are written anew when they are hashed, so that most deliveries need
+	// no copy of them. Head and Tail are empty then. nil = they are not.
+	way *wayChecker
 }
 
 // Verifier verifies the deliveries of one provider to one endpoint. It is safe for concurrent use.
@@ -111,12 +114,10 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 	if len(r.Header) > MaxHeaders {
 		return nil, v.complete(refuse(envelope.ReasonTooLarge, "more than %d header lines", MaxHeaders))
 	}
-	out := &Verified{Provider: v.provider, Endpoint: v.endpoint, Body: r.Body, at: at}
-	var err error
-	if out.signed, err = v.checker.Check(ctx, r, at); err != nil {
+	signed, err := v.checker.Check(ctx, r, at)
+	if err != nil {
 		return nil, v.complete(err)
 	}
-	signed := &out.signed
 	if v.tolerance != 0 {
 		signed.Tolerance = v.tolerance
 	}
@@ -131,9 +132,13 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 				signed.Tolerance))
 		}
 	}
-	out.KeyID, out.Time, out.Answer = signed.KeyID, signed.Time, signed.Answer
-	out.ContentType, _ = r.HeaderValue("Content-Type")
-	return out, nil
+	contentType, _ := r.HeaderValue("Content-Type")
+	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
+		ContentType: contentType, Answer: signed.Answer, Body: r.Body,
+		head: signed.Head, tail: signed.Tail, signature: signed.Signature, id: signed.ID, typ: signed.Type,
+		subject: signed.Subject, members: signed.members, way: signed.way, at: at, tolerance: signed.Tolerance,
+		signsBody: signed.Body, signsID: signed.IDSigned, signsWords: signed.WordsSigned,
+		bodyOnly: signed.bodyOnly, isSeveral: signed.isSeveral}, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known

@@ -311,6 +311,33 @@ func TestVerifiedSaysWhatTheRecipeNames(t *testing.T) {
 	}
 }
 
+// TestSignedDigestIsOfTheSignedBytes: of recipes, whether they keep the bytes or write them anew.
+func TestSignedDigestIsOfTheSignedBytes(t *testing.T) {
+	const url = "https://hooks.example/hooks/in?a=1"
+	tested := 0
+	for _, s := range subjects(t) {
+		d := s.delivery()
+		r := s.send(d)
+		body := string(r.Body)
+		want, ok := map[string]string{"github": body, "linear": body, "pagerduty": body, "square": url + body,
+			"stripe": d.time + "." + body, "slack": "v0:" + d.time + ":" + body, "discord": d.time + body,
+			"paddle": d.time + ":" + body, "convoy": d.time + "," + body, "sendgrid": d.time + body,
+			"hubspot": "POST" + url + body + d.time, "svix": d.id + "." + d.time + "." + body,
+			"standardwebhooks": d.id + "." + d.time + "." + body}[s.provider]
+		if !ok {
+			continue
+		}
+		tested++
+		got, err := s.verifier(t, s.secret).Verify(context.Background(), r, s.at)
+		if err != nil || got.SignedDigest() != sha256.Sum256([]byte(want)) {
+			t.Errorf("%s: %v, or it is not the digest of %q", s.provider, err, want)
+		}
+	}
+	if tested != 15 { // Standard Webhooks and Svix sign in two ways each
+		t.Errorf("%d subjects were tested", tested)
+	}
+}
+
 // TestUnsignedNamesAllThatAnAttackerCanChange: of each provider, each header line is changed. If the delivery
 // is genuine all the same, and its type or subject is another, Unsigned has named it.
 func TestUnsignedNamesAllThatAnAttackerCanChange(t *testing.T) {

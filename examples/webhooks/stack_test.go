@@ -39,8 +39,9 @@ type stack struct {
 	values   map[string]string // of what the template refers to
 
 	gateway, pushes *orderstest.Function
-	role            *orderstest.Policies   // of the gateway
-	last            atomic.Pointer[[]byte] // what the rule delivered last
+	role            *orderstest.Policies                // of the gateway
+	target          atomic.Pointer[orderstest.Function] // pushes, for the bus, which calls it at any time
+	last            atomic.Pointer[[]byte]              // what the rule delivered last
 }
 
 // newStack has everything but the functions.
@@ -134,6 +135,7 @@ func (s *stack) start() *stack {
 	s.role = s.roleOf("GatewayRole")
 	s.gateway = s.Start(gatewayProgram, append(s.Guarded(s.role), s.environment("Gateway")...))
 	s.pushes = s.Start(pushesProgram, append(s.Guarded(s.roleOf("PushesRole")), s.environment("Pushes")...))
+	s.target.Store(s.pushes)
 	return s
 }
 
@@ -162,7 +164,7 @@ func (s *stack) makeBus() {
 	must(err)
 	pushes := s.Bus.Function("pushes", func(ctx context.Context, event []byte) error {
 		s.last.Store(&event)
-		_, err := s.pushes.Invoke(ctx, event)
+		_, err := s.target.Load().Invoke(ctx, event)
 		return err
 	})
 	out, err := client.PutTargets(s.Context(), &eventbridge.PutTargetsInput{Rule: aws.String("rule"),

@@ -31,10 +31,10 @@
 // one.
 //
 // Threats: an attacker who changes an event on its way to a consumer (it is sealed); an attacker who sends a
-// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: an attacker who
-// keeps a delivery back and sends it on under another type or subject, where the provider has them in a header
-// that it does not sign, as GitHub does. webhookunsigned says where, and sealing does not make them true. Rules
-// that route may use them; rules on security use the data.
+// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: an attacker
+// who keeps a delivery back and sends it on under another type or subject, where the provider has them in a
+// header that it does not sign, as GitHub does. webhookunsigned says where, and sealing does not make them
+// true. Rules that route may use them; rules on security use the data.
 //
 // Stable: New, Options, and the attributes.
 package ingest
