@@ -116,3 +116,74 @@ func TestUnavailable(t *testing.T) {
 	server.Close()
 	check("down")
 }
+
+// A record that cannot be read dies and stays, and holds up no other.
+func TestUnreadableRecord(t *testing.T) {
+	_, client := newServer(t)
+	s := newStore(t, client, nil)
+	for _, id := range []string{"1", "2", "3", "4"} {
+		d := sender.Delivery{Key: sender.Key{Endpoint: "a", ID: id}, ContentType: "text/plain"}
+		if err := s.Put(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const records = redis.DefaultPrefix + "records"
+	other := client.HGet(t.Context(), records, "a 2").Val()
+	for field, record := range map[string]string{"a 1": "x", "a 3": other} { // the record of another one
+		if err := client.HSet(t.Context(), records, field, record).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.HDel(t.Context(), records, "a 4").Err(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Take(t.Context(), sender.Want{Most: 10, Room: map[string]int{"a": 10}, Lease: time.Minute})
+	if err != nil || len(list) != 1 || list[0].ID != "2" {
+		t.Errorf("took %v, %v, want the second", list, err)
+	}
+	dead, err := s.Dead(t.Context(), sender.Key{}, 10)
+	if err != nil || len(dead) != 3 {
+		t.Fatalf("dead: %v, %v, want three", dead, err)
+	}
+	for i, id := range []string{"1", "3", "4"} {
+		if d := dead[i]; d.Key != (sender.Key{Endpoint: "a", ID: id}) || d.Cause != sender.CauseUnreadable {
+			t.Errorf("dead: %v, %s", d.Key, d.Cause)
+		}
+	}
+	if got := client.HGet(t.Context(), records, "a 1").Val(); got != "x" {
+		t.Errorf("the record is %q now", got)
+	}
+}
+
+// A server that was restarted knows no script.
+func TestScriptsAreLoadedAgain(t *testing.T) {
+	_, client := newServer(t)
+	s := newStore(t, client, nil)
+	for _, id := range []string{"1", "2"} {
+		if err := s.Put(t.Context(), sender.Delivery{Key: sender.Key{Endpoint: "a", ID: id}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := s.Take(t.Context(), sender.Want{Most: 10, Room: map[string]int{"a": 10}, Lease: time.Minute})
+	if err != nil || len(list) != 2 {
+		t.Errorf("took %v, %v, want two", list, err)
+	}
+}
+
+// A key that holds something else is no reason to lose anything.
+func TestStrangeKeys(t *testing.T) {
+	for _, name := range []string{"lanes", "queue", "records", "states", "serial"} {
+		_, client := newServer(t)
+		s := newStore(t, client, nil)
+		if err := client.Set(t.Context(), redis.DefaultPrefix+name, "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		err := s.Put(t.Context(), sender.Delivery{Key: sender.Key{Endpoint: "a", ID: "1"}})
+		if !errors.Is(err, sender.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+		}
+	}
+}
