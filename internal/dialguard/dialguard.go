@@ -73,7 +73,7 @@ type Guard struct {
 	opts       Options
 	dialer     net.Dialer
 	transport  http.Transport
-	connecting func(to netip.AddrPort) error // tests see here each socket that is about to connect
+	connecting func(ctx context.Context, to netip.AddrPort) error // for tests: a socket is about to connect
 }
 
 var _ http.RoundTripper = (*Guard)(nil)
@@ -199,7 +199,7 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 }
 
 // control judges the address of a socket that is about to connect. All connections come by here.
-func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (g *Guard) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return refuse(BadHost)
@@ -208,7 +208,7 @@ func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn)
 		return err
 	}
 	if g.connecting != nil {
-		return g.connecting(to)
+		return g.connecting(ctx, to)
 	}
 	return nil
 }

@@ -74,7 +74,8 @@ func TestMixedAnswers(t *testing.T) {
 	}
 }
 
-// TestNextAddress: if an address does not answer, the next one is tried, up to four.
+// TestNextAddress: if an address does not answer, the next one is tried, up to four. Each has a part of the
+// time.
 func TestNextAddress(t *testing.T) {
 	server, opts := outside(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	opts.Allow = append(opts.Allow, netip.MustParsePrefix("127.0.1.0/24"))
@@ -93,6 +94,11 @@ func TestNextAddress(t *testing.T) {
 		seen := hosts(s.take())
 		if status != c.status || (err == nil) != (status > 0) || !slices.Equal(seen, c.tried) {
 			t.Errorf("%v: %d %v, connects to %v", c.answer, status, err, seen)
+		}
+		for i := range s.until[1:] {
+			if !s.until[i].Before(s.until[i+1]) {
+				t.Errorf("%v: address %d has all the time", c.answer, i)
+			}
 		}
 	}
 }
