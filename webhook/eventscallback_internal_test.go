@@ -128,3 +128,21 @@ func TestCallbackTransportStaysOutside(t *testing.T) {
 		t.Error("no host has the port 443")
 	}
 }
+
+// Certificates are fetched over https from where the name of the provider leads, and over http from public
+// addresses only.
+func TestWayOfCertificates(t *testing.T) {
+	c := new(Certificates)
+	for address, passes := range map[string]bool{
+		"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem": true,
+		"https://api.paypal.com/v1/notifications/certs/CERT-1":                true,
+		"http://crt.rootca1.amazontrust.com/rootca1.cer":                      true,
+		"http://cacerts.digicert.com/DigiCertEVRSACAG2.crt":                   true,
+		"https://10.1.2.3/": true, "http://10.1.2.3/": false, "https://127.0.0.1/": false,
+	} {
+		guard := c.via(address).(*dialguard.Guard)
+		if _, err := guard.Check(address); (err == nil) != passes {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}

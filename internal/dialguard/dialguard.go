@@ -179,7 +179,7 @@ func (g *Guard) dial(ctx context.Context, network, address string) (net.Conn, er
 // resolv.conf is tried after it.
 func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a.Unmap()}, g.judge(a)
+		return []netip.Addr{a}, g.judge(a)
 	}
 	addrs, err := g.opts.Resolver.LookupNetIP(ctx, "ip", host+".")
 	switch {
@@ -188,14 +188,12 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	case len(addrs) == 0 || len(addrs) > maxAddresses:
 		return nil, &net.DNSError{Err: strconv.Itoa(len(addrs)) + " addresses", Name: host}
 	}
-	plain := make([]netip.Addr, len(addrs))
-	for i, a := range addrs {
+	for _, a := range addrs {
 		if err := g.judge(a); err != nil {
 			return nil, err
 		}
-		plain[i] = a.Unmap()
 	}
-	return plain, nil
+	return addrs, nil
 }
 
 // control judges the address of a socket that is about to connect. All connections come by here.
