@@ -84,8 +84,9 @@ var (
 )
 
 var (
-	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}}, nil))
-	someNext     = func(context.Context, *webhook.Verified) error { return nil }
+	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}},
+		nil))
+	someNext = func(context.Context, *webhook.Verified) error { return nil }
 )
 
 func must[T any](v T, err error) T {
