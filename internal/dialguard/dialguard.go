@@ -28,10 +28,11 @@ import (
 
 // The limits of a request. Each fails closed.
 const (
-	// Timeout bounds each of: resolving and connecting, the TLS handshake, the wait for an answer's header.
+	// Timeout bounds resolving and connecting, and the TLS handshake by itself.
 	Timeout = 10 * time.Second
-	// MaxBody is what ReadBody reads of an answer, in bytes.
-	MaxBody = 16 << 10
+	// maxWait bounds the wait for the header of an answer. Callers bound it further, and the body, by the
+	// context of the request: a sender of webhooks waits for up to a minute.
+	maxWait = time.Minute
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 16 << 10
 	// maxAddresses bounds the addresses of one name. Large services have eight.
@@ -96,7 +97,7 @@ func New(opts *Options) *Guard {
 	g.transport = http.Transport{
 		DialContext: g.dial, ForceAttemptHTTP2: true, DisableCompression: true,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: g.opts.Roots},
-		TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout, MaxResponseHeaderBytes: maxHeader,
+		TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: maxWait, MaxResponseHeaderBytes: maxHeader,
 		DisableKeepAlives: g.opts.Idle <= 0, IdleConnTimeout: g.opts.Idle,
 		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleOfHost,
 	}
@@ -139,12 +140,6 @@ func (b *body) Read(p []byte) (int, error) {
 		err = safe(err)
 	}
 	return n, err
-}
-
-// ReadBody reads and closes the body of an answer, up to MaxBody bytes. The rest is not read.
-func ReadBody(resp *http.Response) ([]byte, error) {
-	defer func() { _ = resp.Body.Close() }()
-	return io.ReadAll(io.LimitReader(resp.Body, MaxBody))
 }
 
 // dial resolves a name once, judges all its addresses, and connects to the first that answers. Each address

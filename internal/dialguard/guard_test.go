@@ -269,24 +269,6 @@ func TestResolverThatHangs(t *testing.T) {
 	})
 }
 
-// TestReadBody reads at most 16 KiB.
-func TestReadBody(t *testing.T) {
-	for size, want := range map[int]int{0: 0, 1: 1, MaxBody: MaxBody, MaxBody + 1: MaxBody,
-		1 << 20: MaxBody} {
-		server, opts := outside(t, func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(make([]byte, size))
-		})
-		opts.Resolver = dns("www.example.com", addrs("127.0.0.1"))
-		resp, err := New(&opts).Client(0).Get(urlOf(server, "www.example.com"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err := ReadBody(resp); len(body) != want || err != nil {
-			t.Errorf("%d bytes: %d, %v", size, len(body), err)
-		}
-	}
-}
-
 // TestOldTLS is not spoken, and a compressed answer is not asked for.
 func TestOldTLS(t *testing.T) {
 	for version, want := range map[uint16]int{tls.VersionTLS11: 0, tls.VersionTLS12: 204,

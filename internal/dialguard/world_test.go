@@ -154,7 +154,8 @@ func get(g *Guard, address string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = ReadBody(resp)
+	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode, err
 }
 
