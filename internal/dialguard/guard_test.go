@@ -74,7 +74,8 @@ func TestMixedAnswers(t *testing.T) {
 	}
 }
 
-// TestNextAddress: if an address does not answer, the next one is tried, up to four.
+// TestNextAddress: if an address does not answer, the next one is tried, up to four. Each has a part of the
+// time.
 func TestNextAddress(t *testing.T) {
 	server, opts := outside(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	opts.Allow = append(opts.Allow, netip.MustParsePrefix("127.0.1.0/24"))
@@ -93,6 +94,11 @@ func TestNextAddress(t *testing.T) {
 		seen := hosts(s.take())
 		if status != c.status || (err == nil) != (status > 0) || !slices.Equal(seen, c.tried) {
 			t.Errorf("%v: %d %v, connects to %v", c.answer, status, err, seen)
+		}
+		for i := range s.until[1:] {
+			if !s.until[i].Before(s.until[i+1]) {
+				t.Errorf("%v: address %d has all the time", c.answer, i)
+			}
 		}
 	}
 }
@@ -261,24 +267,6 @@ func TestResolverThatHangs(t *testing.T) {
 			t.Error(err, time.Since(began))
 		}
 	})
-}
-
-// TestReadBody reads at most 16 KiB.
-func TestReadBody(t *testing.T) {
-	for size, want := range map[int]int{0: 0, 1: 1, MaxBody: MaxBody, MaxBody + 1: MaxBody,
-		1 << 20: MaxBody} {
-		server, opts := outside(t, func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(make([]byte, size))
-		})
-		opts.Resolver = dns("www.example.com", addrs("127.0.0.1"))
-		resp, err := New(&opts).Client(0).Get(urlOf(server, "www.example.com"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err := ReadBody(resp); len(body) != want || err != nil {
-			t.Errorf("%d bytes: %d, %v", size, len(body), err)
-		}
-	}
 }
 
 // TestOldTLS is not spoken, and a compressed answer is not asked for.
