@@ -310,6 +310,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no base URL":          {[]webhook.Secret{good}, ""},
 		"base URL with a path": {[]webhook.Secret{good}, baseURL + "/"},
 		"ftp":                  {[]webhook.Secret{good}, "ftp://a.example"},
+		"empty port":           {[]webhook.Secret{good}, "https://a.example:"},
 		"user information":     {[]webhook.Secret{good}, "https://a@b.example"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -130,7 +130,7 @@ func (c *checker) Check(_ context.Context, r webhook.Request, at time.Time) (web
 const maxID = 256
 
 // ResponseVerifier verifies signed responses. It is safe for concurrent use.
-type ResponseVerifier struct{ *verifier }
+type ResponseVerifier struct{ v *verifier }
 
 // NewResponseVerifier makes a ResponseVerifier of responses that are signed as the Profile says; nil = the
 // zero one. The keys are those of Scheme.
@@ -146,18 +146,18 @@ func NewResponseVerifier(keys []webhook.Secret, p *Profile) (*ResponseVerifier, 
 // it answers, with the fields that it was sent with. The keyID is that of the key that signed. The error is a
 // *webhook.Error.
 func (v *ResponseVerifier) Verify(resp *http.Response, body []byte, at time.Time) (keyID string, err error) {
-	m, err := v.responseMessage(resp, body)
+	m, err := v.v.responseMessage(resp, body)
 	if err != nil {
 		return "", refuse(envelope.ReasonMalformed, "%w", err)
 	}
-	s, _, err := v.verify(m, at)
+	s, _, err := v.v.verify(m, at)
 	if err != nil {
 		return "", err
 	}
 	switch age := at.Sub(s.created); {
-	case age > v.MaxAge:
+	case age > v.v.MaxAge:
 		return "", refuse(envelope.ReasonExpired, "signed %s before the judging time", age.Round(time.Second))
-	case age < -v.MaxAge:
+	case age < -v.v.MaxAge:
 		return "", refuse(envelope.ReasonFromFuture, "signed %s after the judging time",
 			(-age).Round(time.Second))
 	}
