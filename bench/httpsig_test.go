@@ -39,8 +39,8 @@ type wayToSign struct {
 	verify func(b *testing.B, req *http.Request) func() error
 }
 
-// BenchmarkHTTPSignatures signs and verifies HTTP messages (RFC 9421) beside two peers. "raw" is the signature
-// of 300 bytes and SHA-256 of the body, and nothing else.
+// BenchmarkHTTPSignatures signs and verifies HTTP messages (RFC 9421) beside two peers. "raw" is the
+// signature of 300 bytes and SHA-256 of the body, and nothing else.
 func BenchmarkHTTPSignatures(b *testing.B) {
 	for _, alg := range []string{"ed25519", "ecdsa-p256-sha256"} {
 		m := newSignedMessage(b, alg)
@@ -123,7 +123,8 @@ var sum [32]byte
 
 func (m *signedMessage) sealbus(b *testing.B) wayToSign {
 	ctx := context.Background()
-	v, err := webhook.New(httpsig.Scheme(nil), "in", []webhook.Secret{{Text: string(m.signer.Verifier().JWK())}},
+	public := []webhook.Secret{{Text: string(m.signer.Verifier().JWK())}}
+	v, err := webhook.New(httpsig.Scheme(nil), "in", public,
 		&webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: "https://hooks.example"}})
 	if err != nil {
 		b.Fatal(err)
@@ -140,14 +141,15 @@ func (m *signedMessage) sealbus(b *testing.B) wayToSign {
 }
 
 func (m *signedMessage) dadrus(b *testing.B) wayToSign {
-	s, err := dadrus.NewSigner(dadrus.Key{KeyID: "k", Algorithm: dadrus.SignatureAlgorithm(m.alg), Key: m.private},
+	alg := dadrus.SignatureAlgorithm(m.alg)
+	s, err := dadrus.NewSigner(dadrus.Key{KeyID: "k", Algorithm: alg, Key: m.private},
 		dadrus.WithComponents(covered...), dadrus.WithTag("t"), dadrus.WithTTL(time.Minute),
 		dadrus.WithContentDigestAlgorithm(dadrus.Sha256))
 	if err != nil {
 		b.Fatal(err)
 	}
-	v, err := dadrus.NewVerifier(dadrus.Key{KeyID: "k", Algorithm: dadrus.SignatureAlgorithm(m.alg),
-		Key: m.private.Public()}, dadrus.WithRequiredComponents(covered...), dadrus.WithRequiredTag("t"),
+	v, err := dadrus.NewVerifier(dadrus.Key{KeyID: "k", Algorithm: alg, Key: m.private.Public()},
+		dadrus.WithRequiredComponents(covered...), dadrus.WithRequiredTag("t"),
 		dadrus.WithMaxAge(time.Hour), dadrus.WithValidityTolerance(time.Hour))
 	if err != nil {
 		b.Fatal(err)
@@ -162,9 +164,9 @@ func (m *signedMessage) dadrus(b *testing.B) wayToSign {
 }
 
 func (m *signedMessage) remitly(b *testing.B) wayToSign {
-	s, err := remitly.NewSigner(remitly.SigningProfile{Algorithm: remitly.Algorithm(m.alg), Digest: remitly.DigestSHA256,
-		Fields: remitly.Fields(covered...), Metadata: []remitly.Metadata{remitly.MetaCreated, remitly.MetaKeyID},
-		Label: "sig1"}, remitly.SigningKey{Key: m.private, MetaKeyID: "k"})
+	s, err := remitly.NewSigner(remitly.SigningProfile{Algorithm: remitly.Algorithm(m.alg),
+		Digest: remitly.DigestSHA256, Fields: remitly.Fields(covered...), Label: "sig1",
+		Metadata: []remitly.Metadata{remitly.MetaCreated, remitly.MetaKeyID}}, remitly.SigningKey{Key: m.private, MetaKeyID: "k"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -68,7 +68,8 @@ var signedBy = map[string]keys.Algorithm{"ed25519": keys.Ed25519, "ecdsa-p256-sh
 var (
 	requestFields = []string{"@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path",
 		"@query", "content-type", "content-digest"}
-	responseFields = []string{"@status", "content-digest", "@method;req", "@target-uri;req", "content-digest;req"}
+	responseFields = []string{"@status", "content-digest", "@method;req", "@target-uri;req",
+		"content-digest;req"}
 )
 
 func requestProfile() *httpsig.Profile {
@@ -145,8 +146,8 @@ func TestHTTPSignaturesForNode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			job := signatureJob{Do: "verify", JWK: signer.Verifier().JWK(), KeyID: signer.Verifier().KeyID(), Alg: alg,
-				Fields: requestFields, At: webhookNow.Unix(),
+			job := signatureJob{Do: "verify", JWK: signer.Verifier().JWK(), KeyID: signer.Verifier().KeyID(),
+				Alg: alg, Fields: requestFields, At: webhookNow.Unix(),
 				Message: signatureMessage{Method: "POST", URL: signedURL, Headers: flat(req.Header)}}
 			jobs := []signatureJob{job, job, job, job}
 			jobs[1].Message.Method = "PUT"
@@ -169,12 +170,14 @@ func TestHTTPResponsesWithNode(t *testing.T) {
 			id := signer.Verifier().KeyID()
 			asked := signatureMessage{Method: "POST", URL: signedURL, Headers: digestHeaders()}
 			ours := &http.Response{StatusCode: 202, Request: newSignedRequest(t, asked.Headers)}
-			err := httpsig.SignResponse(t.Context(), ours, []byte(signedBody), signer, responseProfile(), webhookNow)
+			p := responseProfile()
+			err := httpsig.SignResponse(t.Context(), ours, []byte(signedBody), signer, p, webhookNow)
 			if err != nil {
 				t.Fatal(err)
 			}
 			sign := signatureJob{Do: "sign", JWK: private, KeyID: id, Alg: alg, Fields: responseFields,
-				At: webhookNow.Unix(), Message: signatureMessage{Status: 202, Headers: asked.Headers}, Request: &asked}
+				At: webhookNow.Unix(), Request: &asked,
+				Message: signatureMessage{Status: 202, Headers: asked.Headers}}
 			verify := sign
 			verify.Do, verify.JWK, verify.Message.Headers = "verify", signer.Verifier().JWK(), flat(ours.Header)
 			verify.Fields = []string{"@status", "content-digest", "@method", "@target-uri"}
@@ -182,10 +185,10 @@ func TestHTTPResponsesWithNode(t *testing.T) {
 			other.Request = &signatureMessage{Method: "PUT", URL: signedURL, Headers: asked.Headers}
 			out := signaturePeer(t, []signatureJob{sign, verify, other})
 			if !out[1].Verified || out[2].Verified {
-				t.Errorf("the package verifies ours: %t, for another request: %t", out[1].Verified, out[2].Verified)
+				t.Errorf("the package verifies %t, and for another request %t", out[1].Verified, out[2].Verified)
 			}
 			v, err := httpsig.NewResponseVerifier([]webhook.Secret{{Text: string(signer.Verifier().JWK())}},
-				responseProfile())
+				p)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,10 +26,14 @@ func TestFrontEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		target string
 		want   int
-	}{"genuine": {target, http.StatusOK}, "another path": {"/hooks/admin?tenant=7&b=%20", http.StatusUnauthorized}} {
+	}{
+		"genuine":      {target, http.StatusOK},
+		"another path": {"/hooks/admin?tenant=7&b=%20", http.StatusUnauthorized},
+	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := webhook.NewReceiver(newVerifier(t, keysOf(signer), covering), replay.NewMemory(nil), next,
-				&webhook.ReceiverOptions{Now: func() time.Time { return now }})
+			v := newVerifier(t, keysOf(signer), covering)
+			opts := &webhook.ReceiverOptions{Now: func() time.Time { return now }}
+			r, err := webhook.NewReceiver(v, replay.NewMemory(nil), next, opts)
 			check(t, err)
 			lambda := awslambda.Handler(r, awslambda.FunctionURL)
 			out, err := lambda(t.Context(), functionURL(t, req.Header, c.target))
@@ -39,8 +43,7 @@ func TestFrontEnds(t *testing.T) {
 			check(t, err)
 			check(t, json.Unmarshal(text, &answer))
 
-			r, err = webhook.NewReceiver(newVerifier(t, keysOf(signer), covering), replay.NewMemory(nil), next,
-				&webhook.ReceiverOptions{Now: func() time.Time { return now }})
+			r, err = webhook.NewReceiver(v, replay.NewMemory(nil), next, opts)
 			check(t, err)
 			served := httptest.NewRequest(http.MethodPost, c.target, strings.NewReader(body))
 			served.Header = req.Header.Clone()
