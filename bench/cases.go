@@ -19,11 +19,13 @@ type plan struct {
 	batches   map[int]group                    // by the size of the data
 	programs  group                            // Handle and Publish
 	encrypted group
-	keys      group // the last one: its many keys take the tables of the others
+	webhooks  map[int]group // by the size of the body
+	keys      group         // the last one: its many keys take the tables of the others
 }
 
 func newPlan() (*plan, error) {
-	p := &plan{whole: map[keys.Algorithm]map[int]group{}, parts: map[int]parts{}, batches: map[int]group{}}
+	p := &plan{whole: map[keys.Algorithm]map[int]group{}, parts: map[int]parts{}, batches: map[int]group{},
+		webhooks: map[int]group{}}
 	for alg, sizes := range map[keys.Algorithm][]int{keys.Ed25519: sizes, keys.ES256: {1 << 10, 16 << 10}} {
 		p.whole[alg] = map[int]group{}
 		for _, size := range sizes {
@@ -49,6 +51,9 @@ func newPlan() (*plan, error) {
 		}
 		p.encrypted.title = "encryption"
 		p.encrypted.rows = append(p.encrypted.rows, s.rows()...)
+		if p.webhooks[size], err = webhooks(size); err != nil {
+			return nil, err
+		}
 	}
 	f, err := newFixture(keys.Ed25519, 1<<10)
 	if err != nil {
@@ -71,7 +76,8 @@ func (p *plan) groups() []group {
 			}
 		}
 	}
-	return append(list, p.batches[1<<10], p.batches[16<<10], p.programs, p.encrypted, p.keys)
+	return append(list, p.batches[1<<10], p.batches[16<<10], p.programs, p.encrypted, p.webhooks[1<<10],
+		p.webhooks[16<<10], p.keys)
 }
 
 // whole is sealing and opening of whole events, by sealbus and by hand.

@@ -67,6 +67,7 @@ func (p *plan) results(rounds int, wall bool) string {
 	fmt.Fprintf(&b, "\n![Time for one message over the size of the batch](%s)\n", batchFile)
 	b.WriteString("\n" + p.keyTable())
 	b.WriteString("\n" + p.encryptionTable())
+	b.WriteString("\n" + p.webhookTable())
 	return b.String()
 }
 
@@ -310,13 +311,20 @@ func (s *lineSet) list() []line {
 
 // peers are the libraries of the ways by hand, with their versions.
 func peers() string {
-	info, _ := debug.ReadBuildInfo()
-	names := []struct{ path, name string }{{"github.com/go-jose/go-jose/v4", "go-jose"},
+	return versions([]library{{"github.com/go-jose/go-jose/v4", "go-jose"},
 		{"github.com/lestrrat-go/jwx/v3", "jwx"}, {"github.com/golang-jwt/jwt/v5", "golang-jwt"},
 		{"github.com/secure-systems-lab/go-securesystemslib", "go-securesystemslib for DSSE"},
-		{"github.com/cloudevents/sdk-go/v2", "CloudEvents SDK"}}
+		{"github.com/cloudevents/sdk-go/v2", "CloudEvents SDK"}})
+}
+
+// library is a module, and the name that the tables have for it.
+type library struct{ path, name string }
+
+// versions are the names of the libraries with the versions of this program.
+func versions(libraries []library) string {
+	info, _ := debug.ReadBuildInfo()
 	var list []string
-	for _, n := range names {
+	for _, n := range libraries {
 		for _, d := range info.Deps {
 			if d.Path == n.path {
 				list = append(list, n.name+" "+d.Version)

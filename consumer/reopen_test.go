@@ -439,7 +439,8 @@ func TestReopenedFromIsNoField(t *testing.T) {
 		[]string{"Body", "Format", "Account", "ReplayName", "FirstReceived"}) {
 		t.Errorf("a message has %q", got)
 	}
-	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "HTTP", "Account"}) {
+	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "HTTP",
+		"Account"}) {
 		t.Errorf("a received body has %q", got)
 	}
 }

@@ -209,7 +209,9 @@ func (o *opening) modified(p *wire.Payload) *Error {
 		case err != nil && p.Profile != nil: // sealbus signs no such number
 			e.Cause += "; digits of a number are what changed: something on the way prints numbers anew"
 		case err == nil &&
-			jsontext.AnyNumber(o.in.Data, func(text string) bool { return jsontext.SignificantDigits(text) >= 15 }):
+			jsontext.AnyNumber(o.in.Data, func(text string) bool {
+				return jsontext.SignificantDigits(text) >= 15
+			}):
 			e.Cause += "; digits of a number may be what changed: " +
 				"there are numbers of 15 digits and more, and some relays print those anew"
 		}

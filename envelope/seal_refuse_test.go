@@ -138,7 +138,8 @@ func TestSealRefuses(t *testing.T) {
 			if refused.Member != test.member || refused.Problem == "" {
 				t.Errorf("got member %q (%v), want %q", refused.Member, err, test.member)
 			}
-			large := []string{"attribute too long", "too large", "too large in base64", "larger than an event"}
+			large := []string{"attribute too long", "too large", "too large in base64",
+				"larger than an event"}
 			if got := errors.Is(err, envelope.ErrTooLarge); got != slices.Contains(large, test.name) {
 				t.Errorf("it is an ErrTooLarge: %v", got)
 			}

@@ -105,7 +105,8 @@ var snippets = []string{"", "\"", "\\", ",", ":", "{", "}", "[]", "{}", "null", 
 	`"\u005f":[],`,
 	`"time":"",`, `"subject":null,`, `"data":1,`, `"data_base64":null,`, `"x":1,`, `"x":{},`, `"id":"i",`,
 	"2147483648", "-2147483648",
-	"\r\n", "\r", "\r\n\r\n", "ce-", "CE-id:x\r\n", "Content-Type:text/plain\r\n", "%20", "%C3", "%c3%a9", "%2",
+	"\r\n", "\r", "\r\n\r\n", "ce-", "CE-id:x\r\n", "Content-Type:text/plain\r\n", "%20", "%C3", "%c3%a9",
+	"%2",
 	": "}
 
 var material = regexp.MustCompile(`(?:"dssematerial":"|ce-dssematerial: )([A-Za-z0-9+/=]+)`)

@@ -2,6 +2,9 @@ package interop_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,6 +166,47 @@ func TestOrdersOnRIE(t *testing.T) {
 			t.Errorf("%d calls of PutEvents\n%s", n, e.output)
 		}
 	})
+}
+
+// TestGatewayOnRIE runs the gateway of examples/webhooks in the same way, with claims in an emulator of
+// DynamoDB. A store that freezes is answered 503, before Lambda ends the invocation.
+func TestGatewayOnRIE(t *testing.T) {
+	rie := tool(t, "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie")
+	w, store := newGatedWorld(t)
+	w.PutSecret("github", "secret")
+	e := startRIE(t, rie, w, "examples/webhooks/gateway", []string{"BUS=default", "AUDIENCE=central",
+		"KEYRING_SECRET=" + w.KeyringSecret(), "REPLAY_TABLE=" + orderstest.TableNames()[0],
+		"HOOKS=endpoints: {github: {path: /hooks, provider: github, source: urn:hooks, " +
+			"secrets: [secretsmanager:github]}}"}, 4)
+	delivery := func(body, secret string) []byte {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte(body))
+		doc, err := json.Marshal(map[string]any{"version": "2.0", "rawPath": "/hooks", "body": body,
+			"headers": map[string]string{"content-type": "application/json", "x-github-event": "push",
+				"x-hub-signature-256": "sha256=" + hex.EncodeToString(mac.Sum(nil))},
+			"requestContext": map[string]any{"http": map[string]string{"method": "POST"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	const done = `200 {"statusCode":200,"headers":{},"body":"","isBase64Encoded":false}`
+	refused := func(status int, title, reason, header string) string {
+		return fmt.Sprintf(`200 {"statusCode":%d,"headers":{"Content-Type":"application/problem+json"%s},`+
+			`"body":"{\"title\":\"%s\",\"status\":%d,\"reason\":\"%s\"}","isBase64Encoded":false}`, status, header,
+			title, status, reason)
+	}
+	e.want("a push", delivery(`{"n":1}`, "secret"), done)
+	e.want("redelivered", delivery(`{"n":1}`, "secret"), done)
+	e.want("forged", delivery(`{"n":2}`, "guess"), refused(401, "Unauthorized", "bad_signature", ""))
+	store.freeze()
+	e.want("frozen", delivery(`{"n":3}`, "secret"), refused(503, "Service Unavailable", "store_unavailable",
+		`,"Retry-After":"5"`))
+	store.thaw()
+	e.want("thawed", delivery(`{"n":3}`, "secret"), done)
+	if n := w.Bus.CallsOf("PutEvents"); n != 2 {
+		t.Errorf("%d calls of PutEvents\n%s", n, e.output)
+	}
 }
 
 func billingOnRIE(t *testing.T, rie string, w *orderstest.World) {

@@ -41,7 +41,7 @@ func templates(t *testing.T) map[string]*cfntest.Template {
 			all[file] = template
 		}
 	}
-	if len(all) < 7 {
+	if len(all) < 8 {
 		t.Fatalf("the templates are %v", slices.Collect(maps.Keys(all)))
 	}
 	return all
@@ -190,6 +190,10 @@ func TestDescriptionSeesMistakes(t *testing.T) {
 		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {H: {Type: Schedule, Properties: {Rate: rate(1 hour)}}}}}}",
 		"{F: {Type: AWS::Serverless::Function, Properties: {Events: {H: {Type: Schedule, Properties: {Queue: q}}}}}}",
 		"{F: {Type: AWS::Serverless::Function, Properties: {EventInvokeConfig: {DestinationConfig: {OnFail: {Destination: x}}}}}}",
+		"{U: {Type: AWS::Lambda::Url, Properties: {TargetFunctionArn: x, AuthType: OPEN}}}",
+		"{U: {Type: AWS::Lambda::Url, Properties: {AuthType: NONE}}}",
+		"{P: {Type: AWS::Lambda::Permission, Properties: {FunctionName: x, Action: y, Principal: z, InvokedByFunctionUrl: true}}}",
+		"{P: {Type: AWS::Lambda::Permission, Properties: {FunctionName: x, Action: y, Principal: z, FunctionUrlAuthType: ANY}}}",
 		"{Q: {Type: AWS::SQS::Queues}}",
 		"{Q: {Type: AWS::SQS::Queue}, A: {Type: AWS::Events::Archive, Properties: {SourceArn: !GetAtt Q.ARN}}}",
 	} {

@@ -78,8 +78,9 @@ var webhookSenders = map[string]webhookSender{
 	"stripe": {name: "stripe", isTimed: true, isList: true, old: "whsec_old", next: "whsec_next",
 		wrong: "whsec_wrong"},
 	"@octokit/webhooks-methods": {name: "github", old: "old \u00fc", next: "next", wrong: "wrong"},
-	"twilio, a form":            {name: "twilio", old: "old", next: "next", wrong: "wrong", form: webhookForm},
-	"twilio, JSON":              {name: "twilio", old: "old", next: "next", wrong: "wrong"},
+	"twilio, a form": {name: "twilio", old: "old", next: "next", wrong: "wrong",
+		form: webhookForm},
+	"twilio, JSON": {name: "twilio", old: "old", next: "next", wrong: "wrong"},
 }
 
 // whsec is a secret of Standard Webhooks. Its base64 has characters that base64url has not.
@@ -194,9 +195,10 @@ func (s *webhookSender) judge(t *testing.T, by string, r webhook.Request) {
 // webhook.Sign makes with the old secret, the new one, and an Ed25519 key, which the packages pass over.
 func TestSignedWebhooksAtPeers(t *testing.T) {
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
-	headers, err := webhook.Sign("msg_1", webhookNow.Add(time.Second/2), []byte(webhookBody), []webhook.Secret{
-		{ID: "ed25519", Text: "whsk_" + base64.StdEncoding.EncodeToString(private)},
-		{ID: "old", Text: whsec(1)}, {ID: "next", Text: whsec(2)}})
+	headers, err := webhook.Sign("msg_1", webhookNow.Add(time.Second/2), []byte(webhookBody),
+		[]webhook.Secret{
+			{ID: "ed25519", Text: "whsk_" + base64.StdEncoding.EncodeToString(private)},
+			{ID: "old", Text: whsec(1)}, {ID: "next", Text: whsec(2)}})
 	if err != nil {
 		t.Fatal(err)
 	}

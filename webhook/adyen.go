@@ -43,7 +43,8 @@ func (adyen) Open(secrets []Secret, _ SchemeOptions) (Checker, error) {
 	for _, s := range secrets {
 		key, err := hex.DecodeString(s.Text)
 		if err != nil || len(key) < 16 {
-			return nil, fmt.Errorf("the secret with the ID %.80q must be a key in hex of 32 digits or more", s.ID)
+			return nil, fmt.Errorf("the secret with the ID %.80q must be a key in hex of 32 digits or more",
+				s.ID)
 		}
 		parsed = append(parsed, adyenSecret{s, key})
 	}
@@ -64,14 +65,16 @@ func (c *adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed
 	if err != nil {
 		return Signed{}, refuse(envelope.ReasonMalformed, "the notification: %w", err)
 	}
-	macs, texts, signatures := make([][]byte, len(items)), make([]string, len(items)), make([]string, len(items))
+	macs, texts, signatures := make([][]byte, len(items)), make([]string, len(items)),
+		make([]string, len(items))
 	for i, item := range items {
 		if item.signature == "" {
 			return Signed{}, refuse(envelope.ReasonUnsigned, "item %d has no hmacSignature", i)
 		}
 		macs[i], err = strict64(item.signature)
 		if err != nil || len(macs[i]) != sha256.Size {
-			return Signed{}, refuse(envelope.ReasonMalformed, "the hmacSignature of item %d is not base64 of %d bytes",
+			return Signed{}, refuse(envelope.ReasonMalformed, "the hmacSignature of item %d is not base64 "+
+				"of %d bytes",
 				i, sha256.Size)
 		}
 		texts[i], err = item.signedText()
@@ -85,11 +88,12 @@ func (c *adyenChecker) Check(_ context.Context, r Request, at time.Time) (Signed
 			continue
 		}
 		if !s.valid(at) {
-			return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time", s.ID)
+			return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time",
+				s.ID)
 		}
 		signed := Signed{KeyID: s.ID, Signature: strings.Join(signatures, ",")}
 		if len(items) == 1 {
-			signed.Type, signed.Subject = items[0].event, items[0].psp
+			signed.Type, signed.Subject, signed.WordsSigned = items[0].event, items[0].psp, true
 		}
 		signed.isSeveral = len(items) > 1
 		// The order of the items is not signed. The replay key must not depend on it.
@@ -117,7 +121,8 @@ func (i *adyenItem) signedText() (string, error) {
 	fields := []string{i.psp, i.original, i.account, i.merchant, i.value, i.currency, i.event, i.success}
 	for _, field := range fields {
 		if strings.ContainsAny(field, ":\n") {
-			return "", errors.New("a field has a colon or a line break, which moves the border between two fields")
+			return "", errors.New("a field has a colon or a line break, which moves the border between two " +
+				"fields")
 		}
 		if len(field) > maxID {
 			return "", fmt.Errorf("a field has more than %d bytes", maxID)

@@ -31,8 +31,8 @@ func adyenSigned(t testing.TB, psp, reference string, value int) string {
 }
 
 func adyenItem(psp, reference string, value int, signature string) string {
-	return fmt.Sprintf(`{"NotificationRequestItem":{"additionalData":{"hmacSignature":%q},"amount":{"value":%d,`+
-		`"currency":"EUR"},"pspReference":%q,"eventCode":"AUTHORISATION","merchantAccountCode":"Shop",`+
+	return fmt.Sprintf(`{"NotificationRequestItem":{"additionalData":{"hmacSignature":%q},`+
+		`"amount":{"value":%d,"currency":"EUR"},"pspReference":%q,"eventCode":"AUTHORISATION","merchantAccountCode":"Shop",`+
 		`"merchantReference":%q,"success":"true"}}`, signature, value, psp, reference)
 }
 

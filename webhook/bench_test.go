@@ -47,10 +47,12 @@ func benchCases(t testing.TB, size int) []benchCase {
 	standardSum, githubSum, stripeSum := mac(raw, "msg_1.1614265330."), mac([]byte(secret), ""),
 		mac([]byte(secret), "1614265330.")
 	return []benchCase{
-		{"standardwebhooks", secret, webhook.Request{Method: "POST", Target: "/", Header: standard, Body: body},
+		{"standardwebhooks", secret, webhook.Request{Method: "POST", Target: "/", Header: standard,
+			Body: body},
 			func() bool { return hmac.Equal(mac(raw, "msg_1.1614265330."), standardSum) }},
 		{"github", secret, webhook.Request{Method: "POST", Target: "/", Body: body, Header: []webhook.Field{
-			{Name: "X-GitHub-Event", Value: "push"}, {Name: "X-Hub-Signature-256", Value: "sha256=" + hex256}}},
+			{Name: "X-GitHub-Event", Value: "push"}, {Name: "X-Hub-Signature-256",
+				Value: "sha256=" + hex256}}},
 			func() bool { return hmac.Equal(mac([]byte(secret), ""), githubSum) }},
 		{"stripe", secret, webhook.Request{Method: "POST", Target: "/", Body: body, Header: []webhook.Field{
 			{Name: "Stripe-Signature", Value: "t=1614265330,v1=" + stripe}}},

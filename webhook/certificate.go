@@ -278,7 +278,8 @@ func (c chain) judge(roots *x509.CertPool, names []string, at time.Time) (*certi
 	leaf := c[0]
 	chains, err := c.verify(roots, at)
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return nil, refuse(envelope.ReasonKeyNotValid, "the certificate or its issuer's is not valid: %w", err)
+		return nil, refuse(envelope.ReasonKeyNotValid, "the certificate or its issuer's is not valid: %w",
+			err)
 	}
 	if err != nil {
 		return nil, refuse(envelope.ReasonUnknownKey, "the certificate leads to no trusted root: %w", err)
@@ -306,7 +307,8 @@ func (c chain) judge(roots *x509.CertPool, names []string, at time.Time) (*certi
 func senderKey(leaf *x509.Certificate) (*certificate, error) {
 	key, ok := leaf.PublicKey.(*rsa.PublicKey)
 	if !ok || key.N.BitLen() < minRSABits {
-		return nil, refuse(envelope.ReasonUnknownKey, "the certificate's key is no RSA key of %d bits or more",
+		return nil, refuse(envelope.ReasonUnknownKey, "the certificate's key is no RSA key of %d bits or "+
+			"more",
 			minRSABits)
 	}
 	sum := sha256.Sum256(leaf.Raw)
@@ -389,7 +391,8 @@ func (x x509Signer) signer(ctx context.Context, s *x509Signature, at time.Time) 
 			continue
 		}
 		if !p.covers(at) || !p.secret.valid(at) {
-			return "", refuse(envelope.ReasonKeyNotValid, "the certificate %.80q is not valid at that time", p.id)
+			return "", refuse(envelope.ReasonKeyNotValid, "the certificate %.80q is not valid at that time",
+				p.id)
 		}
 		return p.id, nil
 	}
@@ -398,7 +401,8 @@ func (x x509Signer) signer(ctx context.Context, s *x509Signature, at time.Time) 
 
 func (s *x509Signature) checkWith(cert *certificate) error {
 	if s.bytes != cert.key.Size() {
-		return refuse(envelope.ReasonMalformed, "the signature has %d bytes, those of the certificate have %d",
+		return refuse(envelope.ReasonMalformed, "the signature has %d bytes, those of the certificate have "+
+			"%d",
 			s.bytes, cert.key.Size())
 	}
 	if !s.verify(cert.key) {

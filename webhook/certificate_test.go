@@ -91,7 +91,8 @@ func TestCertificateAddressThatLeadsElsewhereIsNotAsked(t *testing.T) {
 func TestPayPalAddressThatLeadsElsewhereIsNotAsked(t *testing.T) {
 	w, v := paypalWorld(t)
 	for _, address := range []string{
-		"http://api.paypal.com/v1/notifications/certs/CERT-1", "https://paypal.com/v1/notifications/certs/CERT-1",
+		"http://api.paypal.com/v1/notifications/certs/CERT-1",
+		"https://paypal.com/v1/notifications/certs/CERT-1",
 		"https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1",
 		"https://evilpaypal.com/v1/notifications/certs/CERT-1",
 		"https://evil.example/api.paypal.com/v1/notifications/certs/CERT-1",
@@ -106,8 +107,10 @@ func TestPayPalAddressThatLeadsElsewhereIsNotAsked(t *testing.T) {
 		"https://10.0.0.1/v1/notifications/certs/CERT-1", "https://[::1]/v1/notifications/certs/CERT-1",
 		"https://api.paypal.com/v1/notifications/certs/../../evil",
 		"https://api.paypal.com/v1/notifications/certs/CERT-1?u=https://evil.example",
-		"https://api.paypal.com/v1/notifications/certs/CERT-1#x", "https://api.paypal.com/v1/notifications/certs/",
-		"https://api.paypal.com/evil/CERT-1", `https://api.paypal.com\.evil.example/v1/notifications/certs/CERT-1`,
+		"https://api.paypal.com/v1/notifications/certs/CERT-1#x",
+		"https://api.paypal.com/v1/notifications/certs/",
+		"https://api.paypal.com/evil/CERT-1",
+		`https://api.paypal.com\.evil.example/v1/notifications/certs/CERT-1`,
 		"https://api.paypal.com/v1/notifications/certs/CERT-1 ",
 	} {
 		r := soundPayPal(t)
@@ -146,9 +149,8 @@ func certCases(t *testing.T) []certCase {
 		{"signing name of the region", func(root *issuer) []*x509.Certificate {
 			return certs{root.leaf(t, "sns-signing.eu-west-1.amazonaws.com", nil)}
 		}, ""},
-		{"another host", func(root *issuer) []*x509.Certificate {
-			return certs{root.leaf(t, "evil.example", nil)}
-		}, "key_not_valid"},
+		{"another host", func(root *issuer) certs { return certs{root.leaf(t, "evil.example", nil)} },
+			"key_not_valid"},
 		{"another region", func(root *issuer) []*x509.Certificate {
 			return certs{root.leaf(t, "sns-signing.eu-west-2.amazonaws.com", nil)}
 		}, "key_not_valid"},
@@ -159,14 +161,19 @@ func certCases(t *testing.T) []certCase {
 			return certs{root.leaf(t, name, func(c *x509.Certificate) { c.DNSNames = nil })}
 		}, "key_not_valid"},
 		{"expired", func(root *issuer) []*x509.Certificate {
-			return certs{root.leaf(t, name, func(c *x509.Certificate) { c.NotAfter = certAt.Add(-time.Second) })}
+			return certs{root.leaf(t, name, func(c *x509.Certificate) {
+				c.NotAfter = certAt.Add(-time.Second)
+			})}
 		}, "key_not_valid"},
 		{"not valid yet", func(root *issuer) []*x509.Certificate {
-			return certs{root.leaf(t, name, func(c *x509.Certificate) { c.NotBefore = certAt.Add(time.Second) })}
+			return certs{root.leaf(t, name, func(c *x509.Certificate) {
+				c.NotBefore = certAt.Add(time.Second)
+			})}
 		}, "key_not_valid"},
 		{"self-signed", func(*issuer) []*x509.Certificate {
-			return certs{issue(t, &x509.Certificate{SerialNumber: other.cert.SerialNumber, DNSNames: []string{name},
-				NotBefore: certFrom, NotAfter: certTo}, &x509.Certificate{}, &rsaKeys()[0].PublicKey, rsaKeys()[0])}
+			own := &x509.Certificate{SerialNumber: other.cert.SerialNumber, DNSNames: []string{name},
+				NotBefore: certFrom, NotAfter: certTo}
+			return certs{issue(t, own, &x509.Certificate{}, &rsaKeys()[0].PublicKey, rsaKeys()[0])}
 		}, "unknown_key"},
 		{"another root of the same name", func(*issuer) []*x509.Certificate {
 			return append(between(other, nil), other.cert)
@@ -181,7 +188,9 @@ func certCases(t *testing.T) []certCase {
 			return between(root, func(c *x509.Certificate) { c.NotAfter = certAt.Add(-time.Second) })
 		}, "key_not_valid"},
 		{"issuer for other names", func(root *issuer) []*x509.Certificate {
-			return between(root, func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"evil.example"} })
+			return between(root, func(c *x509.Certificate) {
+				c.PermittedDNSDomains = []string{"evil.example"}
+			})
 		}, "unknown_key"},
 		{"issuer left out", func(root *issuer) []*x509.Certificate { return between(root, nil)[:1] },
 			"unknown_key"},
@@ -190,8 +199,9 @@ func certCases(t *testing.T) []certCase {
 				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
 			})}
 		}, "unknown_key"},
-		{"short key", func(root *issuer) []*x509.Certificate { return certs{root.leafOf(t, name, small, nil)} },
-			"unknown_key"},
+		{"short key", func(root *issuer) []*x509.Certificate {
+			return certs{root.leafOf(t, name, small, nil)}
+		}, "unknown_key"},
 		{"another kind of key", func(root *issuer) []*x509.Certificate {
 			return certs{root.leafOf(t, name, &elliptical.PublicKey, nil)}
 		}, "unknown_key"},
@@ -233,15 +243,18 @@ func TestCertificateThatCannotBeFetchedIsTransient(t *testing.T) {
 		status int
 		body   []byte
 	}{
-		{301, chain}, {302, chain}, {307, chain}, {308, chain}, {404, chain}, {429, nil}, {500, nil}, {206, chain},
-		{204, nil}, {200, nil}, {200, []byte("<html>")}, {200, bytes.Repeat(chain, 30)}, {200, bytes.Repeat(chain,
+		{301, chain}, {302, chain}, {307, chain}, {308, chain}, {404, chain}, {429, nil}, {500, nil},
+		{206, chain},
+		{204, nil}, {200, nil}, {200, []byte("<html>")}, {200, bytes.Repeat(chain, 30)},
+		{200, bytes.Repeat(chain,
 			5)},
 		{200, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")},
 		{200, []byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")},
 	} {
 		w.serve(snsAddress, c.status, c.body)
 		err := verify()
-		if webhook.ReasonOf(err) != "trust_unavailable" || webhook.ReasonOf(err).Class() != envelope.Transient {
+		reason := webhook.ReasonOf(err)
+		if reason != "trust_unavailable" || reason.Class() != envelope.Transient {
 			t.Errorf("%d with %d bytes: %v", c.status, len(c.body), err)
 		}
 	}

@@ -37,26 +37,28 @@ func TestChallengesAreAnswered(t *testing.T) {
 	}{
 		{"slack", "slack", `{"token":"x","challenge":"3eZbrw1a\"<b>","type":"url_verification"}`,
 			`{"challenge":"3eZbrw1a\"<b>"}`, 200},
-		{"slack event", "slack", `{"type":"event_callback","event":{"text":"url_verification","challenge":"x"}}`,
-			"", 0},
+		{"slack event", "slack",
+			`{"type":"event_callback","event":{"text":"url_verification","challenge":"x"}}`, "", 0},
 		{"slack event that quotes a challenge", "slack",
 			`{"type":"event_callback","challenge":"url_verification"}`, "", 0},
 		{"slack without a challenge", "slack", `{"type":"url_verification"}`, "", 0},
 		{"slack, form", "slack", `type=url_verification&challenge=x`, "", 0},
-		{"slack, two types", "slack", `{"type":"event_callback","type":"url_verification","challenge":"x"}`, "", 0},
+		{"slack, two types", "slack", `{"type":"event_callback","type":"url_verification","challenge":"x"}`,
+			"", 0},
 		{"zoom", "zoom",
 			`{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1,"event":"endpoint.url_validation"}`,
 			`{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"` + zoomMAC + `"}`, 200},
-		{"zoom event", "zoom", `{"event":"meeting.started","payload":{"plainToken":"endpoint.url_validation"}}`,
-			"", 0},
+		{"zoom event", "zoom",
+			`{"event":"meeting.started","payload":{"plainToken":"endpoint.url_validation"}}`, "", 0},
 		{"zoom, the token is a signed text", "zoom",
 			`{"payload":{"plainToken":"v0:1700000000:{}"},"event":"endpoint.url_validation"}`, "", 0},
 		{"zoom, long token", "zoom", `{"payload":{"plainToken":"` + strings.Repeat("a", 257) +
 			`"},"event":"endpoint.url_validation"}`, "", 0},
 		{"discord", "discord", `{"type":1,"id":"1","user":{"type":2}}`, `{"type":1}`, 200},
-		{"discord, ping of webhook events", "discord", `{"version":1,"application_id":"1","type":0}`, "", 204},
-		{"discord, webhook event", "discord", `{"version":1,"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}`, "",
-			0},
+		{"discord, ping of webhook events", "discord", `{"version":1,"application_id":"1","type":0}`, "",
+			204},
+		{"discord, webhook event", "discord", `{"version":1,"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}`,
+			"", 0},
 		{"discord, command", "discord", `{"type":2,"data":{"type":1}}`, "", 0},
 		{"discord, type as text", "discord", `{"type":"1"}`, "", 0},
 		{"discord, two types", "discord", `{"type":2,"type":1}`, "", 0},
@@ -97,7 +99,8 @@ func TestChallengeWithoutASignatureIsNotAnswered(t *testing.T) {
 			want envelope.Reason
 		}{{forged, at, "bad_signature"}, {sound, at.Add(time.Hour), "expired"}, {sound, at.Add(-time.Hour),
 			"from_future"}} {
-			if got, err := v.Verify(context.Background(), c.r, c.at); webhook.ReasonOf(err) != c.want || got != nil {
+			if got, err := v.Verify(context.Background(), c.r, c.at); webhook.ReasonOf(err) != c.want ||
+				got != nil {
 				t.Error(provider, got, err)
 			}
 		}
@@ -120,8 +123,8 @@ func TestDiscordPingOfAnotherKey(t *testing.T) {
 
 func TestSNSSubscriptionIsConfirmed(t *testing.T) {
 	w := soundSNS(t)
-	got, err := w.verifier(t).Verify(context.Background(), snsConfirmation("SubscriptionConfirmation").signed(t,
-		0), certAt)
+	r := snsConfirmation("SubscriptionConfirmation").signed(t, 0)
+	got, err := w.verifier(t).Verify(context.Background(), r, certAt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,11 +223,13 @@ func TestSNSSubscriptionIsNotConfirmedFor(t *testing.T) {
 		{snsConfirmation("SubscriptionConfirmation").signed(t, 1), certAt, "bad_signature"},
 		{snsConfirmation("SubscriptionConfirmation").signed(t, 0), certAt.Add(2 * time.Hour), "expired"},
 	} {
-		if got, err := v.Verify(context.Background(), c.r, c.at); webhook.ReasonOf(err) != c.want || got != nil {
+		if got, err := v.Verify(context.Background(), c.r, c.at); webhook.ReasonOf(err) != c.want ||
+			got != nil {
 			t.Error(got, err)
 		}
 	}
-	got, err := v.Verify(context.Background(), snsConfirmation("UnsubscribeConfirmation").signed(t, 0), certAt)
+	got, err := v.Verify(context.Background(), snsConfirmation("UnsubscribeConfirmation").signed(t, 0),
+		certAt)
 	if err != nil || got.Answer != nil || got.Type() != "UnsubscribeConfirmation" {
 		t.Error(got, err)
 	}

@@ -260,7 +260,8 @@ func TestOneGoodSignatureOfSeveral(t *testing.T) {
 func TestURLIsKnownAndPlain(t *testing.T) {
 	for _, provider := range []string{"square", "hubspot"} {
 		s := find(t, provider)
-		for _, target := range []string{"", "hooks", "https://hooks.example/hooks/in?a=1", "/hooks/in?a=1#x", "/a b",
+		for _, target := range []string{"", "hooks", "https://hooks.example/hooks/in?a=1", "/hooks/in?a=1#x",
+			"/a b",
 			"/a\n", "/{", "/["} {
 			r := s.send(s.delivery())
 			r.Target = target

@@ -22,6 +22,8 @@ type delivery struct {
 	held   bool // the claim is ours to complete or release
 }
 
+var errOverLimit = errors.New("over the limit of this endpoint")
+
 // run claims the delivery, calls next and completes the claim.
 func (d *delivery) run(ctx context.Context, at time.Time) Response {
 	if d.store != nil {
@@ -29,8 +31,14 @@ func (d *delivery) run(ctx context.Context, at time.Time) Response {
 			return resp
 		}
 	}
+	if d.opts.Limit != nil {
+		if wait := d.opts.Limit(d.now()); wait > 0 {
+			return refusal(d.again(http.StatusTooManyRequests), "", wait, errOverLimit)
+		}
+	}
 	if err := d.call(ctx); err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && e.Reason.Class() == envelope.Permanent {
+		e, ok := errors.AsType[*Error](err)
+		if ok && e.Reason.Class() == envelope.Permanent && statusOf(e.Reason) >= http.StatusBadRequest {
 			return refused(e.Reason, err)
 		}
 		return refused(envelope.ReasonHandlerFailed, err)
@@ -71,13 +79,17 @@ func (d *delivery) take(ctx context.Context, at time.Time) Response {
 	return d.settle(ctx)
 }
 
-// settle makes sure that the claim is worth something at this moment. The process may have been frozen since
-// the verdict, or the store slow. Then another worker may have the claim by now, or the store may have
-// forgotten that the delivery was handled.
+// settle makes sure that the claim is worth something at this moment. The body may have come long after the
+// judging time, the process may have been frozen, or the store slow. Then another worker may have the claim
+// by now, or the store may have forgotten that the delivery was handled.
 func (d *delivery) settle(ctx context.Context) Response {
 	now := d.now()
-	if !now.Before(d.until) {
-		return d.inProgress(errors.New("the process stood still until the delivery was stale"))
+	stale := d.until
+	if end := d.v.stale(); !d.queued && !end.IsZero() && end.Before(stale) {
+		stale = end // a copy that was handled in time is remembered up to then, and perhaps no longer
+	}
+	if !now.Before(stale) {
+		return d.inProgress(errors.New("the delivery was fresh when it came, and is stale now"))
 	}
 	if now.Sub(d.began) < d.opts.Lease/2 {
 		return Response{}

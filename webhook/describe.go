@@ -76,8 +76,9 @@ func (r *recipe) Describe() Description {
 var (
 	algorithmNames = map[string]string{"hmac-sha256": "HMAC-SHA256", "hmac-sha512": "HMAC-SHA512",
 		"ed25519": "Ed25519", "ecdsa-p256": "ECDSA P-256 DER"}
-	secretNames = map[string]string{"text": "text", "hex": "hexadecimal", "base64": "base64", "whsec": "whsec_",
-		"whpk": "whpk_", "pkix": "public key, base64 PKIX"}
+	secretNames = map[string]string{"text": "text", "hex": "hexadecimal", "base64": "base64",
+		"whsec": "whsec_",
+		"whpk":  "whpk_", "pkix": "public key, base64 PKIX"}
 )
 
 // place is the header, or the member of the body.

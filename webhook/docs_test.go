@@ -48,7 +48,8 @@ func TestDocumentHasTheTables(t *testing.T) {
 func providerTable(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("| name | provider | signature | signed string | algorithm | secret | time, tolerance | ID |")
+	b.WriteString("| name | provider | signature | signed string | algorithm | secret | time, tolerance | " +
+		"ID |")
 	b.WriteString("\n|---|---|---|---|---|---|---|---|\n")
 	cell := func(text string) string { // a pipe would end the cell
 		return strings.ReplaceAll(cmp.Or(text, "–"), "|", `\|`)
@@ -117,7 +118,9 @@ func negativeTable(t *testing.T) string {
 
 // providersIn names some of all providers in as few words as it can.
 func providersIn(some, all []string) string {
-	others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(some, name) })
+	others := slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		return slices.Contains(some, name)
+	})
 	switch {
 	case len(others) == 0:
 		return "all"

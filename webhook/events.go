@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +28,8 @@ type EventOptions struct {
 	MaxBody int
 	// MaxBatch is the most events in a batch, up to 1,000; 0 = 100. A larger batch is answered 413.
 	MaxBatch int
-	// Budget bounds the bodies in flight. Receivers that share it are bounded together. nil = one of its own,
-	// of DefaultBudget.
+	// Budget bounds the bodies in flight. Receivers that share it are bounded together. ServeHTTP waits for
+	// room, for 2 s at most; then the answer is 503. nil = one of its own, of DefaultBudget.
 	Budget *Budget
 	// ReadTimeout is how long a body may take to arrive; 0 = 10 s. Only ServeHTTP reads bodies.
 	ReadTimeout time.Duration
@@ -144,7 +143,7 @@ func (e *EventReceiver) Receive(ctx context.Context, r Request, _ time.Time) Res
 	switch {
 	case held > int64(e.opts.MaxBody):
 		return refused(envelope.ReasonTooLarge, errTooLarge)
-	case !e.opts.Budget.take(held):
+	case !e.opts.Budget.take(held, new(int64)):
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, errBusy)
 	}
 	defer e.opts.Budget.give(held)
@@ -159,37 +158,16 @@ func (e *EventReceiver) Receive(ctx context.Context, r Request, _ time.Time) Res
 // ServeHTTP answers the request. It reads the body once, within the limits, if it does not refuse the request
 // before.
 func (e *EventReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setReadDeadline(w, e.opts.ReadTimeout)
 	in, resp := e.admit(r.Context(), FromHTTP(r, nil))
 	if resp.Status == 0 {
-		resp = e.serve(w, r, in)
+		const late = http.StatusRequestTimeout
+		resp = withBody(w, r, e.opts.MaxBody, e.opts.Budget, late, func(body []byte) Response {
+			in.Body = body
+			return e.handle(r.Context(), in)
+		})
 	}
-	for _, f := range resp.Header {
-		w.Header().Set(f.Name, f.Value)
-	}
-	w.WriteHeader(resp.Status)
-	_, _ = w.Write(resp.Body)
-}
-
-// serve reads the body. A sender of single bytes would hold its memory, so there is a deadline.
-func (e *EventReceiver) serve(w http.ResponseWriter, r *http.Request, in admitted) Response {
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(e.opts.ReadTimeout))
-	body, held, err := readBody(r.Body, r.ContentLength, e.opts.MaxBody, e.opts.Budget)
-	defer e.opts.Budget.give(held)
-	switch {
-	case err == nil:
-	case errors.Is(err, errTooLarge):
-		return refused(envelope.ReasonTooLarge, err)
-	case errors.Is(err, errBusy):
-		return refusal(http.StatusServiceUnavailable, "", retryAfter, err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refusal(http.StatusRequestTimeout, envelope.ReasonMalformed, 0, err)
-	default:
-		return refused(envelope.ReasonMalformed, err)
-	}
-	_ = conn.SetReadDeadline(time.Time{}) // else the connection would count as broken while the handler works
-	in.Body = body
-	return e.handle(r.Context(), in)
+	resp.write(w)
 }
 
 // admitted is a request that may have events.

@@ -76,7 +76,8 @@ func TestEventsComeFromAPermittedOrigin(t *testing.T) {
 	event := w.event()
 	w.check("none", w.receive(structured(event)), 403, "")
 	w.check("prefix", w.receive(fromOrigin("orders.example.evil", structured(event))), 403, "")
-	w.check("two", w.receive(fromOrigin("orders.example", fromOrigin("orders.example", structured(event)))), 403, "")
+	w.check("two", w.receive(fromOrigin("orders.example", fromOrigin("orders.example", structured(event)))),
+		403, "")
 	w.check("exact", w.receive(fromOrigin("orders.example", binary(event))), 204, "")
 	if len(w.handled) != 1 {
 		t.Errorf("handled %q", w.handled)

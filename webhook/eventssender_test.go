@@ -77,7 +77,8 @@ func TestAskPermission(t *testing.T) {
 		case c.rate >= 0 && (err != nil || p.Rate() != c.rate):
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(a.sent) != 1 || a.sent[0].Method != http.MethodOptions || a.sent[0].URL.String() != permitTarget ||
+		if len(a.sent) != 1 || a.sent[0].Method != http.MethodOptions ||
+			a.sent[0].URL.String() != permitTarget ||
 			a.sent[0].Header.Get("WebHook-Request-Origin") != "orders.example" ||
 			(a.sent[0].Header.Get("WebHook-Request-Rate") == "120") != (c.asked == 120) {
 			t.Errorf("%s: sent %+v", name, a.sent)

@@ -49,7 +49,7 @@ func ExampleHandler() {
 		log.Fatal(err)
 	}
 	next := func(ctx context.Context, d *webhook.Verified) error {
-		return deploy(ctx, d.Type(), d.Body)
+		return deploy(ctx, d.Body)
 	}
 	handler, err := webhook.Handler(verifier, replay.NewMemory(nil), next, nil)
 	if err != nil {
@@ -59,4 +59,4 @@ func ExampleHandler() {
 }
 
 // deploy stands for what the program does.
-func deploy(context.Context, string, []byte) error { return nil }
+func deploy(context.Context, []byte) error { return nil }

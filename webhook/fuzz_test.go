@@ -60,7 +60,8 @@ func discordKey(t testing.TB) string {
 // FuzzVerify gives every provider hostile headers: no panic, a known Reason, and nothing is accepted that
 // another secret accepts, too.
 func FuzzVerify(f *testing.F) {
-	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(f), standardSubjects())
+	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(f),
+		standardSubjects())
 	all := subjects(f)
 	list = slices.DeleteFunc(all, func(s subject) bool {
 		return !slices.ContainsFunc(list, func(o subject) bool { return o.provider == s.provider })

@@ -154,11 +154,13 @@ func pubsubSubject(t testing.TB) subject {
 		body: `{"message":{"data":"cGFpZA==","messageId":"1"},"subscription":"projects/p/subscriptions/s"}`,
 		want: map[string]envelope.Reason{"another body": "", "re-serialised body": ""}}
 	s.send = func(d delivery) webhook.Request {
-		claims := fmt.Sprintf(`{"aud":"https://hooks.example/in","email":"push@project.iam.gserviceaccount.com",`+
+		claims := fmt.Sprintf(`{"aud":"https://hooks.example/in",`+
+			`"email":"push@project.iam.gserviceaccount.com",`+
 			`"email_verified":true,"iss":"https://accounts.google.com","iat":%d,"exp":%d}`, now.Unix(),
 			now.Unix()+3600)
 		token := jwtOf("RS256", claims, func(input string) []byte {
-			signature, _ := base64.StdEncoding.DecodeString(rsaSign(t, rsaKeys()[keyNumber[d.secret]], crypto.SHA256,
+			signature, _ := base64.StdEncoding.DecodeString(rsaSign(t, rsaKeys()[keyNumber[d.secret]],
+				crypto.SHA256,
 				input))
 			return signature
 		})
@@ -185,11 +187,13 @@ func plaidSubject(t testing.TB) subject {
 		}
 		verifies[name] = fmt.Sprintf(
 			`{"kty":"EC","crv":"P-256","kid":"kid-1","use":"sig","alg":"ES256","x":%q,"y":%q}`,
-			base64.RawURLEncoding.EncodeToString(point[1:33]), base64.RawURLEncoding.EncodeToString(point[33:]))
+			base64.RawURLEncoding.EncodeToString(point[1:33]),
+			base64.RawURLEncoding.EncodeToString(point[33:]))
 	}
 	s := subject{provider: "plaid", secret: "one", other: "two", verifies: verifies, scheme: jwt.Plaid("", "",
 		nil),
-		signature: "Plaid-Verification", unit: 1, want: map[string]envelope.Reason{"blank after the time": ""}}
+		signature: "Plaid-Verification", unit: 1,
+		want: map[string]envelope.Reason{"blank after the time": ""}}
 	s.send = func(d delivery) webhook.Request {
 		sum := sha256.Sum256([]byte(d.body))
 		claims := `{"iat":` + d.time + `,"request_body_sha256":"` + hex.EncodeToString(sum[:]) + `"}`

@@ -49,29 +49,36 @@ func FromHTTP(r *http.Request, body []byte) Request {
 }
 
 // ServeHTTP reads the body once, within the limits, and takes the delivery through all steps. A delivery that
-// is refused by its headers, or over its limit, is refused without reading the body.
+// is refused by its headers is refused without reading the body.
 func (c *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, now := r.Context(), c.now()
-	// Without a deadline, a sender of single bytes would hold its connection for as long as it likes. A
-	// ResponseWriter that knows no deadlines leaves that to the server.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(c.opts.ReadTimeout))
+	setReadDeadline(w, c.opts.ReadTimeout)
 	in := FromHTTP(r, nil)
-	resp := c.admit(&in, now)
+	resp := c.admit(&in)
 	if resp.Status == 0 {
-		resp = c.serve(w, r, &in, now)
+		late := c.again(http.StatusRequestTimeout)
+		resp = withBody(w, r, c.verifier.MaxBody(), c.opts.Budget, late, func(body []byte) Response {
+			in.Body = body
+			return c.handle(ctx, &in, now, false)
+		})
 	}
 	c.report(ctx, &in, now, &resp)
-	for _, f := range resp.Header {
-		w.Header().Set(f.Name, f.Value)
-	}
-	w.WriteHeader(resp.Status)
-	_, _ = w.Write(resp.Body)
+	resp.write(w)
 }
 
-// serve reads the body into in and handles the delivery.
-func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, now time.Time) Response {
-	body, held, err := readBody(r.Body, r.ContentLength, c.verifier.MaxBody(), c.opts.Budget)
-	defer c.opts.Budget.give(held)
+// setReadDeadline bounds how long a body may take to arrive, also one that is not read. Otherwise a sender of
+// single bytes would hold its connection for as long as it likes. A ResponseWriter that knows no deadlines
+// leaves that to the server.
+func setReadDeadline(w http.ResponseWriter, timeout time.Duration) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+}
+
+// withBody reads a body of at most so many bytes and hands it to handle, which does not keep it. Late is the
+// status if it does not arrive in time.
+func withBody(w http.ResponseWriter, r *http.Request, most int, b *Budget, late int,
+	handle func(body []byte) Response) Response {
+	body, held, err := readBody(r.Body, r.ContentLength, most, b)
+	defer b.give(held)
 	switch {
 	case err == nil:
 	case errors.Is(err, errTooLarge):
@@ -79,12 +86,20 @@ func (c *Receiver) serve(w http.ResponseWriter, r *http.Request, in *Request, no
 	case errors.Is(err, errBusy):
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refusal(c.again(http.StatusRequestTimeout), envelope.ReasonMalformed, 0, err)
+		return refusal(late, envelope.ReasonMalformed, 0, err)
 	default:
 		return refused(envelope.ReasonMalformed, err)
 	}
-	// Else the connection would count as broken while next works.
+	// Else the connection would count as broken while handle works.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	in.Body = body
-	return c.handle(r.Context(), in, now, false)
+	return handle(body)
+}
+
+// write answers the sender. If that fails, the sender has gone.
+func (r *Response) write(w http.ResponseWriter) {
+	for _, f := range r.Header {
+		w.Header().Set(f.Name, f.Value)
+	}
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body)
 }

@@ -193,8 +193,10 @@ func TestTwilioTextOfAFormIsNoBodySHA256(t *testing.T) {
 	evil := `{"paid":true}`
 	sum := sha256.Sum256([]byte(evil))
 	text := "&bodySHA256=" + hex.EncodeToString(sum[:])
-	for name, message := range map[string]string{"another parameter": text + "&z=", "no parameter": text + "&"} {
-		signed := twilioForm("Body=" + strings.NewReplacer("&", "%26", "=", "%3D").Replace(message) + "&From=15")
+	for name, message := range map[string]string{"another parameter": text + "&z=",
+		"no parameter": text + "&"} {
+		signed := twilioForm("Body=" + strings.NewReplacer("&", "%26", "=", "%3D").Replace(message) +
+			"&From=15")
 		rest := "Body" + message + "From15"
 		*header(t, &signed, "X-Twilio-Signature") = twilioSign("https://a.example/in?a=1" + rest)
 		v := twilioVerifier(t, "https://a.example")

@@ -63,7 +63,8 @@ type cutter struct {
 
 // random is the signed string of a request that is made of what could move a boundary.
 func (c *cutter) random(r *rand.Rand) (whole string, valid bool) {
-	tokens := []string{"1700000001", ".", ":", ",", "v0:", "{", "}", "0", "7", "a", "POST", "P", "/", "|", "x"}
+	tokens := []string{"1700000001", ".", ":", ",", "v0:", "{", "}", "0", "7", "a", "POST", "P", "/", "|",
+		"x"}
 	text := func(most int) (s string) {
 		for range r.IntN(most + 1) {
 			s += tokens[r.IntN(len(tokens))]

@@ -42,11 +42,15 @@ func (r *recipe) lint() []error {
 		_, ok := challengeNamed(r.challenge)
 		f.add(!ok, "challenge: %.80q is not known", r.challenge)
 	}
+	hidden := func(p part) bool { return p.text != "" && !zoomToken().MatchString(p.text) }
 	headers := map[string]bool{}
 	for i := range r.ways {
 		w := &r.ways[i]
 		f.add(headers[strings.ToLower(w.header)], "or: two ways have the signature header %s", w.header)
 		headers[strings.ToLower(w.header)] = true
+		f.add(r.challenge == "zoom" && !slices.ContainsFunc(w.signed, hidden),
+			`challenge: the answer has the MAC of a token: the signed string needs a text such as ":", which `+
+				"no token holds")
 		f.signature(w)
 		f.signed(w)
 		f.timeAndID(w)
@@ -208,7 +212,8 @@ func endsBefore(name string, next part) bool {
 	case partMethod: // capital letters
 		return next.name == partURL || next.name == partDecoded || c != 0 && (c < 'A' || 'Z' < c)
 	}
-	return next.name == partBody // url refuses a URL with "{" or "[", and a body that begins with another byte
+	// url refuses a URL with "{" or "[", and a body that begins with another byte.
+	return next.name == partBody
 }
 
 // beginsAfter is endsBefore for the parts after the body, which are read from the right.

@@ -39,8 +39,8 @@ func checkBaseURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
 		u.Scheme+"://"+u.Host != text {
-		return fmt.Errorf(`BaseURL is %.80q: it must be the scheme and the authority that the provider calls, `+
-			`such as "https://hooks.example"`, text)
+		return fmt.Errorf(`BaseURL is %.80q: it must be the scheme and the authority that the provider `+
+			`calls, such as "https://hooks.example"`, text)
 	}
 	return nil
 }

@@ -50,7 +50,8 @@ func (paypal) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 		return nil, errors.New("WEBHOOK_ID is the ID that PayPal's simulator signs for everyone: set your " +
 			"webhook's")
 	case !paypalID().MatchString(o.WebhookID):
-		return nil, errors.New("no webhook ID: set SchemeOptions.WebhookID, as PayPal shows it beside the URL")
+		return nil, errors.New("no webhook ID: set SchemeOptions.WebhookID, as PayPal shows it beside the " +
+			"URL")
 	}
 	return &paypalChecker{signer, o.WebhookID}, nil
 }
@@ -63,7 +64,8 @@ func readPayPal(r Request) (h paypalHeaders, err error) {
 		name  string
 		value *string
 	}{
-		{"PAYPAL-TRANSMISSION-ID", &h.id}, {"PAYPAL-TRANSMISSION-TIME", &h.time}, {"PAYPAL-CERT-URL", &h.address},
+		{"PAYPAL-TRANSMISSION-ID", &h.id}, {"PAYPAL-TRANSMISSION-TIME", &h.time},
+		{"PAYPAL-CERT-URL", &h.address},
 		{"PAYPAL-TRANSMISSION-SIG", &h.signature}, {"PAYPAL-AUTH-ALGO", &h.algorithm},
 	} {
 		if *header.value, err = r.HeaderValue(header.name); err != nil {

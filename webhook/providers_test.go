@@ -18,7 +18,8 @@ import (
 // subjects are all providers, sorted.
 func subjects(t testing.TB) []subject {
 	t.Helper()
-	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(t), standardSubjects(),
+	list := slices.Concat(bodySubjects(), timedSubjects(), convoySubjects(), keySubjects(t),
+		standardSubjects(),
 		goSubjects(t))
 	for i := range list {
 		s := &list[i]
@@ -51,11 +52,15 @@ func (s *subject) verifier(t testing.TB, secret string) *webhook.Verifier {
 }
 
 func (s *subject) open(secret string) (*webhook.Verifier, error) {
-	text := secret
+	return webhook.New(s.scheme, "in", s.verifying(secret), &s.options)
+}
+
+// verifying is what verifies the signatures of a secret.
+func (s *subject) verifying(secret string) []webhook.Secret {
 	if s.verifies != nil {
-		text = s.verifies[secret]
+		secret = s.verifies[secret]
 	}
-	return webhook.New(s.scheme, "in", []webhook.Secret{{ID: "k1", Text: text}}, &s.options)
+	return []webhook.Secret{{ID: "k1", Text: secret}}
 }
 
 // delivery is a sound one.
@@ -228,6 +233,26 @@ func TestEachProviderRefusesEachDefect(t *testing.T) {
 	}
 }
 
+// TestACheckerReturnsNothingBesideAnError: nothing unverified is a return value, not even in part.
+func TestACheckerReturnsNothingBesideAnError(t *testing.T) {
+	for _, s := range subjects(t) {
+		checker, err := s.scheme.Open(s.verifying(s.secret), s.options.Scheme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range slices.Concat(signatureNegatives, timeNegatives) {
+			r, ok := n.send(&s)
+			if !ok {
+				continue
+			}
+			got, err := checker.Check(context.Background(), r, s.at)
+			if err != nil && got != (webhook.Signed{}) {
+				t.Errorf("%s, %s: it returns something beside %v", s.provider, n.name, err)
+			}
+		}
+	}
+}
+
 // wants is the Reason that the negative must have; "" = there is no such case.
 func (s *subject) wants(n negative) envelope.Reason {
 	if want, ok := s.want[n.name]; ok {
@@ -253,4 +278,32 @@ func (s *subject) judge(t *testing.T, v *webhook.Verifier, n negative) envelope.
 		return "accepted"
 	}
 	return e.Reason
+}
+
+// TestEmptySecretAccepted: each scheme refuses one itself, also when it is opened without New, alone and
+// beside a sound one. No provider is left out.
+func TestEmptySecretAccepted(t *testing.T) {
+	tried := map[string]bool{}
+	for _, s := range subjects(t) {
+		text := s.secret
+		if s.verifies != nil {
+			text = s.verifies[s.secret]
+		}
+		sound := webhook.Secret{ID: "sound", Text: text}
+		if _, err := s.scheme.Open([]webhook.Secret{sound}, s.options.Scheme); err != nil {
+			t.Errorf("%s refuses a sound secret: %v", s.provider, err)
+		}
+		empty := webhook.Secret{ID: "empty"}
+		for _, secrets := range [][]webhook.Secret{{empty}, {sound, empty}, {empty, sound}} {
+			if c, err := s.scheme.Open(secrets, s.options.Scheme); err == nil || c != nil {
+				t.Errorf("%s opens %v: %v", s.provider, secrets, err)
+			}
+		}
+		tried[s.provider] = true
+	}
+	for _, name := range append(webhook.Providers(), "google-pubsub", "plaid") {
+		if !tried[name] {
+			t.Errorf("%s was not tried", name)
+		}
+	}
 }

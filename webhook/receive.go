@@ -32,15 +32,18 @@ type ReceiverOptions struct {
 	// ContentTypes are the media types that are taken, such as "application/json", without parameters. Others
 	// are answered 415. nil = every one.
 	ContentTypes []string
-	// Budget bounds the bodies in flight. Receivers that share it are bounded together. nil = one of its own,
-	// of DefaultBudget.
+	// Budget bounds the bodies in flight. Receivers that share it are bounded together. ServeHTTP waits for
+	// room, for 2 s at most; then the answer is 503. nil = one of its own, of DefaultBudget.
 	Budget *Budget
-	// ReadTimeout is how long a body may take to arrive; 0 = 10 s. Only ServeHTTP reads bodies.
+	// ReadTimeout is how long a body may take to arrive, with its wait for room; 0 = 10 s. Only ServeHTTP reads
+	// bodies.
 	ReadTimeout time.Duration
 	// Lease is how long a claim lives without renewal, at least 1 s; 0 = 30 s.
 	Lease time.Duration
-	// Limit is asked before the body is read. A wait above 0 refuses the delivery with 429 and this
-	// Retry-After. It must be safe for concurrent use. nil = no limit.
+	// Limit is asked about each delivery that next is to be called with: after the signature and the replay
+	// store. So neither forgeries nor copies use it up, and a sender cannot be shut out by them. A wait above
+	// 0 refuses the delivery with 429 and this Retry-After. It must be safe for concurrent use. nil = no
+	// limit.
 	Limit func(now time.Time) (wait time.Duration)
 	// Observe is told each Response, beside the log. It must be safe for concurrent use; nil = none.
 	Observe func(ctx context.Context, r *Response)
@@ -143,7 +146,7 @@ func (c *Receiver) Receive(ctx context.Context, r Request, at time.Time) Respons
 	if at.IsZero() {
 		at = now
 	}
-	resp := c.admit(&r, now)
+	resp := c.admit(&r)
 	if resp.Status == 0 {
 		resp = c.receive(ctx, &r, at, now)
 	}
@@ -157,7 +160,7 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at, now time.Time) R
 	if held > int64(c.verifier.MaxBody()) {
 		return refused(envelope.ReasonTooLarge, errTooLarge)
 	}
-	if !c.opts.Budget.take(held) {
+	if !c.opts.Budget.take(held, new(int64)) {
 		return refusal(http.StatusServiceUnavailable, "", retryAfter, errBusy)
 	}
 	defer c.opts.Budget.give(held)
@@ -168,13 +171,7 @@ func (c *Receiver) receive(ctx context.Context, r *Request, at, now time.Time) R
 var errSeveral = errors.New("several items, each signed on its own: no replay key stands for them")
 
 // admit is what can be said without the body; a Response without a Status = the delivery is admitted.
-func (c *Receiver) admit(r *Request, now time.Time) Response {
-	if c.opts.Limit != nil {
-		if wait := c.opts.Limit(now); wait > 0 {
-			return refusal(c.again(http.StatusTooManyRequests), "", wait,
-				errors.New("over the limit of this endpoint"))
-		}
-	}
+func (c *Receiver) admit(r *Request) Response {
 	if c.opts.ContentTypes == nil {
 		return Response{}
 	}
@@ -197,7 +194,7 @@ func (c *Receiver) handle(ctx context.Context, r *Request, at time.Time, queued 
 	if err != nil {
 		return refused(ReasonOf(err), err)
 	}
-	if v.signed.isSeveral && c.store != nil {
+	if v.isSeveral && c.store != nil {
 		return refused(envelope.ReasonUnsupported, errSeveral)
 	}
 	if a := v.Answer; a != nil {

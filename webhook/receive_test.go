@@ -104,7 +104,8 @@ func TestOtherStatuses(t *testing.T) {
 			if strings.Contains(string(resp.Body), "INSIDE") {
 				t.Errorf("the answer tells the cause: %s", resp.Body)
 			}
-			if (resp.Verified != nil) != (c.handled > 0 || c.reason == "store_unavailable") {
+			if (resp.Verified != nil) != (c.handled > 0 || c.reason == "store_unavailable" ||
+				c.status == 429) {
 				t.Errorf("Verified is %v", resp.Verified)
 			}
 		})
@@ -113,6 +114,36 @@ func TestOtherStatuses(t *testing.T) {
 
 func limited(wait time.Duration) func(w *receiving) {
 	return func(w *receiving) { w.opts.Limit = func(time.Time) time.Duration { return wait } }
+}
+
+// TestOnlyHandledDeliveriesUseUpTheLimit: an attacker without the secret sends forgeries, copies and stale
+// deliveries, as many as they like. The next true one is handled all the same. A delivery over the limit is
+// handled when it comes again.
+func TestOnlyHandledDeliveriesUseUpTheLimit(t *testing.T) {
+	w := newReceiving(t)
+	left := 2
+	w.opts.Limit = func(time.Time) time.Duration {
+		if left == 0 {
+			return time.Second
+		}
+		left--
+		return 0
+	}
+	first := signedAs("1", []byte("{}"), receiveStart)
+	w.receive(first, 200, "", 1)
+	forged := clone(first)
+	forged.Body = []byte("[]")
+	for range 10 {
+		w.receive(forged, 401, "bad_signature", 1)
+		w.receive(webhook.Request{Method: "POST"}, 401, "unsigned", 1)
+		w.receive(first, 200, "replayed", 1)
+		w.receive(signedAs("old", nil, receiveStart.Add(-time.Hour)), 401, "expired", 1)
+	}
+	w.receive(signedAs("2", []byte("{}"), receiveStart), 200, "", 2)
+	over := signedAs("3", []byte("{}"), receiveStart)
+	w.receive(over, 429, "", 2)
+	left = 1
+	w.receive(over, 200, "", 3)
 }
 
 func nextFails(err error) func(w *receiving) {

@@ -90,7 +90,8 @@ func TestLintRefuses(t *testing.T) {
 		{"empty text", signed, `["time", {"text": ""}, "body"]`, "empty text"},
 		{"word for none", `"id": {"header": "X-Acme-Id"}`, `"id": "no"`, "none"},
 		{"time in two places", `"item": "t="`, `"item": "t=", "header": "X-Time"`, "one of header"},
-		{"ID in two places", `{"header": "X-Acme-Id"}`, `{"header": "X-Acme-Id", "member": "/id"}`, "not both"},
+		{"ID in two places", `{"header": "X-Acme-Id"}`, `{"header": "X-Acme-Id", "member": "/id"}`,
+			"not both"},
 		{"signed ID in the body", `{"header": "X-Acme-Id"}`, `{"member": "/id"}`, "in no header"},
 		{"separator", `"separator": ","`, `"separator": "."`, "separator"},
 		{"time without separator", `"separator": ",",`, "", "no separator"},
@@ -105,8 +106,10 @@ func TestLintRefuses(t *testing.T) {
 		{"pointer", `"/type"`, `"type"`, "JSON Pointer"},
 		{"name", `"acme"`, `"Acme Inc"`, "name"},
 		{"challenge", `"name"`, `"challenge": "mine", "name"`, "challenge"},
+		{"signing oracle", signed, `["time", {"text": "x"}, "body"], "challenge": "zoom"`, "no token holds"},
 		{"member twice", `"name"`, `"name": "x", "name"`, "duplicate"},
-		{"one header twice", `"name"`, `"or": [{"signature": {"header": "x-acme-signature"}}], "name"`, "two ways"},
+		{"one header twice", `"name"`, `"or": [{"signature": {"header": "x-acme-signature"}}], "name"`,
+			"two ways"},
 	} {
 		doc := edited(t, ownRecipe, c.old, c.with)
 		found := fmt.Sprint(webhook.Lint(doc))

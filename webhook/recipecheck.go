@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +42,7 @@ type wayChecker struct {
 	keys    []*key
 	texts   string // of the signed string, joined: a signed ID has none of their bytes
 	members *members
+	again   bool      // writeSigned can write the signed bytes of what is verified
 	work    sync.Pool // of *work: so that no request allocates, and requests do not wait for each other
 }
 
@@ -68,6 +71,7 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 	for i := range r.ways {
 		w := &c.ways[i]
 		w.way = &r.ways[i]
+		w.again = w.time.member == "" && !w.has(partMethod) && !w.has(partURL) && !w.has(partDecoded)
 		if w.has(partURL) || w.has(partDecoded) {
 			if err := checkBaseURL(o.BaseURL); err != nil {
 				return nil, err
@@ -102,20 +106,23 @@ func (r *recipe) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 }
 
 // Check finds the way of signing and checks the signature.
-func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (Signed, error) {
+func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (s Signed, err error) {
 	for i := range c.ways {
 		w := &c.ways[i]
-		value, err := r.HeaderValue(w.header)
+		var value string
+		if value, err = r.HeaderValue(w.header); err == nil && value == "" {
+			continue
+		}
+		if err == nil {
+			err = c.check(w, &r, value, at, &s)
+		}
+		if err == nil && len(c.ways) > 1 {
+			s.bodyOnly, err = true, wholeBody(r.Body)
+		}
 		if err != nil {
 			return Signed{}, err
 		}
-		if value != "" {
-			s, err := c.check(w, &r, value, at)
-			if err == nil && len(c.ways) > 1 {
-				s.bodyOnly, err = true, wholeBody(r.Body)
-			}
-			return s, err
-		}
+		return s, nil
 	}
 	return Signed{}, refuse(envelope.ReasonUnsigned, "no header %s", c.ways[0].header)
 }
@@ -124,14 +131,15 @@ func (c *recipeChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 // one way are a body of a way that signs the body alone.
 func wholeBody(body []byte) error {
 	if len(body) == 0 || body[0] != '{' && body[0] != '[' || !json.Valid(body) {
-		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where there "+
-			"are several ways of signing")
+		return refuse(envelope.ReasonMalformed, "the body is no JSON object or array, as it must be where "+
+			"there are several ways of signing")
 	}
 	return nil
 }
 
-// check checks a request whose signature header has that value.
-func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.Time) (s Signed, err error) {
+// check checks a request whose signature header has that value. It fills in s, which says nothing if there is
+// an error. s is a pointer because Signed is large, and copies of it cost.
+func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.Time, s *Signed) error {
 	m, _ := w.work.Get().(*work)
 	if m == nil {
 		m = &work{macs: make([]hash.Hash, len(w.keys))}
@@ -145,19 +153,24 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 		s.Time, err = w.time.parse(timeText)
 	}
 	if err == nil {
-		err = c.describe(w, r, &s)
+		err = c.describe(w, r, s)
 	}
 	if err == nil {
 		s.Tail, err = c.assemble(w, r, m, timeText, s.ID)
 	}
 	if err != nil {
-		return Signed{}, err
+		return err
 	}
 	k, err := w.find(m, r.Body, s.Tail, at)
 	if err != nil {
-		return Signed{}, err
+		return err
 	}
-	s.KeyID, s.Head, s.Body, s.Signature = k.id, string(m.head), true, value
+	s.KeyID, s.Body, s.Signature = k.id, true, value
+	if w.again {
+		s.way, s.Tail = w, ""
+	} else {
+		s.Head = string(m.head)
+	}
 	s.Tolerance, s.IDSigned, s.members = w.time.tolerance, w.has(partID), w.members
 	if w.time.member != "" {
 		s.Time, err = w.time.inBody(r.Body)
@@ -165,7 +178,7 @@ func (c *recipeChecker) check(w *wayChecker, r *Request, value string, at time.T
 	if c.challenge != nil {
 		s.Answer = c.challenge(r.Body, k.mac)
 	}
-	return s, err
+	return err
 }
 
 // items reads the signature header: the signatures of known kinds, and the time if it is an item.
@@ -228,7 +241,8 @@ func (w *wayChecker) signature(m *work, item string) error {
 		return nil
 	}
 	if item == "" || w.separator == "" {
-		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty item",
+		return refuse(envelope.ReasonMalformed, "the header %s does not begin with %.32q, or has an empty "+
+			"item",
 			w.header, w.kinds[0].prefix)
 	}
 	return nil
@@ -286,7 +300,8 @@ func (w *wayChecker) checkID(id string) error {
 		return refuse(envelope.ReasonMalformed, "no header %s, which is signed", w.id.header)
 	}
 	if strings.ContainsAny(id, w.texts) {
-		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header, w.texts)
+		return refuse(envelope.ReasonMalformed, "the ID in the header %s has one of %.64q", w.id.header,
+			w.texts)
 	}
 	return nil
 }
@@ -324,6 +339,23 @@ func (c *recipeChecker) assemble(w *wayChecker, r *Request, m *work, timeText, i
 		}
 	}
 	return tail, nil
+}
+
+// writeSigned writes the signed bytes of a verified delivery. Its time is in canonical decimal, so that the
+// text that was signed is the one of the time.
+func (w *wayChecker) writeSigned(to io.Writer, v *Verified) {
+	for i := range w.signed {
+		switch p := &w.signed[i]; p.name {
+		case partBody:
+			to.Write(v.Body)
+		case partTime:
+			io.WriteString(to, w.time.text(v.Time))
+		case partID:
+			io.WriteString(to, v.id)
+		default:
+			io.WriteString(to, p.text)
+		}
+	}
 }
 
 // method refuses what is no method of capital letters.
@@ -457,6 +489,14 @@ func (t *timeSource) parse(text string) (time.Time, error) {
 		return time.UnixMilli(n), nil
 	}
 	return time.Unix(n, 0), nil
+}
+
+// text is the text that parse read.
+func (t *timeSource) text(at time.Time) string {
+	if t.unit == time.Millisecond {
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+	return strconv.FormatInt(at.Unix(), 10)
 }
 
 // inBody reads the time from a body whose signature is genuine.

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sealbus/sealbus/envelope"
 )
@@ -29,16 +28,18 @@ type Field struct{ Name, Value string }
 // HeaderValue is the value of the one header line of that name, in any case; "" if there is none. A second
 // line is an error of the Reason malformed: a proxy and this program could read different ones. So is an
 // empty value. A value over MaxHeaderValue is too_large.
-func (r Request) HeaderValue(name string) (string, error) {
+func (r Request) HeaderValue(name string) (string, error) { return headerValue(r.Header, name) }
+
+func headerValue(lines []Field, name string) (string, error) {
 	value, found := "", false
-	for i := range r.Header {
-		if n := r.Header[i].Name; n != name && (len(n) != len(name) || !strings.EqualFold(n, name)) {
+	for i := range lines {
+		if !sameName(lines[i].Name, name) {
 			continue
 		}
 		if found {
 			return "", refuse(envelope.ReasonMalformed, "the header %s stands twice", name)
 		}
-		value, found = r.Header[i].Value, true
+		value, found = lines[i].Value, true
 	}
 	switch {
 	case found && value == "":
@@ -48,6 +49,21 @@ func (r Request) HeaderValue(name string) (string, error) {
 			len(value), MaxHeaderValue)
 	}
 	return value, nil
+}
+
+// sameName reports whether two names of headers are the same, in any case of ASCII letters. It begins at the
+// end, because the names that one provider chose begin alike.
+func sameName(a, b string) bool {
+	if len(a) != len(b) || a == b {
+		return len(a) == len(b)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		x, y := a[i], b[i]
+		if x != y && (x|0x20 != y|0x20 || x|0x20 < 'a' || 'z' < x|0x20) {
+			return false
+		}
+	}
+	return true
 }
 
 // refuse is an Error that the Verifier completes with the provider.

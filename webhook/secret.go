@@ -45,7 +45,7 @@ func checkSecrets(secrets []Secret) error {
 		case s.Text == "":
 			return fmt.Errorf("the secret with the ID %.80q is empty: everyone could sign", s.ID)
 		case strings.TrimSpace(s.Text) != s.Text && !strings.HasPrefix(s.Text, "-----BEGIN "):
-			return fmt.Errorf("the secret with the ID %.80q begins or ends with white space", s.ID)
+			return fmt.Errorf("the secret with the ID %.80q begins or ends with white space: remove it", s.ID)
 		case !s.NotBefore.IsZero() && !s.NotAfter.IsZero() && s.NotAfter.Before(s.NotBefore):
 			return fmt.Errorf("the secret with the ID %.80q ends before it begins", s.ID)
 		case ids[s.ID]:

@@ -82,7 +82,8 @@ func FuzzAdyen(f *testing.F) {
 		for _, item := range m.NotificationItems {
 			i := item.NotificationRequestItem
 			text := strings.Join([]string{i.PspReference, i.OriginalReference, i.MerchantAccountCode,
-				i.MerchantReference, strconv.FormatInt(i.Amount.Value, 10), i.Amount.Currency, i.EventCode, i.Success},
+				i.MerchantReference, strconv.FormatInt(i.Amount.Value, 10), i.Amount.Currency, i.EventCode,
+				i.Success},
 				":")
 			if b64MAC(string(key), text) != i.AdditionalData.HmacSignature {
 				t.Fatalf("accepted: %s", body)

@@ -43,7 +43,9 @@ func header(t testing.TB, r *webhook.Request, name string) *string {
 
 // without removes a header.
 func without(r *webhook.Request, name string) {
-	r.Header = slices.DeleteFunc(r.Header, func(f webhook.Field) bool { return strings.EqualFold(f.Name, name) })
+	r.Header = slices.DeleteFunc(r.Header, func(f webhook.Field) bool {
+		return strings.EqualFold(f.Name, name)
+	})
 }
 
 // refuses checks that each defect is refused with its Reason, that no error has the text of a genuine
@@ -83,7 +85,8 @@ func base64Header(t *testing.T, name string) []defect {
 	return []defect{
 		{"missing header", func(r *webhook.Request) { without(r, name) }, "unsigned"},
 		{"header of another provider", func(r *webhook.Request) {
-			r.Header = append(r.Header, webhook.Field{Name: "X-Hub-Signature-256", Value: *header(t, r, name)})
+			r.Header = append(r.Header, webhook.Field{Name: "X-Hub-Signature-256",
+				Value: *header(t, r, name)})
 			without(r, name)
 		}, "unsigned"},
 		{"empty signature", of(func(string) string { return "" }), "malformed"},
@@ -103,7 +106,8 @@ func base64Header(t *testing.T, name string) []defect {
 			return "A" + s[1:]
 		}), "bad_signature"},
 		{"second header line", func(r *webhook.Request) {
-			r.Header = append(r.Header, webhook.Field{Name: strings.ToUpper(name), Value: *header(t, r, name)})
+			r.Header = append(r.Header, webhook.Field{Name: strings.ToUpper(name),
+				Value: *header(t, r, name)})
 		}, "malformed"},
 		{"10 MiB body", func(r *webhook.Request) { r.Body = make([]byte, 10<<20) }, "too_large"},
 	}
@@ -200,7 +204,8 @@ func TestSendersRefuseToOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v, err := webhook.New(scheme, "in", c.secrets, &webhook.Options{Scheme: c.options}); err == nil {
+			v, err := webhook.New(scheme, "in", c.secrets, &webhook.Options{Scheme: c.options})
+			if err == nil {
 				t.Errorf("%+v", v)
 			}
 		})

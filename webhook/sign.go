@@ -23,7 +23,8 @@ import (
 // and no ",". The time is that of the attempt; its fraction of a second is cut off.
 func Sign(id string, at time.Time, body []byte, secrets []Secret) ([]Field, error) {
 	if id == "" || len(id) > maxID || !isWord(id) || strings.Contains(id, ".") {
-		return nil, fmt.Errorf(`webhook: the ID must have 1 to %d visible ASCII characters without "." and ","`,
+		return nil, fmt.Errorf(
+			`webhook: the ID must have 1 to %d visible ASCII characters without "." and ","`,
 			maxID)
 	}
 	if at.Unix() <= 0 {

@@ -55,7 +55,8 @@ func (sns) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 		return nil, err
 	}
 	if len(o.Topics) == 0 {
-		return nil, errors.New("no topic: set SchemeOptions.Topics, because every AWS account can sign messages " +
+		return nil, errors.New("no topic: set SchemeOptions.Topics, because every AWS account can sign " +
+			"messages " +
 			"of its own topics")
 	}
 	c := &snsChecker{signer, make(map[string]snsTopic), o.UnsafeSHA1}
@@ -106,11 +107,13 @@ func (c *snsChecker) Check(ctx context.Context, r Request, at time.Time) (Signed
 	}
 	topic, ok := c.topics[m.TopicARN]
 	if !ok {
-		return Signed{}, refuse(envelope.ReasonSourceNotAllowed, "the topic %.200q is not in Topics", m.TopicARN)
+		return Signed{}, refuse(envelope.ReasonSourceNotAllowed, "the topic %.200q is not in Topics",
+			m.TopicARN)
 	}
 	file, ok := strings.CutPrefix(m.SigningCertURL, topic.endpoint)
 	if !ok || !snsFile().MatchString(file) {
-		return Signed{}, refuse(envelope.ReasonUnknownKey, "the SigningCertURL is not %sNAME.pem", topic.endpoint)
+		return Signed{}, refuse(envelope.ReasonUnknownKey, "the SigningCertURL is not %sNAME.pem",
+			topic.endpoint)
 	}
 	signedAt, err := parseUTC(m.Timestamp)
 	if err != nil {
@@ -129,7 +132,7 @@ func (c *snsChecker) Check(ctx context.Context, r Request, at time.Time) (Signed
 	}
 	answer, err := c.answer(m, topic)
 	return Signed{KeyID: id, Head: text, Time: signedAt, Tolerance: snsTolerance, ID: m.MessageID,
-		IDSigned: true, Signature: m.Signature, Type: m.Type, Subject: m.TopicARN,
+		IDSigned: true, Signature: m.Signature, Type: m.Type, Subject: m.TopicARN, WordsSigned: true,
 		Answer: answer, members: &members{id: "/MessageId"}}, err
 }
 
@@ -144,8 +147,8 @@ func (c *snsChecker) read(r Request) (*snsMessage, error) {
 		return nil, err
 	}
 	if raw == "true" {
-		return nil, refuse(envelope.ReasonUnsigned, "the subscription delivers raw messages, which SNS does not "+
-			"sign: turn RawMessageDelivery off")
+		return nil, refuse(envelope.ReasonUnsigned, "the subscription delivers raw messages, which SNS "+
+			"does not sign: turn RawMessageDelivery off")
 	}
 	m, err := parseSNS(r.Body)
 	if err != nil {
@@ -157,8 +160,8 @@ func (c *snsChecker) read(r Request) (*snsMessage, error) {
 	case kind != "" && kind != m.Type:
 		return nil, refuse(envelope.ReasonMalformed, "the header x-amz-sns-message-type is not the Type")
 	case m.SignatureVersion == "1" && !c.unsafeSHA1:
-		return nil, refuse(envelope.ReasonUnsupported, "SignatureVersion 1 is SHA-1: set the topic's attribute "+
-			"SignatureVersion to 2; UnsafeSHA1 takes both")
+		return nil, refuse(envelope.ReasonUnsupported, "SignatureVersion 1 is SHA-1: set the topic's "+
+			"attribute SignatureVersion to 2; UnsafeSHA1 takes both")
 	case m.SignatureVersion != "1" && m.SignatureVersion != "2":
 		return nil, refuse(envelope.ReasonUnsupported, "the SignatureVersion is neither 1 nor 2")
 	}

@@ -153,7 +153,8 @@ func TestSNSRefuses(t *testing.T) {
 	refuses(t, w.verifier(t), sound, certAt, []string{signature}, []defect{
 		{"missing signature", reword(t, "Signature", ""), "unsigned"},
 		{"raw delivery", func(r *webhook.Request) {
-			r.Header, r.Body = []webhook.Field{{Name: "x-amz-sns-rawdelivery", Value: "true"}}, []byte("hello")
+			r.Header, r.Body = []webhook.Field{{Name: "x-amz-sns-rawdelivery", Value: "true"}},
+				[]byte("hello")
 		}, "unsigned"},
 		{"header of another provider", func(r *webhook.Request) {
 			reword(t, "Signature", "")(r)
@@ -168,7 +169,8 @@ func TestSNSRefuses(t *testing.T) {
 		{"no subject", reword(t, "Subject", ""), "bad_signature"},
 		{"another topic", set("TopicArn", snsTopic+"2"), "source_not_allowed"},
 		{"topic in another case", set("TopicArn", strings.ToUpper(snsTopic)), "source_not_allowed"},
-		{"second header line", func(r *webhook.Request) { r.Header = append(r.Header, r.Header[0]) }, "malformed"},
+		{"second header line", func(r *webhook.Request) { r.Header = append(r.Header, r.Header[0]) },
+			"malformed"},
 		{"another type in the header", func(r *webhook.Request) {
 			r.Header[0].Value = "SubscriptionConfirmation"
 		}, "malformed"},
@@ -204,7 +206,8 @@ func TestSNSLineBreakMovesTheBorder(t *testing.T) {
 		"Timestamp": "2026-06-01T12:00:00Z\nx"} {
 		m := snsNotification()
 		m[name] = value
-		if _, err := v.Verify(context.Background(), m.signed(t, 0), certAt); webhook.ReasonOf(err) != "malformed" {
+		if _, err := v.Verify(context.Background(), m.signed(t, 0),
+			certAt); webhook.ReasonOf(err) != "malformed" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -234,7 +237,8 @@ func TestSNSSHA1Fallback(t *testing.T) {
 	for _, v := range []*webhook.Verifier{strict, lax} {
 		relabelled := clone(sha1Message)
 		reword(t, "SignatureVersion", "2")(&relabelled)
-		if _, err := v.Verify(context.Background(), relabelled, certAt); webhook.ReasonOf(err) != "bad_signature" {
+		if _, err := v.Verify(context.Background(), relabelled,
+			certAt); webhook.ReasonOf(err) != "bad_signature" {
 			t.Error(err)
 		}
 		if _, err := v.Verify(context.Background(), snsNotification().signed(t, 0), certAt); err != nil {
@@ -243,7 +247,8 @@ func TestSNSSHA1Fallback(t *testing.T) {
 	}
 	relabelled := snsNotification().signed(t, 0)
 	reword(t, "SignatureVersion", "1")(&relabelled)
-	if _, err := lax.Verify(context.Background(), relabelled, certAt); webhook.ReasonOf(err) != "bad_signature" {
+	_, err := lax.Verify(context.Background(), relabelled, certAt)
+	if webhook.ReasonOf(err) != "bad_signature" {
 		t.Error(err)
 	}
 }

@@ -102,7 +102,8 @@ func bodySubjects() []subject {
 			}},
 		{provider: "pagerduty", signature: "X-PagerDuty-Signature", prefix: "v1=",
 			send: func(d delivery) webhook.Request {
-				return post(d.body, "X-PagerDuty-Signature", "v1="+hexMAC("old", d.body)+",v1="+hexMAC(d.secret, d.body))
+				return post(d.body, "X-PagerDuty-Signature",
+					"v1="+hexMAC("old", d.body)+",v1="+hexMAC(d.secret, d.body))
 			}},
 		{provider: "linear", signature: "Linear-Signature", unit: 1000, tolerance: 60,
 			want: map[string]envelope.Reason{"blank after the time": ""}, // a blank in JSON says nothing
@@ -158,14 +159,17 @@ func convoySubjects() []subject {
 	for name, sign := range map[string]func(key, text string) string{
 		"convoy":        hexMAC,
 		"convoy-base64": b64MAC,
-		"convoy-sha512": func(key, text string) string { return hex.EncodeToString(mac(sha512.New, key, text)) },
+		"convoy-sha512": func(key, text string) string {
+			return hex.EncodeToString(mac(sha512.New, key, text))
+		},
 		"convoy-sha512-base64": func(key, text string) string {
 			return base64.StdEncoding.EncodeToString(mac(sha512.New, key, text))
 		},
 	} {
 		list = append(list, subject{provider: name, unit: 1, signature: "X-Convoy-Signature", prefix: "v1=",
 			send: func(d delivery) webhook.Request {
-				return post(d.body, "X-Convoy-Signature", "t="+d.time+",v1="+sign(d.secret, d.time+","+d.body))
+				return post(d.body, "X-Convoy-Signature", "t="+d.time+",v1="+sign(d.secret,
+					d.time+","+d.body))
 			}})
 	}
 	return list
@@ -196,7 +200,8 @@ func keySubjects(t testing.TB) []subject {
 	}
 	return []subject{
 		{provider: "discord", unit: 1, signature: "X-Signature-Ed25519",
-			verifies: map[string]string{"one": publicEd("one"), "two": publicEd("two")}, secret: "one", other: "two",
+			verifies: map[string]string{"one": publicEd("one"), "two": publicEd("two")}, secret: "one",
+			other: "two",
 			send: func(d delivery) webhook.Request {
 				return post(d.body, "X-Signature-Timestamp", d.time, "X-Signature-Ed25519",
 					hex.EncodeToString(ed25519.Sign(ed(d.secret), []byte(d.time+d.body))))
@@ -218,7 +223,9 @@ func keySubjects(t testing.TB) []subject {
 // standardSubjects are Standard Webhooks under both names of the headers, with both algorithms.
 func standardSubjects() []subject {
 	secret := func(seed string) string { return "whsec_" + b64(mac(sha256.New, "k", seed)) }
-	private := func(seed string) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(mac(sha256.New, "k", seed)) }
+	private := func(seed string) ed25519.PrivateKey {
+		return ed25519.NewKeyFromSeed(mac(sha256.New, "k", seed))
+	}
 	public := func(seed string) string { return "whpk_" + b64(private(seed).Public().(ed25519.PublicKey)) }
 	hmacs := map[string]string{"one": secret("one"), "two": secret("two")}
 	eds := map[string]string{"one": public("one"), "two": public("two")}
@@ -234,7 +241,8 @@ func standardSubjects() []subject {
 				return post(d.body, name+"id", d.id, name+"timestamp", d.time, name+"signature", "v9,x "+item)
 			}
 		}
-		v1 := subject{provider: provider, unit: 1, signedID: true, signature: name + "signature", prefix: "v1,",
+		v1 := subject{provider: provider, unit: 1, signedID: true, signature: name + "signature",
+			prefix: "v1,",
 			secret: "one", other: "two", verifies: hmacs, send: send(true),
 			want: map[string]envelope.Reason{": in the ID": ""}} // it bounds nothing there
 		v1a := v1

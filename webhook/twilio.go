@@ -26,6 +26,10 @@ const maxParameters = 1000
 // parameter's name and value, sorted by name, with nothing in between. Of any other body it signs a SHA-256
 // that is in the query, bodySHA256. The MAC is HMAC-SHA1, which is Twilio's choice.
 //
+// Where a Webhook Rule names a shared key, Twilio signs the same text by HMAC-SHA256, in the same header:
+// https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys, which is in public beta. That is refused as
+// unsupported: the header that names the algorithm is not signed.
+//
 // Nothing marks where a name ends and its value begins. So an attacker who captures a form can move
 // characters between them, and the signature stays genuine. The signed bytes stay the same, too, and so
 // does the replay key.
@@ -43,8 +47,14 @@ func (twilio) Open(secrets []Secret, o SchemeOptions) (Checker, error) {
 	if len(secrets) == 0 {
 		return nil, errNoSecret
 	}
+	if err := checkSecrets(secrets); err != nil { // its text is the key, so no parser refuses an empty one
+		return nil, err
+	}
 	bases, err := twilioBases(o.BaseURL)
-	return &twilioChecker{redact.Hide(secrets), bases}, err
+	if err != nil {
+		return nil, err
+	}
+	return &twilioChecker{redact.Hide(secrets), bases}, nil
 }
 
 // twilioBases are the two forms of a base URL.
@@ -71,9 +81,13 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 		return Signed{}, refuse(envelope.ReasonUnsigned, "no header X-Twilio-Signature")
 	}
 	got, err := strict64(value)
-	if err != nil || len(got) != sha1.Size {
-		return Signed{}, refuse(envelope.ReasonMalformed, "the header X-Twilio-Signature is not base64 of %d bytes",
-			sha1.Size)
+	switch {
+	case err == nil && len(got) == sha256.Size:
+		return Signed{}, refuse(envelope.ReasonUnsupported, "the signature is an HMAC-SHA256: take this "+
+			"URL out of the Webhook Rule that names a shared key, so that Twilio signs with the auth token")
+	case err != nil || len(got) != sha1.Size:
+		return Signed{}, refuse(envelope.ReasonMalformed,
+			"the header X-Twilio-Signature is not base64 of %d bytes", sha1.Size)
 	}
 	id, err := word(&r, "I-Twilio-Idempotency-Token")
 	if err != nil {
@@ -83,18 +97,20 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 	if err != nil {
 		return Signed{}, err
 	}
+	signed := []byte(rest) // once: it is as long as the body, and nothing of it is known to be true
 	for _, s := range c.secrets() {
 		for _, base := range c.bases {
-			text := base + rest
 			mac := hmac.New(sha1.New, []byte(s.Text))
-			mac.Write([]byte(text))
+			mac.Write([]byte(base))
+			mac.Write(signed)
 			if !hmac.Equal(mac.Sum(nil), got) {
 				continue
 			}
 			if !s.valid(at) {
-				return Signed{}, refuse(envelope.ReasonKeyNotValid, "the secret %.80q is not valid at that time", s.ID)
+				return Signed{}, refuse(envelope.ReasonKeyNotValid,
+					"the secret %.80q is not valid at that time", s.ID)
 			}
-			return Signed{KeyID: s.ID, Head: text, ID: id, Signature: value}, nil
+			return Signed{KeyID: s.ID, Head: base + rest, ID: id, Signature: value}, nil
 		}
 	}
 	return Signed{}, refuse(envelope.ReasonBadSignature, "no secret made the signature")
@@ -105,7 +121,8 @@ func (c *twilioChecker) Check(_ context.Context, r Request, at time.Time) (Signe
 func twilioSigned(r Request) (string, error) {
 	path, query, hasQuery := strings.Cut(r.Target, "?")
 	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(r.Target, notInTarget) {
-		return "", refuse(envelope.ReasonMalformed, "the front end does not tell the path and the query exactly")
+		return "", refuse(envelope.ReasonMalformed, "the front end does not tell the path and the query "+
+			"exactly")
 	}
 	var parameters []parameter
 	var err error
@@ -131,9 +148,10 @@ func twilioSigned(r Request) (string, error) {
 	if len(r.Body) == 0 {
 		return r.Target, nil
 	}
-	if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
-		return "", refuse(envelope.ReasonUnsigned, "the signature does not cover the body: it is no form, and the "+
-			"query has no bodySHA256")
+	if media, _, err := mime.ParseMediaType(kind); err != nil ||
+		media != "application/x-www-form-urlencoded" {
+		return "", refuse(envelope.ReasonUnsigned, "the signature does not cover the body: it is no form, "+
+			"and the query has no bodySHA256")
 	}
 	if parameters, err = parseForm(string(r.Body)); err != nil {
 		return "", twilioMalformed("form", err)
@@ -163,7 +181,8 @@ func notInTarget(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }
 func checkBodySHA256(body []byte, text string) error {
 	want, err := hex.DecodeString(text)
 	if err != nil || len(want) != sha256.Size || hex.EncodeToString(want) != text {
-		return refuse(envelope.ReasonMalformed, "bodySHA256 is not %d digits in lower-case hex", 2*sha256.Size)
+		return refuse(envelope.ReasonMalformed, "bodySHA256 is not %d digits in lower-case hex",
+			2*sha256.Size)
 	}
 	if sum := sha256.Sum256(body); subtle.ConstantTimeCompare(sum[:], want) != 1 {
 		return refuse(envelope.ReasonBadSignature, "the body is not the one of bodySHA256")

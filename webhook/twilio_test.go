@@ -52,22 +52,27 @@ func TestTwilioRefusesAForm(t *testing.T) {
 	secrets := []string{twilioToken, *header(t, &sound, "X-Twilio-Signature")}
 	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, secrets, append(
 		base64Header(t, "X-Twilio-Signature"), []defect{
-			{"another body", func(r *webhook.Request) { r.Body = []byte("Body=ho&From=15&To=16") }, "bad_signature"},
-			{"added parameter", func(r *webhook.Request) { r.Body = append(r.Body, "&Z=1"...) }, "bad_signature"},
+			{"another body", func(r *webhook.Request) { r.Body = []byte("Body=ho&From=15&To=16") },
+				"bad_signature"},
+			{"added parameter", func(r *webhook.Request) { r.Body = append(r.Body, "&Z=1"...) },
+				"bad_signature"},
 			{"parameter of the form twice", func(r *webhook.Request) { r.Body = append(r.Body, "&To=16"...) },
 				"malformed"},
 			{"duplicate query parameter", func(r *webhook.Request) { r.Target += "&a=1" }, "malformed"},
-			{"duplicate query parameter, escaped", func(r *webhook.Request) { r.Target += "&%61=2" }, "malformed"},
+			{"duplicate query parameter, escaped", func(r *webhook.Request) { r.Target += "&%61=2" },
+				"malformed"},
 			{"another path", func(r *webhook.Request) { r.Target = "/out?a=1" }, "bad_signature"},
 			{"no target", func(r *webhook.Request) { r.Target = "" }, "malformed"},
-			{"absolute target", func(r *webhook.Request) { r.Target = "https://a.example/in?a=1" }, "malformed"},
+			{"absolute target", func(r *webhook.Request) { r.Target = "https://a.example/in?a=1" },
+				"malformed"},
 			{"fragment", func(r *webhook.Request) { r.Target += "#x" }, "malformed"},
 			{"semicolon", func(r *webhook.Request) { r.Body = append(r.Body, ";Z=1"...) }, "malformed"},
 			{"broken escape", func(r *webhook.Request) { r.Body = append(r.Body, "%zz"...) }, "malformed"},
 			{"too many parameters", func(r *webhook.Request) {
 				r.Body = []byte(strings.Repeat("a&", 1000) + "b")
 			}, "too_large"},
-			{"no form", func(r *webhook.Request) { *header(t, r, "Content-Type") = "text/plain" }, "unsigned"},
+			{"no form", func(r *webhook.Request) { *header(t, r, "Content-Type") = "text/plain" },
+				"unsigned"},
 			{"no content type", func(r *webhook.Request) { without(r, "Content-Type") }, "unsigned"},
 			{"second content type", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "content-type", Value: "text/plain"})
@@ -75,6 +80,12 @@ func TestTwilioRefusesAForm(t *testing.T) {
 			{"two IDs in one", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "I-Twilio-Idempotency-Token", Value: "a,b"})
 			}, "malformed"},
+			{"HMAC-SHA256 of a shared key", func(r *webhook.Request) {
+				*header(t, r, "X-Twilio-Signature") = base64Of(hmacOf(twilioToken,
+					"https://a.example/in?a=1"))
+				r.Header = append(r.Header, webhook.Field{Name: "X-Twilio-Webhooks-Signature-Settings",
+					Value: "key=k,algorithm=HMAC_SHA256"})
+			}, "unsupported"},
 			{"forwarded host", func(r *webhook.Request) {
 				r.Header = append(r.Header, webhook.Field{Name: "X-Forwarded-Host", Value: "b.example"})
 				*header(t, r, "X-Twilio-Signature") = twilioSign("https://b.example/in?a=1BodyhiFrom15To16")
@@ -91,7 +102,8 @@ func TestTwilioRefusesJSON(t *testing.T) {
 	}
 	refuses(t, twilioVerifier(t, "https://a.example"), sound, twilioAt, []string{twilioToken}, []defect{
 		{"another body", func(r *webhook.Request) { r.Body = []byte(`{"a": 2}`) }, "bad_signature"},
-		{"body that is not the raw body", func(r *webhook.Request) { r.Body = []byte(`{"a":1}`) }, "bad_signature"},
+		{"body that is not the raw body", func(r *webhook.Request) { r.Body = []byte(`{"a":1}`) },
+			"bad_signature"},
 		{"duplicate bodySHA256", func(r *webhook.Request) { sign(t, r, sound.Target+"&bodySHA256="+hash) },
 			"malformed"},
 		{"second bodySHA256, escaped", func(r *webhook.Request) {
@@ -101,7 +113,8 @@ func TestTwilioRefusesJSON(t *testing.T) {
 		{"upper-case bodySHA256", func(r *webhook.Request) {
 			sign(t, r, "/in?a=1&bodySHA256="+strings.ToUpper(hash))
 		}, "malformed"},
-		{"short bodySHA256", func(r *webhook.Request) { sign(t, r, "/in?a=1&bodySHA256="+hash[:62]) }, "malformed"},
+		{"short bodySHA256", func(r *webhook.Request) { sign(t, r, "/in?a=1&bodySHA256="+hash[:62]) },
+			"malformed"},
 		{"empty bodySHA256", func(r *webhook.Request) { sign(t, r, "/in?a=1&bodySHA256=") }, "malformed"},
 		{"no body", func(r *webhook.Request) { r.Body = nil }, "bad_signature"},
 		{"10 MiB body", func(r *webhook.Request) { r.Body = make([]byte, 10<<20) }, "too_large"},
@@ -128,7 +141,8 @@ func TestTwilioTriesTheURLWithAndWithoutThePort(t *testing.T) {
 		r := webhook.Request{Method: "GET", Target: "/in", Header: []webhook.Field{
 			{Name: "x-twilio-signature", Value: twilioSign(c.signed + "/in")}}}
 		got, err := twilioVerifier(t, c.base).Verify(context.Background(), r, twilioAt)
-		if c.want && (err != nil || got.KeyID != "new") || !c.want && webhook.ReasonOf(err) != "bad_signature" {
+		if c.want && (err != nil || got.KeyID != "new") || !c.want &&
+			webhook.ReasonOf(err) != "bad_signature" {
 			t.Errorf("%s, %s: %v", c.base, c.signed, err)
 		}
 	}
@@ -156,7 +170,8 @@ func TestTwilioMovedBorderHasTheSameReplayKey(t *testing.T) {
 	moved.Body = []byte("Bodyhi=&To=16")
 	var keys []webhook.Replay
 	for _, r := range []webhook.Request{sound, moved} {
-		r.Header = append(r.Header, webhook.Field{Name: "I-Twilio-Idempotency-Token", Value: string(r.Body[:5])})
+		r.Header = append(r.Header, webhook.Field{Name: "I-Twilio-Idempotency-Token",
+			Value: string(r.Body[:5])})
 		got, err := v.Verify(context.Background(), r, twilioAt)
 		if err != nil {
 			t.Fatal(err)

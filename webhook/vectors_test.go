@@ -68,7 +68,8 @@ func TestPublishedDeliveriesAreVerified(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, base, at := c.request(t)
-			v, err := webhook.New(scheme, "in", []webhook.Secret{{ID: "k1", Text: cmp.Or(c.PublicKey, c.Secret)}},
+			v, err := webhook.New(scheme, "in", []webhook.Secret{{ID: "k1",
+				Text: cmp.Or(c.PublicKey, c.Secret)}},
 				&webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: base}})
 			if err != nil {
 				t.Fatal(err)

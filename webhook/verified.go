@@ -11,17 +11,28 @@ import (
 )
 
 // Verified is a delivery whose signature is genuine and whose time is within the tolerance. It prints as the
-// names of its provider, endpoint and key.
+// names of its provider, endpoint and key. The methods read the fields: change these, and the bytes of Body,
+// only after the methods were called.
 type Verified struct {
 	Provider, Endpoint string
 	KeyID              string    // the ID of the Secret that made the signature
 	Time               time.Time // the signed time; zero = the provider signs none
 	ContentType        string    // of the body; no signature covers it; "" = none, or several
 	Answer             *Answer   // a challenge, answered without calling the handler; nil = a delivery
-	Body               []byte    // the Request's, not copied: change it only after the methods were called
+	Body               []byte    // the Request's, not copied
 
-	signed Signed
-	at     time.Time
+	// The rest of what the Checker found, and of what Verify knows. It is no Signed, because that has some of
+	// the fields above, and the memory of a Verified is a good part of what a verification costs.
+	head, tail   string
+	signature    string
+	id           string
+	typ, subject string
+	members      *members
+	way          *wayChecker
+	at           time.Time // the judging time
+	tolerance    time.Duration
+
+	signsBody, signsID, signsWords, bodyOnly, isSeveral bool
 }
 
 // Format prints neither body nor signature, whatever the verb.
@@ -35,28 +46,54 @@ type members struct{ id, typ, subject string }
 // ID is the ID of the delivery, or "". If the signature covers it, the provider vouches for it. Otherwise
 // anyone who captured the delivery may have written it: it is for logs only.
 func (v *Verified) ID() (id string, signed bool) {
-	if m := v.signed.members; m != nil && m.id != "" {
+	if m := v.members; m != nil && m.id != "" {
 		id = v.member(m.id)
 		return id, id != ""
 	}
-	return v.signed.ID, v.signed.IDSigned
+	return v.id, v.signsID
 }
 
-// Type is the provider's word for the kind of event, or "". Where a header has it, as with GitHub and
-// Shopify, no signature covers it: a forger who captured a delivery could send it on under another type.
+// Type is the provider's word for the kind of event, or "". Unsigned says whether the signature covers it.
 func (v *Verified) Type() string {
-	if m := v.signed.members; m != nil && m.typ != "" {
+	if m := v.members; m != nil && m.typ != "" {
 		return v.member(m.typ)
 	}
-	return v.signed.Type
+	return v.typ
 }
 
-// Subject is what the event is about, or "". No signature covers one that stands in a header.
+// Subject is what the event is about, or "". Unsigned says whether the signature covers it.
 func (v *Verified) Subject() string {
-	if m := v.signed.members; m != nil && m.subject != "" {
+	if m := v.members; m != nil && m.subject != "" {
 		return v.member(m.subject)
 	}
-	return v.signed.Subject
+	return v.subject
+}
+
+// Unsigned names those of "type" and "subject" that the delivery has and that no signature covers: a header
+// has them, as with GitHub and Shopify, or a body that is not signed. An attacker who captured a delivery
+// could send it on with others, so no rule on security may rest on them. nil = none.
+func (v *Verified) Unsigned() (names []string) {
+	for _, word := range []struct{ name, text, member string }{
+		{"type", v.Type(), v.memberNames().typ},
+		{"subject", v.Subject(), v.memberNames().subject},
+	} {
+		signed := v.signsWords
+		if word.member != "" {
+			signed = v.signsBody
+		}
+		if word.text != "" && !signed {
+			names = append(names, word.name)
+		}
+	}
+	return names
+}
+
+// memberNames are the members that a recipe takes; empty = none.
+func (v *Verified) memberNames() members {
+	if v.members == nil {
+		return members{}
+	}
+	return *v.members
 }
 
 // member is the string at that JSON Pointer of the body; "" if there is none, or if the body is not strict
@@ -104,26 +141,23 @@ type Replay struct {
 // remembered for RememberFor at least, because the provider sends a delivery again for days.
 func (v *Verified) Replay() Replay {
 	id, signed := v.ID()
-	stale := v.at // from when on a copy is stale
-	if t := v.signed.Time; !t.IsZero() {
-		stale = t.Add(v.signed.Tolerance + time.Second) // a store may count whole seconds
-	}
+	stale := v.stale()
 	r := Replay{Until: v.at.Add(RememberFor)}
 	if stale.After(r.Until) {
 		r.Until = stale
 	}
 	kind := byte('i')
 	switch {
-	case v.signed.bodyOnly:
+	case v.bodyOnly:
 		sum := sha256.Sum256(v.Body)
 		id, kind = string(sum[:]), 'o'
 	case !signed || id == "":
 		sum := v.SignedDigest()
 		id, kind = string(sum[:]), 'b'
-		if !v.signed.Time.IsZero() {
+		if !v.Time.IsZero() {
 			r.Until = stale
 		}
-	case v.signed.members == nil || v.signed.members.id == "":
+	case v.members == nil || v.members.id == "":
 		r.Digest = sha256.Sum256(v.Body)
 	}
 	text := make([]byte, 0, 256)
@@ -135,16 +169,28 @@ func (v *Verified) Replay() Replay {
 	return r
 }
 
+// stale is from when on every copy is stale; zero = never, because the provider signs no time.
+func (v *Verified) stale() time.Time {
+	if v.Time.IsZero() {
+		return time.Time{}
+	}
+	return v.Time.Add(v.tolerance + time.Second) // a store may count whole seconds
+}
+
 // SignatureDigest is the SHA-256 of the signature as it came.
-func (v *Verified) SignatureDigest() [32]byte { return sha256.Sum256([]byte(v.signed.Signature)) }
+func (v *Verified) SignatureDigest() [32]byte { return sha256.Sum256([]byte(v.signature)) }
 
 // SignedDigest is the SHA-256 of the signed bytes.
 func (v *Verified) SignedDigest() [32]byte {
 	h := sha256.New()
-	h.Write([]byte(v.signed.Head))
-	if v.signed.Body {
+	if v.way != nil {
+		v.way.writeSigned(h, v)
+		return [32]byte(h.Sum(nil))
+	}
+	h.Write([]byte(v.head))
+	if v.signsBody {
 		h.Write(v.Body)
 	}
-	h.Write([]byte(v.signed.Tail))
+	h.Write([]byte(v.tail))
 	return [32]byte(h.Sum(nil))
 }

@@ -43,13 +43,19 @@ type Signed struct {
 	Signature  string        // the signature as it came, for provenance
 	Type       string        // for ingest; "" = none
 	Subject    string        // for ingest; "" = none
-	Answer     *Answer       // a challenge, which is answered without calling the handler; nil = a delivery
+	// WordsSigned: the signature covers Type and Subject. false = a header has them, or the body, which is not
+	// signed: they are for logs and routing.
+	WordsSigned bool
+	Answer      *Answer // a challenge, which is answered without calling the handler; nil = a delivery
 
 	bodyOnly bool // the replay key is made of the body: see Replay
-	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put them
-	// together anew, so no replay key stands for them.
+	// isSeveral: the body has several items, each signed on its own. An attacker who captured them can put
+	// them together anew, so no replay key stands for them.
 	isSeveral bool
 	members   *members // what a recipe takes from members of the JSON body; nil = nothing
+	// way is of a recipe whose signed bytes are written anew when they are hashed, so that most deliveries need
+	// no copy of them. Head and Tail are empty then. nil = they are not.
+	way *wayChecker
 }
 
 // Verifier verifies the deliveries of one provider to one endpoint. It is safe for concurrent use.
@@ -128,7 +134,11 @@ func (v *Verifier) Verify(ctx context.Context, r Request, at time.Time) (*Verifi
 	}
 	contentType, _ := r.HeaderValue("Content-Type")
 	return &Verified{Provider: v.provider, Endpoint: v.endpoint, KeyID: signed.KeyID, Time: signed.Time,
-		ContentType: contentType, Answer: signed.Answer, Body: r.Body, signed: signed, at: at}, nil
+		ContentType: contentType, Answer: signed.Answer, Body: r.Body,
+		head: signed.Head, tail: signed.Tail, signature: signed.Signature, id: signed.ID, typ: signed.Type,
+		subject: signed.Subject, members: signed.members, way: signed.way, at: at, tolerance: signed.Tolerance,
+		signsBody: signed.Body, signsID: signed.IDSigned, signsWords: signed.WordsSigned,
+		bodyOnly: signed.bodyOnly, isSeveral: signed.isSeveral}, nil
 }
 
 // complete makes err an *Error of this provider. An error that says no Reason is transient: nothing is known

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,8 +82,9 @@ func TestReplayKeyNamesProviderAndEndpoint(t *testing.T) {
 // TestSignedIDIsTheReplayKey: an attempt with a new time has the same key. Standard Webhooks promises the
 // same body, so another body shows in the digest. The others have the ID in the body, which is written anew.
 func TestSignedIDIsTheReplayKey(t *testing.T) {
-	for provider, sameDigest := range map[string]bool{"standardwebhooks": false, "stripe": true, "paddle": true,
-		"slack": true, "square": true, "pagerduty": true} {
+	for provider, sameDigest := range map[string]bool{"standardwebhooks": false, "stripe": true,
+		"paddle": true,
+		"slack":  true, "square": true, "pagerduty": true} {
 		s := find(t, provider)
 		v, d := s.verifier(t, s.secret), s.delivery()
 		if provider == "pagerduty" {
@@ -126,7 +128,8 @@ func TestReplayKeyOutlivesEveryCopy(t *testing.T) {
 			last := now.Add(tolerance)   // the last one
 			until := replayOf(t, v, s.send(s.delivery()), early).Until
 			if got := reason(t, v, s.send(s.delivery()), last); got != "" || !until.After(last) {
-				t.Errorf("%s: a copy passes at %s (%q) and is remembered until %s", provider, last, got, until)
+				t.Errorf("%s: a copy passes at %s (%q) and is remembered until %s", provider, last, got,
+					until)
 			}
 		}
 	}
@@ -170,7 +173,8 @@ func TestValidKeyIsPreferred(t *testing.T) {
 	r := webhook.Request{Header: headers, Body: []byte(jsonBody)}
 	scheme := find(t, "standardwebhooks").scheme
 	v, err := webhook.New(scheme, "in", []webhook.Secret{
-		{ID: "a", Text: standardSecret(t, "one"), NotAfter: now.Add(-1)}, {ID: "b", Text: standardSecret(t, "two")},
+		{ID: "a", Text: standardSecret(t, "one"), NotAfter: now.Add(-1)},
+		{ID: "b", Text: standardSecret(t, "two")},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +242,8 @@ func TestVerificationsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for keys, want := range map[int]envelope.Reason{2: envelope.ReasonBadSignature, 3: envelope.ReasonTooLarge} {
+	for keys, want := range map[int]envelope.Reason{2: envelope.ReasonBadSignature,
+		3: envelope.ReasonTooLarge} {
 		var secrets []webhook.Secret
 		for i, seed := range []string{"one", "two", "two"}[:keys] {
 			secrets = append(secrets, webhook.Secret{ID: fmt.Sprint(i), Text: s.verifies[seed]})
@@ -306,6 +311,70 @@ func TestVerifiedSaysWhatTheRecipeNames(t *testing.T) {
 	}
 }
 
+// TestSignedDigestIsOfTheSignedBytes: of recipes, whether they keep the bytes or write them anew.
+func TestSignedDigestIsOfTheSignedBytes(t *testing.T) {
+	const url = "https://hooks.example/hooks/in?a=1"
+	tested := 0
+	for _, s := range subjects(t) {
+		d := s.delivery()
+		r := s.send(d)
+		body := string(r.Body)
+		want, ok := map[string]string{"github": body, "linear": body, "pagerduty": body, "square": url + body,
+			"stripe": d.time + "." + body, "slack": "v0:" + d.time + ":" + body, "discord": d.time + body,
+			"paddle": d.time + ":" + body, "convoy": d.time + "," + body, "sendgrid": d.time + body,
+			"hubspot": "POST" + url + body + d.time, "svix": d.id + "." + d.time + "." + body,
+			"standardwebhooks": d.id + "." + d.time + "." + body}[s.provider]
+		if !ok {
+			continue
+		}
+		tested++
+		got, err := s.verifier(t, s.secret).Verify(context.Background(), r, s.at)
+		if err != nil || got.SignedDigest() != sha256.Sum256([]byte(want)) {
+			t.Errorf("%s: %v, or it is not the digest of %q", s.provider, err, want)
+		}
+	}
+	if tested != 15 { // Standard Webhooks and Svix sign in two ways each
+		t.Errorf("%d subjects were tested", tested)
+	}
+}
+
+// TestUnsignedNamesAllThatAnAttackerCanChange: of each provider, each header line is changed. If the delivery
+// is genuine all the same, and its type or subject is another, Unsigned has named it.
+func TestUnsignedNamesAllThatAnAttackerCanChange(t *testing.T) {
+	named := map[string]string{}
+	for _, s := range subjects(t) {
+		v, sound := s.verifier(t, s.secret), s.send(s.delivery())
+		if s.provider == "shopify" {
+			sound.Header = append(sound.Header, webhook.Field{Name: "X-Shopify-Shop-Domain", Value: "a.example"})
+		}
+		was, err := v.Verify(context.Background(), sound, s.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unsigned := was.Unsigned()
+		named[s.provider] = strings.Join(unsigned, " ")
+		for i := range sound.Header {
+			r := clone(sound)
+			r.Header[i].Value = "other"
+			got, err := v.Verify(context.Background(), r, s.at)
+			if err != nil {
+				continue
+			}
+			if got.Type() != was.Type() && !slices.Contains(unsigned, "type") ||
+				got.Subject() != was.Subject() && !slices.Contains(unsigned, "subject") {
+				t.Errorf("%s: %s changes %q and %q, and %q is named", s.provider, r.Header[i].Name, was.Type(),
+					was.Subject(), unsigned)
+			}
+		}
+	}
+	for provider, want := range map[string]string{"github": "type", "shopify": "type subject",
+		"google-pubsub": "subject", "stripe": "", "sns": "", "adyen": "", "standardwebhooks": ""} {
+		if got := named[provider]; got != want {
+			t.Errorf("%s: %q, want %q", provider, got, want)
+		}
+	}
+}
+
 // TestMembersThatAreNoWords: what is no strict JSON, or has no such string, names nothing and is a delivery
 // all the same, with a replay key of its bytes.
 func TestMembersThatAreNoWords(t *testing.T) {
@@ -366,10 +435,12 @@ func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 		"no scheme":   func() (*webhook.Verifier, error) { return webhook.New(nil, "in", one, nil) },
 		"no endpoint": func() (*webhook.Verifier, error) { return webhook.New(scheme, "", one, nil) },
 		"one ID twice": func() (*webhook.Verifier, error) {
-			return webhook.New(scheme, "in", []webhook.Secret{{ID: "a", Text: "x"}, {ID: "a", Text: "y"}}, nil)
+			return webhook.New(scheme, "in", []webhook.Secret{{ID: "a", Text: "x"}, {ID: "a", Text: "y"}},
+				nil)
 		},
 		"dates": func() (*webhook.Verifier, error) {
-			return webhook.New(scheme, "in", []webhook.Secret{{Text: "x", NotBefore: now, NotAfter: now.Add(-1)}}, nil)
+			return webhook.New(scheme, "in", []webhook.Secret{{Text: "x", NotBefore: now,
+				NotAfter: now.Add(-1)}}, nil)
 		},
 		"negative tolerance": func() (*webhook.Verifier, error) {
 			return webhook.New(scheme, "in", one, &webhook.Options{Tolerance: -1})
@@ -383,7 +454,8 @@ func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
-	for _, base := range []string{"hooks.example", "https://", "https://hooks.example/", "ftp://hooks.example",
+	for _, base := range []string{"hooks.example", "https://", "https://hooks.example/",
+		"ftp://hooks.example",
 		"https://a@hooks.example", "https://hooks.example?x", "HTTPS://hooks.example"} {
 		o := &webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: base}}
 		if _, err := webhook.New(square, "in", one, o); err == nil {

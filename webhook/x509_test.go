@@ -90,7 +90,8 @@ func (i *issuer) leafOf(t testing.TB, name string, public any,
 	change func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		DNSNames: []string{name}, NotBefore: certFrom, NotAfter: certTo, KeyUsage: x509.KeyUsageDigitalSignature,
+		DNSNames: []string{name}, NotBefore: certFrom, NotAfter: certTo,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	if change != nil {
 		change(template)

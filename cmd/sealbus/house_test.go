@@ -28,7 +28,8 @@ var base = map[string][]string{
 }
 
 // groups are the packages of the commands. None imports another one.
-var groups = []string{"claims", "demo", "doctor", "events", "gateway", "keys", "listen", "quarantine", "trust",
+var groups = []string{"claims", "demo", "doctor", "events", "gateway", "keys", "listen", "quarantine",
+	"trust",
 	"webhook"}
 
 // testOnly are packages that only tests import, and what they may import of the rest.

@@ -72,12 +72,15 @@ func listings(t *testing.T, b *clitest.Bench) map[string][]string {
 	return map[string][]string{
 		"demo":              {"demo"},
 		"webhook providers": {"webhook", "providers"},
-		"keys list":         {"keys", "list", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"},
-		"keys status":       {"keys", "status", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"},
-		"keys rotate":       {"keys", "rotate", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"},
-		"trust show":        {"trust", "show", "--roots", b.Path("roots.json"), b.Path("trust.dsse")},
-		"trust verify":      {"trust", "verify", "--roots", b.Path("roots.json"), b.Path("trust.dsse")},
-		"quarantine list":   {"quarantine", "list", "--from", b.Path("bin"), "--key-file", b.Path("q.key")},
+		"keys list": {"keys", "list", "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase"},
+		"keys status": {"keys", "status", "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase"},
+		"keys rotate": {"keys", "rotate", "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase"},
+		"trust show":      {"trust", "show", "--roots", b.Path("roots.json"), b.Path("trust.dsse")},
+		"trust verify":    {"trust", "verify", "--roots", b.Path("roots.json"), b.Path("trust.dsse")},
+		"quarantine list": {"quarantine", "list", "--from", b.Path("bin"), "--key-file", b.Path("q.key")},
 	}
 }
 

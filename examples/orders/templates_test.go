@@ -37,6 +37,8 @@ func read(t *testing.T, path string) *cfntest.Template {
 	return template
 }
 
+const webhooks = "../webhooks/template.yaml"
+
 // all are the templates of the examples.
 func all(t *testing.T) []string {
 	t.Helper()
@@ -45,8 +47,8 @@ func all(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	files = slices.DeleteFunc(files, func(name string) bool { return name == "policy.yaml" }) // of README.md
-	files = append(files, "../opener/opener.yaml", "../rotation/rotation.yaml")
-	if len(files) != 7 {
+	files = append(files, "../opener/opener.yaml", "../rotation/rotation.yaml", webhooks)
+	if len(files) != 8 {
 		t.Fatalf("the templates are %v", files)
 	}
 	return files
@@ -128,6 +130,25 @@ var mutants = []struct {
 	{"../rotation/rotation.yaml", "                Resource: !Ref TimestampKeyArn", `                Resource: "*"`,
 		cfntest.Wildcards},
 	{"../opener/opener.yaml", "VisibilityTimeout: 180", "VisibilityTimeout: 60", cfntest.Partial},
+	{webhooks, "      FunctionUrlAuthType: NONE\n", "", cfntest.Senders},
+	{webhooks, "      FunctionUrlAuthType: NONE\n", "", cfntest.URLs},
+	{webhooks, "      InvokedViaFunctionUrl: true\n", "", cfntest.Senders},
+	{webhooks, "      InvokedViaFunctionUrl: true\n", "", cfntest.URLs},
+	{webhooks, "InvokedViaFunctionUrl: true", "InvokedViaFunctionUrl: false", cfntest.URLs},
+	{webhooks, "Action: lambda:InvokeFunctionUrl", "Action: lambda:InvokeFunction", cfntest.Senders},
+	{webhooks, `FunctionName: !Ref Gateway
+      Action: lambda:InvokeFunction
+`, `FunctionName: !Ref Pushes
+      Action: lambda:InvokeFunction
+`, cfntest.URLs},
+	{webhooks, "AuthType: NONE", "AuthType: AWS_IAM", cfntest.URLs},
+	{webhooks, "      ReservedConcurrentExecutions: !Ref Concurrency\n", "", cfntest.URLs},
+	{webhooks, "ReservedConcurrentExecutions: !Ref Concurrency", "FunctionUrlConfig: {AuthType: NONE}",
+		cfntest.URLs},
+	{webhooks, "MetricName: Url5xxCount", "MetricName: UrlRequestCount", cfntest.URLs},
+	{webhooks, "MetricName: Throttles", "MetricName: Errors", cfntest.URLs},
+	{webhooks, "secretsmanager:${GithubSecret}", "secretsmanager:${GitHubSecret}", cfntest.Refs},
+	{webhooks, "          - !Ref Source\n", "          - https://hooks.example/github\n", ""},
 }
 
 // TestFindingsSeeMutants shows that each rule can fail, and that no harmless change fails one.
@@ -157,7 +178,7 @@ func TestFindingsSeeMutants(t *testing.T) {
 	for _, rule := range []cfntest.Rule{
 		cfntest.Refs, cfntest.Unused, cfntest.Wildcards, cfntest.Senders, cfntest.Assume, cfntest.Encrypted,
 		cfntest.Public,
-		cfntest.Retained, cfntest.DeadLetter, cfntest.Partial, cfntest.Alarms,
+		cfntest.Retained, cfntest.DeadLetter, cfntest.Partial, cfntest.Alarms, cfntest.URLs,
 	} {
 		if !seen[rule] {
 			t.Errorf("no mutant breaks the rule %s", rule)
@@ -266,7 +287,7 @@ func TestPoliciesAreTheTemplates(t *testing.T) {
 	maps.Copy(known, policies(t, "../opener/iam/*.json"))
 	maps.Copy(known, policies(t, "../rotation/iam/*.json"))
 	for _, file := range []string{"producer.yaml", "consumer.yaml", "../opener/opener.yaml",
-		"../rotation/rotation.yaml"} {
+		"../rotation/rotation.yaml", webhooks} {
 		template := read(t, file)
 		for _, typ := range []string{"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"} {
 			for _, id := range template.OfType(typ) {
@@ -327,8 +348,15 @@ func TestFits(t *testing.T) {
 func TestReplayTables(t *testing.T) {
 	want := maps.Clone(read(t, "../replay-table.yaml").Resources["ReplayTable"].Properties)
 	delete(want, "TableName")
-	template := read(t, "consumer.yaml")
-	for _, name := range []string{"Billing", "Mailer"} {
+	for file, functions := range map[string][]string{"consumer.yaml": {"Billing", "Mailer"},
+		webhooks: {"Gateway", "Pushes"}} {
+		checkReplayTables(t, read(t, file), want, functions)
+	}
+}
+
+func checkReplayTables(t *testing.T, template *cfntest.Template, want map[string]any, functions []string) {
+	t.Helper()
+	for _, name := range functions {
 		table := name + "ReplayTable"
 		if got := template.Resources[table].Properties; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %v, not %v", table, got, want)
@@ -348,9 +376,10 @@ func TestReplayTables(t *testing.T) {
 
 // TestQuarantineKeysAreBase64: what CloudFormation makes up is what functions and `sealbus quarantine` read.
 func TestQuarantineKeysAreBase64(t *testing.T) {
-	for file, want := range map[string]int{"consumer.yaml": 2, "../opener/opener.yaml": 1} {
+	for file, want := range map[string]int{"consumer.yaml": 2, "../opener/opener.yaml": 1, webhooks: 1} {
 		template := read(t, file)
-		ids := template.OfType("AWS::SecretsManager::Secret")
+		ids := slices.DeleteFunc(template.OfType("AWS::SecretsManager::Secret"),
+			func(id string) bool { return !strings.HasSuffix(id, "QuarantineKey") })
 		if len(ids) != want {
 			t.Errorf("%s: the secrets are %v", file, ids)
 		}
@@ -577,7 +606,7 @@ func sum(n int) string {
 
 // TestNestedStacks: what consumer.yaml gives to alarms.yaml is what that takes.
 func TestNestedStacks(t *testing.T) {
-	for _, file := range []string{"consumer.yaml", "../opener/opener.yaml"} {
+	for _, file := range []string{"consumer.yaml", "../opener/opener.yaml", webhooks} {
 		template := read(t, file)
 		nested := template.OfType("AWS::CloudFormation::Stack")
 		for _, id := range nested {
@@ -589,7 +618,10 @@ func TestNestedStacks(t *testing.T) {
 				t.Errorf("%s %s gives %v", file, id, got)
 			}
 		}
-		if functions := template.OfType("AWS::Serverless::Function"); len(nested) != len(functions) {
+		functions := slices.DeleteFunc(template.OfType("AWS::Serverless::Function"), func(id string) bool {
+			return template.Setting(id, "Environment", "Variables", "QUARANTINE_KEY_SECRET") == nil
+		})
+		if len(nested) != len(functions) {
 			t.Errorf("%s: %d functions consume, %d have alarms", file, len(functions), len(nested))
 		}
 	}

@@ -1,14 +1,9 @@
 package orders_test
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,41 +17,11 @@ import (
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
 )
 
-// block is a marked block of README.md: what is run, what the AWS command line does and the test does
-// instead, and what comes out of the block before.
-var block = regexp.MustCompile("(?s)<!-- (set up|run|output|aws: [a-z ]+) -->\n```[a-z]+\n(.*?)```")
-
-type step struct{ kind, text string }
-
-func steps(t *testing.T) (list []step) {
-	t.Helper()
-	doc, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range block.FindAllStringSubmatch(string(doc), -1) {
-		list = append(list, step{m[1], m[2]})
-	}
-	if fences := strings.Count(string(doc), "\n```sh\n"); fences == 0 || fences != len(list)-outputs(list) {
-		t.Fatalf("%d blocks of commands, %d of them marked", fences, len(list)-outputs(list))
-	}
-	return list
-}
-
-func outputs(list []step) (n int) {
-	for _, s := range list {
-		if s.kind == "output" {
-			n++
-		}
-	}
-	return n
-}
-
 // walk is one reader, who goes through README.md with an AWS inside the process.
 type walk struct {
 	*testing.T
 	w     *orderstest.World
-	shell *shell
+	shell *orderstest.Shell
 	dir   string
 	last  string // what came out of the last block
 
@@ -67,15 +32,13 @@ type walk struct {
 
 // TestWalkThrough: every sealbus command of README.md is run, and comes to what it says.
 func TestWalkThrough(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("it takes bash")
-	}
 	wk := &walk{T: t, w: orderstest.New(t, nil), dir: t.TempDir()}
-	wk.shell = newShell(t, bash, wk.dir, wk.environment())
+	wk.shell = wk.w.NewShell(t, wk.dir, "ORDERS_ACCOUNT="+orderstest.Account, "CENTRAL_BUS=central",
+		"QUARANTINE_BUCKET="+wk.w.QuarantineBucket(),
+		"BILLING_QUEUE="+wk.w.Bus.URL()+"/"+orderstest.Account+"/billing")
 	done := make(map[string]bool)
-	for _, s := range steps(t) {
-		switch name, isAWS := strings.CutPrefix(s.kind, "aws: "); {
+	for _, s := range orderstest.Steps(t) {
+		switch name, isAWS := strings.CutPrefix(s.Kind, "aws: "); {
 		case isAWS:
 			do := wk.instead()[name]
 			if do == nil {
@@ -83,11 +46,11 @@ func TestWalkThrough(t *testing.T) {
 			}
 			do()
 			done[name] = true
-		case s.kind == "run":
-			wk.last = wk.shell.run(t, s.text)
+		case s.Kind == "run":
+			wk.last = wk.shell.Run(t, s.Text)
 			t.Log(wk.last)
-		case s.kind == "output":
-			if got, want := settled(wk.last), settled(s.text); !strings.Contains(got, want) {
+		case s.Kind == "output":
+			if got, want := orderstest.Settled(wk.last), orderstest.Settled(s.Text); !strings.Contains(got, want) {
 				t.Errorf("README.md says\n%s\nwhat came out is\n%s", want, got)
 			}
 		}
@@ -98,23 +61,6 @@ func TestWalkThrough(t *testing.T) {
 		}
 	}
 	wk.end()
-}
-
-// environment leads the commands to the AWS of the test, and has what stacks put out.
-func (wk *walk) environment() []string {
-	bin := wk.TempDir()
-	if err := os.Symlink(orderstest.Build(wk, "cmd/sealbus"), filepath.Join(bin, "sealbus")); err != nil {
-		wk.Fatal(err)
-	}
-	config := filepath.Join(bin, "config")
-	if err := os.WriteFile(config, []byte("[profile producer]\n[profile consumer]\n"), 0o600); err != nil {
-		wk.Fatal(err)
-	}
-	return append(wk.w.AWSEnv(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+wk.dir, "AWS_CONFIG_FILE="+
-		config, "AWS_SHARED_CREDENTIALS_FILE="+config,
-		"ORDERS_ACCOUNT="+orderstest.Account, "CENTRAL_BUS=central", "QUARANTINE_BUCKET="+
-			wk.w.QuarantineBucket(),
-		"BILLING_QUEUE="+wk.w.Bus.URL()+"/"+orderstest.Account+"/billing")
 }
 
 func (wk *walk) file(name string) []byte {
@@ -191,7 +137,7 @@ func (wk *walk) putForged() {
 }
 
 func (wk *walk) fetchKey() {
-	wk.shell.run(wk.T, "export AWS_PROFILE=consumer\n")
+	wk.shell.Run(wk.T, "export AWS_PROFILE=consumer\n")
 	if err := os.WriteFile(filepath.Join(wk.dir, "quarantine.key"), []byte(wk.w.QuarantineKey()+"\n"),
 		0o600); err != nil {
 		wk.Fatal(err)
@@ -214,96 +160,5 @@ func (wk *walk) end() {
 	}
 }
 
-// shell is a bash that goes on from block to block.
-type shell struct {
-	in  io.WriteCloser
-	out *bufio.Reader
-}
-
-const endOfBlock = "--- end of block ---"
-
-func newShell(t *testing.T, bash, dir string, env []string) *shell {
-	t.Helper()
-	cmd := exec.Command(bash, "-eu", "-o", "pipefail")
-	cmd.Dir, cmd.Env = dir, env
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		cmd.Wait()
-	})
-	return &shell{in, bufio.NewReader(out)}
-}
-
-// run runs a block, which must not fail, and returns what it writes.
-func (s *shell) run(t *testing.T, text string) string {
-	t.Helper()
-	if _, err := fmt.Fprintf(s.in, "{\n%s\n} </dev/null\necho '%s'\n", text, endOfBlock); err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	for {
-		line, err := s.out.ReadString('\n')
-		if line == endOfBlock+"\n" {
-			return all.String()
-		}
-		all.WriteString(line)
-		if err != nil {
-			t.Fatalf("%s\nfailed:\n%s", text, &all)
-		}
-	}
-}
-
-var changing = []struct {
-	re   *regexp.Regexp
-	text string
-}{
-	{regexp.MustCompile(`\d{4}-?\d\d-?\d\dT[0-9:.]+Z(-[0-9a-f]+…?)?`), "TIME"},
-	{regexp.MustCompile(`[A-Za-z0-9_-]{12}…`), "KEY"},
-	{regexp.MustCompile(`[A-Za-z0-9_-]{43}`), "KEY"},
-	{regexp.MustCompile(` +`), " "},
-}
-
-// settled is text without what is another each time.
-func settled(text string) string {
-	for _, c := range changing {
-		text = c.re.ReplaceAllString(text, c.text)
-	}
-	return text
-}
-
-// sealbusCommand is one in a block, with its flags.
-var sealbusCommand = regexp.MustCompile(`sealbus ((?:[a-z]+ ?)+)((?:\\\n|[^\n|;&#])*)`)
-
 // TestFlagsOfCommands: also a command that takes AWS has the flags that it is given.
-func TestFlagsOfCommands(t *testing.T) {
-	sealbus, looked := orderstest.Build(t, "cmd/sealbus"), 0
-	for _, s := range steps(t) {
-		for _, m := range sealbusCommand.FindAllStringSubmatch(s.text, -1) {
-			words := strings.Fields(m[1])
-			words = words[:min(len(words), 3)]
-			help, err := exec.Command(sealbus, append(words, "--help")...).CombinedOutput()
-			if err != nil {
-				t.Errorf("sealbus %s --help: %v\n%s", m[1], err, help)
-			}
-			for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(m[2], -1) {
-				if looked++; !strings.Contains(string(help), "\n  "+flag+" ") {
-					t.Errorf("sealbus %s has no %s", m[1], flag)
-				}
-			}
-		}
-	}
-	if looked < 30 {
-		t.Errorf("only %d flags were found", looked)
-	}
-}
+func TestFlagsOfCommands(t *testing.T) { orderstest.CheckFlags(t, 30) }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,96 +15,40 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/cfntest"
 )
 
-// policies are files of iam/, obeyed as IAM does.
-type policies struct {
-	statements []statement
-	used       map[string]bool // "file statement action" and "file statement resource"
-}
-
-type statement struct {
-	name               string
-	Action, Resource   any
-	actions, resources []string
-}
-
-func (w *world) policies(files ...string) *policies {
+// obey has the function do what the files of iam/ allow, and nothing else.
+func (w *world) obey(files ...string) *orderstest.Policies {
 	w.Helper()
-	p := &policies{used: map[string]bool{}}
 	values := strings.NewReplacer("${AWS::Partition}", "aws", "${Bucket}", testBucket, "${TimestampKeyArn}",
 		w.timestampKey, "${SecretArn}", testSecret)
-	for _, file := range files {
-		doc, err := os.ReadFile(filepath.Join("iam", file))
-		w.must(err)
-		var policy struct{ Statement []statement }
-		w.must(json.Unmarshal([]byte(values.Replace(string(doc))), &policy))
-		for i, s := range policy.Statement {
-			s.name = fmt.Sprint(file, " ", i)
-			for _, a := range cfntest.List(s.Action) {
-				s.actions = append(s.actions, fmt.Sprint(a))
-			}
-			for _, r := range cfntest.List(s.Resource) {
-				s.resources = append(s.resources, fmt.Sprint(r))
-			}
-			p.statements = append(p.statements, s)
-		}
-	}
+	p := orderstest.ReadPolicies(w, values, files...)
+	w.denies = func(c call) bool { return p.Denies(c.action, c.resource, "") }
 	return p
-}
-
-func (p *policies) denies(c call) bool {
-	denied := true
-	for _, s := range p.statements {
-		for _, a := range s.actions {
-			for _, r := range s.resources {
-				prefix, isPrefix := strings.CutSuffix(r, "*")
-				if a == c.action && (r == c.resource || isPrefix && strings.HasPrefix(c.resource, prefix)) {
-					p.used[s.name+a], p.used[s.name+r], denied = true, true, false
-				}
-			}
-		}
-	}
-	return denied
-}
-
-func (p *policies) unused() (list []string) {
-	for _, s := range p.statements {
-		for _, name := range append(s.actions, s.resources...) {
-			if !p.used[s.name+name] {
-				list = append(list, s.name+" "+name)
-			}
-		}
-	}
-	return list
 }
 
 // TestPolicies: the function works with its policies, and needs all that they allow.
 func TestPolicies(t *testing.T) {
 	w := newWorld(t)
-	p := w.policies("timestamp.json", "keyring.json")
-	w.denies = p.denies
+	p := w.obey("iam/timestamp.json", "iam/keyring.json")
 	w.due()
 	w.publishBundle()
 	w.must(w.tick())
 	if w.timestamp().BundleVersion != 2 || len(w.ring().PublicKeys()) != 2 {
 		t.Errorf("%+v, %v", w.timestamp(), w.ring().PublicKeys())
 	}
-	if unused := p.unused(); len(unused) > 0 {
+	if unused := p.Unused(); len(unused) > 0 {
 		t.Errorf("allowed, and never needed: %v", unused)
 	}
-	for i, s := range p.statements { // each is needed
-		p.statements[i].actions = nil
+	p.Without(func(statement string) {
 		if w.tick() == nil {
-			t.Errorf("without %s nothing fails", s.name)
+			t.Errorf("without %s nothing fails", statement)
 		}
-		p.statements[i].actions = s.actions
-	}
+	})
 }
 
 // TestEmergencyByTheCommand: the engineer on call has nothing but iam/emergency.json.
 func TestEmergencyByTheCommand(t *testing.T) {
 	w := newWorld(t)
-	p := w.policies("emergency.json")
-	w.denies = p.denies
+	p := w.obey("iam/emergency.json")
 	dir := t.TempDir()
 	w.must(os.WriteFile(filepath.Join(dir, "roots.json"), w.roots.Payload(), 0o600))
 	id := w.ring().PublicKeys()[0].KeyID()
@@ -121,7 +64,7 @@ func TestEmergencyByTheCommand(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if unused := p.unused(); len(unused) > 0 {
+	if unused := p.Unused(); len(unused) > 0 {
 		t.Errorf("allowed, and never needed: %v", unused)
 	}
 	w.denies = nil

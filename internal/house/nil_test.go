@@ -85,7 +85,8 @@ var (
 )
 
 var (
-	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}}, nil))
+	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}},
+		nil))
 	someRequest  = must(http.NewRequest(http.MethodPost, "https://hooks.example/", nil))
 	someResponse = &http.Response{StatusCode: http.StatusOK, Request: someRequest}
 	someNext     = func(context.Context, *webhook.Verified) error { return nil }

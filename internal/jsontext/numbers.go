@@ -2,8 +2,12 @@ package jsontext
 
 import "strings"
 
-// AnyNumber reports whether the strict JSON text has a number of that kind. In canonical JSON it is
-// canonical, too.
+// shortNumber is the length in bytes below which a number is of no kind that AnyNumber is asked for: those
+// have 15 digits and more.
+const shortNumber = 15
+
+// AnyNumber reports whether the strict JSON text has a number of that kind, of 15 bytes or more. In canonical
+// JSON it is canonical, too.
 func AnyNumber(data []byte, is func(number string) bool) bool {
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -15,10 +19,11 @@ func AnyNumber(data []byte, is func(number string) bool) bool {
 			}
 		case c == '-' || '0' <= c && c <= '9':
 			start := i
-			for i < len(data) && strings.IndexByte("0123456789+-.eE", data[i]) >= 0 {
+			for i < len(data) && ('+' <= data[i] && data[i] <= '9' && data[i] != ',' && data[i] != '/' ||
+				data[i]|0x20 == 'e') {
 				i++
 			}
-			if is(string(data[start:i])) {
+			if i-start >= shortNumber && is(string(data[start:i])) {
 				return true
 			}
 			i--

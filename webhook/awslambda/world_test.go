@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"net/url"
@@ -86,66 +85,90 @@ type verdict struct {
 	reason string
 }
 
+// answer is what the sender gets.
+type answer struct {
+	status int
+	header map[string]string
+	body   []byte
+}
+
 // frontEnds are all ways by which a delivery can come. Each gives the answer to it.
-var frontEnds = map[string]func(t *testing.T, to *receiver, r webhook.Request) verdict{
-	"net/http": func(t *testing.T, to *receiver, r webhook.Request) verdict {
-		req := httptest.NewRequestWithContext(t.Context(), r.Method, r.Target, bytes.NewReader(r.Body))
-		for _, f := range r.Header {
-			req.Header.Add(f.Name, f.Value)
-		}
-		answer := httptest.NewRecorder()
-		to.ServeHTTP(answer, req)
-		body, _ := io.ReadAll(answer.Body)
-		return verdictOf(t, answer.Code, body)
-	},
-	"queued": func(t *testing.T, to *receiver, r webhook.Request) verdict {
-		doc, err := webhook.AppendRecord(nil, r, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		queued, at, err := webhook.ParseRecord(doc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer := to.Receive(t.Context(), queued, at)
-		return verdictOf(t, answer.Status, answer.Body)
-	},
-	"FunctionURL": behind(awslambda.FunctionURL,
-		false), "FunctionURL base64": behind(awslambda.FunctionURL, true),
-	"HTTPAPI": behind(awslambda.HTTPAPI, false), "HTTPAPI base64": behind(awslambda.HTTPAPI, true),
-	"RESTAPI": behind(awslambda.RESTAPI, false), "RESTAPI base64": behind(awslambda.RESTAPI, true),
-	"ALB": behind(awslambda.ALB, false), "ALB base64": behind(awslambda.ALB, true),
+var frontEnds = map[string]func(t *testing.T, to *receiver, r webhook.Request) answer{
+	"net/http":             overHTTP,
+	"queued":               queued,
+	"FunctionURL":          behind(awslambda.FunctionURL, false),
+	"FunctionURL base64":   behind(awslambda.FunctionURL, true),
+	"HTTPAPI":              behind(awslambda.HTTPAPI, false),
+	"HTTPAPI base64":       behind(awslambda.HTTPAPI, true),
+	"RESTAPI":              behind(awslambda.RESTAPI, false),
+	"RESTAPI base64":       behind(awslambda.RESTAPI, true),
+	"ALB":                  behind(awslambda.ALB, false),
+	"ALB base64":           behind(awslambda.ALB, true),
 	"ALBMultiValue":        behind(awslambda.ALBMultiValue, false),
 	"ALBMultiValue base64": behind(awslambda.ALBMultiValue, true),
 }
 
-func verdictOf(t *testing.T, status int, body []byte) verdict {
+func overHTTP(t *testing.T, to *receiver, r webhook.Request) answer {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), r.Method, r.Target, bytes.NewReader(r.Body))
+	for _, f := range r.Header {
+		req.Header.Add(f.Name, f.Value)
+	}
+	w := httptest.NewRecorder()
+	to.ServeHTTP(w, req)
+	return answer{w.Code, lastOf(w.Header()), w.Body.Bytes()}
+}
+
+func queued(t *testing.T, to *receiver, r webhook.Request) answer {
+	t.Helper()
+	doc, err := webhook.AppendRecord(nil, r, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queued, at, err := webhook.ParseRecord(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp := to.Receive(t.Context(), queued, at)
+	header := map[string]string{}
+	for _, f := range resp.Header {
+		header[f.Name] = f.Value
+	}
+	return answer{resp.Status, header, resp.Body}
+}
+
+func behind(front awslambda.FrontEnd, encoded bool) func(*testing.T, *receiver, webhook.Request) answer {
+	return func(t *testing.T, to *receiver, r webhook.Request) answer {
+		t.Helper()
+		got, err := awslambda.Handler(to, front)(t.Context(), payload(t, front, r, encoded))
+		if err != nil {
+			t.Fatalf("%v: %v", front, err)
+		}
+		multi := got.MultiValueHeaders != nil
+		if multi != (front == awslambda.ALBMultiValue) || got.IsBase64Encoded {
+			t.Errorf("%v: the answer is %+v", front, got)
+		}
+		header := got.Headers
+		if multi {
+			header = lastOf(got.MultiValueHeaders)
+		}
+		return answer{got.StatusCode, header, []byte(got.Body)}
+	}
+}
+
+// verdict is the status and the Reason of the problem.
+func (a answer) verdict(t *testing.T) verdict {
 	t.Helper()
 	var p struct {
 		Reason string `json:"reason"`
 		Status int    `json:"status"`
 	}
-	if status != 200 {
-		if err := json.Unmarshal(body, &p); err != nil || p.Status != status {
-			t.Errorf("status %d: the body %q is no problem: %v", status, body, err)
+	if a.status != 200 {
+		if err := json.Unmarshal(a.body, &p); err != nil || p.Status != a.status {
+			t.Errorf("status %d: the body %q is no problem: %v", a.status, a.body, err)
 		}
 	}
-	return verdict{status, p.Reason}
-}
-
-func behind(front awslambda.FrontEnd, encoded bool) func(*testing.T, *receiver, webhook.Request) verdict {
-	return func(t *testing.T, to *receiver, r webhook.Request) verdict {
-		t.Helper()
-		answer, err := awslambda.Handler(to, front)(t.Context(), payload(t, front, r, encoded))
-		if err != nil {
-			t.Fatalf("%v: %v", front, err)
-		}
-		multi := answer.MultiValueHeaders != nil
-		if multi != (front == awslambda.ALBMultiValue) || answer.IsBase64Encoded {
-			t.Errorf("%v: the answer is %+v", front, answer)
-		}
-		return verdictOf(t, answer.StatusCode, []byte(answer.Body))
-	}
+	return verdict{a.status, p.Reason}
 }
 
 // payload is the invocation by which that front end hands the request on. A body that is no UTF-8 is in

@@ -131,6 +131,9 @@ func syntaxError(err error) error {
 	if n, _ := fmt.Sscanf(text, "line %d: ", &line); n == 1 {
 		_, text, _ = strings.Cut(text, ": ")
 	}
+	if strings.HasPrefix(text, "unknown anchor") { // its name may be a secret that begins with "*"
+		text = `a value that begins with "*" must be in quotes`
+	}
 	return &ConfigError{Line: line, Err: errors.New("it is no YAML: " + text)}
 }
 
@@ -397,10 +400,14 @@ func (r *reader) secrets(n *yaml.Node, at place) (list []secretConfig) {
 		here := place{item.Line, fmt.Sprintf("%s.%d", at.field, i)}
 		if item.Kind == yaml.MappingNode {
 			r.mapping(item, here.field, func(field string) reading {
-				return map[string]reading{
+				known := map[string]reading{
 					"ref": r.placed(&s.reference, checkReference), "id": r.text(&s.id),
 					"not_before": r.moment(&s.notBefore), "not_after": r.moment(&s.notAfter),
 				}[field]
+				if known == nil { // its name may be the beginning of a secret
+					known = func(*yaml.Node, place) { r.fail(here, "it has ref, id, not_before and not_after only") }
+				}
+				return known
 			})
 			if s.reference.line == 0 {
 				r.fail(here, "it has no ref")

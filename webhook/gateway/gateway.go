@@ -24,8 +24,9 @@
 // Threats: those of package webhook; an attacker who calls a path of another provider (each endpoint has
 // secrets of its own, and its name is in the replay key); a flood (all endpoints share one Budget of memory,
 // and each has a rate); an operator's mistake (a field that is not known, a secret in the place of its
-// reference and two endpoints with one source are refused, with their line). Not stopped: a flood that uses
-// up the rate of an endpoint, since the rate is judged before the signature.
+// reference and two endpoints with one source are refused, with their line). Forgeries and copies do not use
+// up the rate of an endpoint. Not stopped: a flood that fills the Budget, during which all senders are
+// answered 503; bound senders by their address in front.
 //
 // Stable: New, Gateway, Options, ConfigError, the fields of the file and the names of the metrics.
 package gateway
@@ -51,9 +52,12 @@ import (
 	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
-// defaultBudget is half of webhook.DefaultBudget: a gateway, with all that it links and with what sealing
-// makes of a body, then fits into 64 MiB.
-const defaultBudget = webhook.DefaultBudget / 2
+// defaultBudget is small, and more bodies wait for room: a gateway, with all that it links and with what
+// sealing makes of a body, then fits into 64 MiB.
+const defaultBudget = 4 << 20
+
+// refusedTimeout is how long the body of a request may take that no endpoint takes.
+const refusedTimeout = 10 * time.Second
 
 // Options adjust New.
 type Options struct {
@@ -62,7 +66,7 @@ type Options struct {
 	Secrets map[string]SecretFetch
 	// Dir is where relative names of files in the configuration begin; "" = the working directory.
 	Dir string
-	// Budget bounds the bodies in flight of all endpoints; nil = one of 16 MiB. Sealing takes as much again.
+	// Budget bounds the bodies in flight of all endpoints; nil = one of 4 MiB. Sealing takes as much again.
 	Budget *webhook.Budget
 	// CheckSource refuses the source of an endpoint, such as one for which the keys do not speak; nil = none
 	// is refused.
@@ -238,6 +242,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.receiver.ServeHTTP(w, r)
 		return
 	}
+	// Before it answers, net/http waits for the body, which was not read.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
 	for _, f := range refused.Header {
 		w.Header().Set(f.Name, f.Value)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,9 +142,10 @@ func TestEndpointsShareTheBudget(t *testing.T) {
 	first := make(chan int)
 	go func() { first <- w.send("first", `{"a":"`+strings.Repeat("x", 80)+`"}`) }()
 	<-w.bus.held
-	status, _, _ := do(t, signed(t, w.url+"/hooks/slow", "first", `{"b":"`+strings.Repeat("x", 80)+`"}`))
-	if status != http.StatusServiceUnavailable {
-		t.Errorf("beyond the budget: %d", status)
+	body := `{"b":"` + strings.Repeat("x", 80) + `"}`
+	second := webhook.FromHTTP(signed(t, w.url+"/hooks/slow", "first", body), []byte(body))
+	if got := w.Receive(t.Context(), second, time.Time{}); got.Status != http.StatusServiceUnavailable {
+		t.Errorf("beyond the budget: %d", got.Status)
 	}
 	release()
 	if got := <-first; got != 200 {
@@ -366,5 +368,26 @@ func TestLogHasDiagnosis(t *testing.T) {
 		!strings.Contains(text, "endpoint=github") ||
 		strings.Contains(text, "first") {
 		t.Errorf("the log:\n%s", text)
+	}
+}
+
+// deadlines is a ResponseWriter that notes read deadlines.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+
+// TestNoEndpointHoldsNoConnection: net/http waits for a body that was announced before it answers. Without a
+// deadline that is for ever, also when the gateway is to end.
+func TestNoEndpointHoldsNoConnection(t *testing.T) {
+	w := newWorld(t, oneEndpoint, nil)
+	for target, method := range map[string]string{"/elsewhere": "POST", "/hooks/github": "PUT"} {
+		d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		w.ServeHTTP(d, httptest.NewRequest(method, target, strings.NewReader("{}")))
+		if d.Code < 400 || len(d.set) != 1 || d.set[0].IsZero() {
+			t.Errorf("%s %s: status %d, deadlines %v", method, target, d.Code, d.set)
+		}
 	}
 }

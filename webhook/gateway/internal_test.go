@@ -34,6 +34,18 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// The slowest rate with the largest burst lets deliveries pass.
+func TestLimiterDoesNotOverflow(t *testing.T) {
+	for _, rate := range []float64{1 / maxRate, 1e-4, 1e-3, 1, maxRate} {
+		l := newLimiter(rate, maxRate)
+		for range 100 {
+			if wait := l.take(time.Unix(1.8e9, 0)); wait != 0 {
+				t.Fatalf("a rate of %v: the burst waits %v", rate, wait)
+			}
+		}
+	}
+}
+
 // Work in hand is bounded by bytes: large bodies wait for each other, small ones pass beside each other, and
 // a delivery whose sender has gone gives its place back.
 func TestWorkIsBounded(t *testing.T) {

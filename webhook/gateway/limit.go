@@ -12,9 +12,12 @@ type limiter struct {
 	next        atomic.Int64 // when the deliveries that were taken are paid for, in Unix nanoseconds
 }
 
+// maxSlack is 36 years in nanoseconds: with the time of day, it does not overflow.
+const maxSlack = 1 << 60
+
 func newLimiter(perSecond float64, burst int) *limiter {
 	each := max(1, int64(float64(time.Second)/perSecond))
-	return &limiter{each: each, slack: each * int64(burst-1)}
+	return &limiter{each: each, slack: each * min(int64(burst-1), maxSlack/each)}
 }
 
 // take takes one delivery; above 0 = it is refused, and one may come after that time.

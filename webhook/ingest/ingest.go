@@ -17,6 +17,8 @@
 //	webhooksignature   the hex SHA-256 of the provider's signature
 //	webhookbodysha256  the hex SHA-256 of the body as it came
 //	webhookid          the delivery ID, if the signature does not cover it: believe it no more than a log
+//	webhookunsigned    which of type and subject the provider's signature does not cover: "type", "subject",
+//	                   "type subject"; absent = none. datacontenttype is never covered
 //
 // A provider that sends a delivery again, because the answer was lost, gives an event with the same id and
 // the same content. Consumers recognise the duplicate.
@@ -29,8 +31,10 @@
 // one.
 //
 // Threats: an attacker who changes an event on its way to a consumer (it is sealed); an attacker who sends a
-// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: the type and
-// the subject are unsigned where the provider signs the body only and has them in a header, as GitHub does.
+// captured body under another unsigned delivery ID (the id does not come from it). Not stopped: an attacker
+// who keeps a delivery back and sends it on under another type or subject, where the provider has them in a
+// header that it does not sign, as GitHub does. webhookunsigned says where, and sealing does not make them
+// true. Rules that route may use them; rules on security use the data.
 //
 // Stable: New, Options, and the attributes.
 package ingest
@@ -152,16 +156,18 @@ func (in *ingester) publish(ctx context.Context, v *webhook.Verified) error {
 func (in *ingester) describe(v *webhook.Verified) event.Event {
 	ev := event.New()
 	ev.SetSource(in.source)
-	digest := v.SignedDigest()
 	id, signed := v.ID()
-	switch {
-	case id == "" || !fits(id, maxID):
-		ev.SetID(hex.EncodeToString(digest[:]))
-	case signed:
+	if id != "" && !fits(id, maxID) {
+		id = ""
+	}
+	if signed && id != "" {
 		ev.SetID(id)
-	default: // an attacker who captured the delivery chooses it
+	} else { // an attacker who captured the delivery chooses an ID that is not signed
+		digest := v.SignedDigest()
 		ev.SetID(hex.EncodeToString(digest[:]))
-		ev.SetExtension(wire.AttrWebhookID, id)
+		if id != "" {
+			ev.SetExtension(wire.AttrWebhookID, id)
+		}
 	}
 	prefix := in.prefix
 	if prefix == "" {
@@ -186,6 +192,9 @@ func (in *ingester) describe(v *webhook.Verified) event.Event {
 	ev.SetExtension(wire.AttrWebhookVerifiedAt, types.Timestamp{Time: in.now().UTC().Truncate(time.Second)})
 	ev.SetExtension(wire.AttrWebhookSignature, hex.EncodeToString(signature[:]))
 	ev.SetExtension("webhookbodysha256", hex.EncodeToString(body[:]))
+	if names := v.Unsigned(); len(names) > 0 {
+		ev.SetExtension("webhookunsigned", strings.Join(names, " "))
+	}
 	return ev
 }
 

@@ -178,7 +178,7 @@ func TestADeliveryBecomesASealedEvent(t *testing.T) {
 	}
 	for name, value := range map[string]string{"webhookprovider": "github", "webhookkeyid": "k1",
 		"webhookverifiedat": w.org.Now().Format(time.RFC3339), "webhookbodysha256": sum(body),
-		"webhookid": "d-1", "webhooksignature": sum(r.Header[0].Value)} {
+		"webhookid": "d-1", "webhooksignature": sum(r.Header[0].Value), "webhookunsigned": "type"} {
 		if got := fmt.Sprint(ev.Extensions()[name]); got != value {
 			t.Errorf("%s is %s, want %s", name, got, value)
 		}
@@ -200,8 +200,10 @@ func TestASignedIDIsTheEventsID(t *testing.T) {
 	if ev.ID() != "msg_1" || !ev.Time().Equal(at) || !strings.HasPrefix(ev.Type(), "com.example.hook.") {
 		t.Errorf("id %q, time %v, type %q", ev.ID(), ev.Time(), ev.Type())
 	}
-	if id := ev.Extensions()["webhookid"]; id != nil {
-		t.Errorf("webhookid is %v", id)
+	for _, name := range []string{"webhookid", "webhookunsigned"} {
+		if value := ev.Extensions()[name]; value != nil {
+			t.Errorf("%s is %v", name, value)
+		}
 	}
 }
 

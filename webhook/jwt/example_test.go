@@ -20,7 +20,8 @@ func ExampleGooglePubSub() {
 
 func ExamplePlaid() {
 	// Without credentials of Plaid's API, its keys are given as JWKs.
-	key := `{"kty":"EC","crv":"P-256","kid":"bfbd5111-8e33-4643-8ced-b2e642a72f3c","use":"sig","alg":"ES256",` +
+	key := `{"kty":"EC","crv":"P-256","kid":"bfbd5111-8e33-4643-8ced-b2e642a72f3c",` +
+		`"use":"sig","alg":"ES256",` +
 		`"x":"hKXLGIjWvCBv-cP5euCTxl8g9GLG9zHo_3pO5NN1DwQ","y":"shhexqPB7YffGn6fR6h2UhTSuCtPmfzQJ6ENVIoO4Ys"}`
 	verifier, err := webhook.New(jwt.Plaid("", "", nil), "bank", []webhook.Secret{{Text: key}}, nil)
 	if err != nil {

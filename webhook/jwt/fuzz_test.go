@@ -42,7 +42,8 @@ func FuzzKeys(f *testing.F) {
 	f.Add(jwkSet(jwk("g1", jose.RS256, &testKeys().other.PublicKey)))
 	f.Add(jwk("p1", jose.ES256, &testKeys().plaid.PublicKey))
 	f.Fuzz(func(t *testing.T, text string) {
-		v, err := webhook.New(jwt.GooglePubSub(audience, email, nil), "in", []webhook.Secret{{Text: text}}, nil)
+		v, err := webhook.New(jwt.GooglePubSub(audience, email, nil), "in", []webhook.Secret{{Text: text}},
+			nil)
 		if err != nil {
 			return
 		}

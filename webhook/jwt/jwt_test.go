@@ -54,7 +54,8 @@ func must[T any](v T, err error) T {
 
 // jwk is the JWK of a public key, as go-jose writes it.
 func jwk(kid string, alg jose.SignatureAlgorithm, key any) string {
-	return string(must(jose.JSONWebKey{Key: key, KeyID: kid, Algorithm: string(alg), Use: "sig"}.MarshalJSON()))
+	return string(must(jose.JSONWebKey{Key: key, KeyID: kid, Algorithm: string(alg),
+		Use: "sig"}.MarshalJSON()))
 }
 
 func jwkSet(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
@@ -83,7 +84,8 @@ func rs256(key *rsa.PrivateKey) func(string) []byte {
 // googleClaims are sound but for one change.
 func googleClaims(old, new string) string {
 	claims := fmt.Sprintf(`{"aud":%q,"azp":"1","email":%q,"email_verified":true,"exp":%d,"iat":%d,`+
-		`"iss":"https://accounts.google.com","sub":"1"}`, audience, email, at.Add(time.Hour).Unix(), at.Unix())
+		`"iss":"https://accounts.google.com","sub":"1"}`, audience, email, at.Add(time.Hour).Unix(),
+		at.Unix())
 	if !strings.Contains(claims, old) {
 		panic("no " + old)
 	}
@@ -113,7 +115,8 @@ func open(t testing.TB, s webhook.Scheme, keys ...string) *webhook.Verifier {
 
 func googleVerifier(t testing.TB) *webhook.Verifier {
 	return open(t, jwt.GooglePubSub(audience, email, nil), jwkSet(
-		jwk("g1", jose.RS256, &testKeys().google.PublicKey), jwk("p1", jose.ES256, &testKeys().plaid.PublicKey)))
+		jwk("g1", jose.RS256, &testKeys().google.PublicKey), jwk("p1", jose.ES256,
+			&testKeys().plaid.PublicKey)))
 }
 
 func TestGooglePubSubAcceptsAndReports(t *testing.T) {
@@ -135,7 +138,8 @@ func TestGooglePubSubAcceptsAndReports(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		replay := got.Replay()
-		if keys[replay.Key]++; replay.Digest != [32]byte{} || !replay.Until.Equal(at.Add(webhook.RememberFor)) {
+		keys[replay.Key]++
+		if replay.Digest != [32]byte{} || !replay.Until.Equal(at.Add(webhook.RememberFor)) {
 			t.Error(replay)
 		}
 	}
@@ -206,14 +210,16 @@ func TestGooglePubSubRefuses(t *testing.T) {
 			return r
 		}(), "malformed"},
 	} {
-		if got, err := v.Verify(context.Background(), c.r, at); webhook.ReasonOf(err) != c.want || got != nil {
+		if got, err := v.Verify(context.Background(), c.r, at); webhook.ReasonOf(err) != c.want ||
+			got != nil {
 			t.Errorf("%s: %v; want %s", name, err, c.want)
 		}
 	}
 	for d, want := range map[time.Duration]envelope.Reason{time.Hour + 59*time.Second: "",
 		time.Hour + time.Minute: "expired",
 		-time.Minute:            "", -61 * time.Second: "from_future"} {
-		if _, err := v.Verify(context.Background(), body(pushBody), at.Add(d)); webhook.ReasonOf(err) != want {
+		if _, err := v.Verify(context.Background(), body(pushBody),
+			at.Add(d)); webhook.ReasonOf(err) != want {
 			t.Errorf("%s later: %v; want %q", d, err, want)
 		}
 	}
@@ -258,8 +264,9 @@ func TestHeaderChoosesNothing(t *testing.T) {
 			rs256(google)), "malformed"},
 		"typ": {handmade(`{"alg":"RS256","kid":"g1","typ":"JWE"}`, claims, rs256(google)),
 			"malformed"},
-		"no kid":               {handmade(`{"alg":"RS256"}`, claims, rs256(google)), "malformed"},
-		"kid as a path":        {handmade(`{"alg":"RS256","kid":"../g1"}`, claims, rs256(google)), "malformed"},
+		"no kid": {handmade(`{"alg":"RS256"}`, claims, rs256(google)), "malformed"},
+		"kid as a path": {handmade(`{"alg":"RS256","kid":"../g1"}`, claims, rs256(google)),
+			"malformed"},
 		"kid that is a number": {handmade(`{"alg":"RS256","kid":1}`, claims, rs256(google)), "malformed"},
 		"header that is text":  {handmade(`"RS256"`, claims, rs256(google)), "malformed"},
 		"short signature": {handmade(`{"alg":"RS256","kid":"g1"}`, claims,
@@ -299,15 +306,18 @@ func TestPlaid(t *testing.T) {
 	}{
 		"sound":            {plaidClaims(at, plaidBody), plaidBody, ""},
 		"five minutes old": {plaidClaims(at.Add(-5*time.Minute), plaidBody), plaidBody, ""},
-		"older":            {plaidClaims(at.Add(-5*time.Minute-time.Second), plaidBody), plaidBody, "expired"},
-		"from the future":  {plaidClaims(at.Add(5*time.Minute+time.Second), plaidBody), plaidBody, "from_future"},
-		"another body":     {plaidClaims(at, plaidBody), plaidBody + " ", "bad_signature"},
-		"no body":          {plaidClaims(at, plaidBody), "", "bad_signature"},
-		"no iat":           {`{"request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
-		"iat as text":      {`{"iat":"1","request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
-		"no hash":          {fmt.Sprintf(`{"iat":%d}`, at.Unix()), plaidBody, "malformed"},
-		"upper-case hash":  {strings.ToUpper(plaidClaims(at, plaidBody)), plaidBody, "malformed"},
-		"hash in upper case": {strings.Replace(plaidClaims(at, plaidBody), digest, strings.ToUpper(digest), 1),
+		"older": {plaidClaims(at.Add(-5*time.Minute-time.Second), plaidBody), plaidBody,
+			"expired"},
+		"from the future": {plaidClaims(at.Add(5*time.Minute+time.Second), plaidBody), plaidBody,
+			"from_future"},
+		"another body":    {plaidClaims(at, plaidBody), plaidBody + " ", "bad_signature"},
+		"no body":         {plaidClaims(at, plaidBody), "", "bad_signature"},
+		"no iat":          {`{"request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
+		"iat as text":     {`{"iat":"1","request_body_sha256":"` + digest + `"}`, plaidBody, "malformed"},
+		"no hash":         {fmt.Sprintf(`{"iat":%d}`, at.Unix()), plaidBody, "malformed"},
+		"upper-case hash": {strings.ToUpper(plaidClaims(at, plaidBody)), plaidBody, "malformed"},
+		"hash in upper case": {strings.Replace(plaidClaims(at, plaidBody), digest, strings.ToUpper(digest),
+			1),
 			plaidBody, "malformed"},
 		"prefix of the hash": {strings.Replace(plaidClaims(at, plaidBody), digest, digest[:8], 1), plaidBody,
 			"malformed"},
@@ -322,7 +332,8 @@ func TestPlaid(t *testing.T) {
 	// ECDSA signatures have a second form, (r, n-s), which is as genuine. The replay key is not made of it.
 	sound := sign(plaidClaims(at, plaidBody))
 	if a, b := must(v.Verify(context.Background(), plaidPost(sound, plaidBody), at)),
-		must(v.Verify(context.Background(), plaidPost(otherForm(sound), plaidBody), at)); a.Replay() != b.Replay() {
+		must(v.Verify(context.Background(), plaidPost(otherForm(sound), plaidBody),
+			at)); a.Replay() != b.Replay() {
 		t.Error("another replay key")
 	}
 }
@@ -332,7 +343,8 @@ func TestKeysThatAreRefused(t *testing.T) {
 	keys := testKeys()
 	good := jwk("g1", jose.RS256, &keys.google.PublicKey)
 	for name, text := range map[string]string{
-		"no JSON": "secret", "no key": `{"keys":[]}`, "empty object": `{}`, "private key": jwk("g1", jose.RS256,
+		"no JSON": "secret", "no key": `{"keys":[]}`, "empty object": `{}`,
+		"private key": jwk("g1", jose.RS256,
 			keys.google),
 		"symmetric key": `{"kty":"oct","kid":"g1","k":"AAAA"}`, "two of one ID": jwkSet(good, good),
 		"short key":             jwk("g1", jose.RS256, &keys.short.PublicKey),

@@ -153,7 +153,8 @@ func parseKey(text []byte, alg jose.SignatureAlgorithm) (kid string, key any, er
 	switch key := jwk.Key.(type) {
 	case *rsa.PublicKey:
 		if key.N.BitLen() < minRSABits {
-			return "", nil, fmt.Errorf("the key %.80q has %d bits, fewer than %d", kid, key.N.BitLen(), minRSABits)
+			return "", nil, fmt.Errorf("the key %.80q has %d bits, fewer than %d", kid, key.N.BitLen(),
+				minRSABits)
 		}
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() {

@@ -48,8 +48,10 @@ func (*plaid) Name() string { return "plaid" }
 func (*plaid) Describe() webhook.Description {
 	return webhook.Description{Title: "Plaid",
 		See:       "https://plaid.com/docs/api/webhooks/webhook-verification/",
-		Signature: "Plaid-Verification", Signed: "the token, with request_body_sha256", Algorithm: "ES256 (JWT)",
-		Secret: "none; or a JWK Set, in the place of Plaid's API", Time: "iat of the token, 300 s", ID: "none"}
+		Signature: "Plaid-Verification", Signed: "the token, with request_body_sha256",
+		Algorithm: "ES256 (JWT)",
+		Secret:    "none; or a JWK Set, in the place of Plaid's API", Time: "iat of the token, 300 s",
+		ID: "none"}
 }
 
 // Open refuses a scheme with neither credentials nor keys.
@@ -59,7 +61,10 @@ func (p *plaid) Open(secrets []webhook.Secret, _ webhook.SchemeOptions) (webhook
 	}
 	if len(secrets) > 0 {
 		keys, err := configured(secrets, jose.ES256)
-		return &plaidChecker{keys}, err
+		if err != nil {
+			return nil, err
+		}
+		return &plaidChecker{keys}, nil
 	}
 	if p.clientID == "" || p.secret() == "" {
 		return nil, errors.New("no client ID or no secret of Plaid's API, which has the keys")
@@ -136,7 +141,9 @@ func (s *plaidSource) key(ctx context.Context, kid string) (*publicKey, error) {
 				"another key was asked for less than %s ago", plaidPause)
 		}
 		s.last = time.Now()
-		doc = &document[*publicKey]{fetch: func(ctx context.Context) (*publicKey, error) { return s.ask(ctx, kid) }}
+		doc = &document[*publicKey]{fetch: func(ctx context.Context) (*publicKey, error) {
+			return s.ask(ctx, kid)
+		}}
 		if s.keys == nil {
 			s.keys = make(map[string]*document[*publicKey])
 		}

@@ -63,8 +63,11 @@ func (p *pubsub) Open(secrets []webhook.Secret, _ webhook.SchemeOptions) (webhoo
 		return c, nil
 	}
 	keys, err := configured(secrets, jose.RS256)
+	if err != nil {
+		return nil, err
+	}
 	c.keys = keys
-	return c, err
+	return c, nil
 }
 
 // googleSource are the keys of Google.
@@ -106,7 +109,8 @@ func (c *pubsubChecker) Check(ctx context.Context, r webhook.Request, at time.Ti
 	}
 	token, ok := strings.CutPrefix(value, "Bearer ")
 	if !ok {
-		return webhook.Signed{}, refuse(envelope.ReasonUnsigned, "no header Authorization with a Bearer token")
+		return webhook.Signed{}, refuse(envelope.ReasonUnsigned,
+			"no header Authorization with a Bearer token")
 	}
 	verified, err := verifyToken(ctx, token, jose.RS256, c.keys, at)
 	if err != nil {
@@ -198,7 +202,8 @@ func readPush(body []byte) (id, subscription string, err error) {
 	case d.End() != nil:
 		return "", "", d.Err()
 	case id == "" || subscription == "":
-		return "", "", errors.New("it has no message.messageId or no subscription: turn payload unwrapping off")
+		return "", "", errors.New("it has no message.messageId or no subscription: turn payload unwrapping " +
+			"off")
 	case old != "" && old != id:
 		return "", "", errors.New("it has two message IDs")
 	case len(id) > maxID || strings.ContainsAny(id+subscription, "\n"):

@@ -69,12 +69,16 @@ type World struct {
 	secrets secrets
 	vault   string // the URL of the secrets
 	dynamo  string
+	opts    Options
 }
 
 // Options adjust a World. The zero value has everything inside the process and delivers each event once.
 type Options struct {
 	Delivery localaws.Delivery
 	Dynamo   string // the URL of a DynamoDB that has both tables; "" = a small one inside the process
+	// The producer, and the patterns for which the bundle trusts its key; nothing = Producer and its orders.
+	Producer       string
+	Sources, Types []string
 }
 
 // TableNames are the tables that a DynamoDB of Options has. The key of both is the string "id".
@@ -87,7 +91,11 @@ func New(t testing.TB, opts *Options) *World {
 	if opts != nil {
 		o = *opts
 	}
-	w := &World{t: t, root: t.TempDir(), dynamo: o.Dynamo}
+	if o.Producer == "" {
+		o.Producer, o.Sources, o.Types = Producer, []string{"https://orders.example/*"},
+			[]string{"com.example.order.*"}
+	}
+	w := &World{t: t, root: t.TempDir(), dynamo: o.Dynamo, opts: o}
 	bus, err := localaws.Start(&localaws.Options{Account: Account, Region: Region, Delivery: o.Delivery})
 	w.must(err)
 	t.Cleanup(func() { bus.Close() })
@@ -132,10 +140,10 @@ func (w *World) serve(h http.Handler) string {
 // makeTrust makes the producer's keyring, and a bundle that one root signed.
 func (w *World) makeTrust() (keyring []byte) {
 	w.t.Helper()
-	signer, err := keys.GenerateSigner(keys.Ed25519, Producer)
+	signer, err := keys.GenerateSigner(keys.Ed25519, w.opts.Producer)
 	w.must(err)
 	path := filepath.Join(w.t.TempDir(), "orders.keyring")
-	w.Ring, err = keys.CreateKeyring(path, "", Producer, &keys.KeyringOptions{
+	w.Ring, err = keys.CreateKeyring(path, "", w.opts.Producer, &keys.KeyringOptions{
 		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}, Key: signer,
 	})
 	w.must(err)
@@ -149,8 +157,7 @@ func (w *World) makeTrust() (keyring []byte) {
 	now := time.Now()
 	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now,
 		Expires: now.Add(48 * time.Hour)}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: Producer, Sources: []string{"https://orders.example/*"},
-		Types:    []string{"com.example.order.*"},
+		Verifier: signer.Verifier(), Producer: w.opts.Producer, Sources: w.opts.Sources, Types: w.opts.Types,
 		Accounts: []string{Account},
 	})
 	w.must(err)
@@ -165,6 +172,15 @@ func (w *World) QuarantineKey() string { return quarantineKey }
 
 // QuarantineBucket is the bucket of every quarantine.
 func (w *World) QuarantineBucket() string { return quarantineBucket }
+
+// TrustBucket is the bucket with the bundle, trust.dsse.
+func (w *World) TrustBucket() string { return trustBucket }
+
+// KeyringSecret is the name of the secret with the producer's keyring.
+func (w *World) KeyringSecret() string { return keyringSecret }
+
+// PutSecret puts a text into AWS Secrets Manager, under a name or an ARN.
+func (w *World) PutSecret(id, text string) { w.secrets.Store(id, text) }
 
 // Trust replaces the roots that functions start with, the bundle and the producer's keyring.
 func (w *World) Trust(roots, bundle, keyring []byte) {
@@ -312,5 +328,9 @@ func (s *secrets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	json.NewEncoder(w).Encode(map[string]any{"Name": in.ID, "SecretBinary": value})
+	member := "SecretBinary"
+	if _, isText := value.(string); isText {
+		member = "SecretString"
+	}
+	json.NewEncoder(w).Encode(map[string]any{"Name": in.ID, member: value})
 }

@@ -33,6 +33,7 @@ const (
 	DeadLetter Rule = "dead letters" // what fails is kept: by queues, rules and functions
 	Partial    Rule = "partial"      // one failed message does not bring the whole batch again
 	Alarms     Rule = "alarms"       // each notifies an operator, and each queue has those that it needs
+	URLs       Rule = "URLs"         // a public one works, and leads to a function with a bound and alarms
 )
 
 // Findings are the rules that the template breaks.
@@ -41,7 +42,7 @@ func Findings(t *Template) []Finding {
 	for _, check := range []func(){
 		c.references, c.parameters, c.statements, c.queuePolicies, c.permissions, c.roles, c.queues,
 		c.buckets, c.retained,
-		c.rules, c.functions, c.pipes, c.alarms, c.queueAlarms,
+		c.rules, c.functions, c.pipes, c.alarms, c.queueAlarms, c.urls,
 	} {
 		check()
 	}
@@ -215,6 +216,9 @@ func (c *checker) permissions() {
 	allowed := make(map[string][]string) // by function, the rules
 	c.each("AWS::Lambda::Permission", func(id string, r Resource) {
 		p := object(Plain(r.Properties))
+		if p["Principal"] == "*" && urlPermission(p) != "" {
+			return // of a function URL: see urls
+		}
 		if p["Principal"] != eventBridge || p["Action"] != "lambda:InvokeFunction" || p["SourceArn"] == nil {
 			c.add(Senders, id, "%v may %v for %v", p["Principal"], p["Action"], p["SourceArn"])
 		}
@@ -225,6 +229,62 @@ func (c *checker) permissions() {
 		arn := "${" + id + ".Arn}"
 		if rules := c.senders(arn); !slices.Equal(rules, allowed[arn]) {
 			c.add(Senders, id, "called by the rules %v, and allowed are %v", rules, allowed[arn])
+		}
+	})
+}
+
+// urlPermission is what a permission for everyone is for, "" if it lets them do more than call a URL.
+// https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+func urlPermission(p map[string]any) string {
+	switch {
+	case p["Action"] == "lambda:InvokeFunctionUrl" && p["FunctionUrlAuthType"] == "NONE":
+		return "lambda:InvokeFunctionUrl"
+	case p["Action"] == "lambda:InvokeFunction" && p["InvokedViaFunctionUrl"] == true:
+		return "lambda:InvokeFunction"
+	}
+	return ""
+}
+
+// urls: a public function URL has both permissions that AWS wants, and its function a bound on what a flood
+// can take, and alarms on what it answers. No other function is public.
+func (c *checker) urls() {
+	public := make(map[string]bool) // "function permission"
+	c.each("AWS::Lambda::Permission", func(_ string, r Resource) {
+		if p := object(Plain(r.Properties)); p["Principal"] == "*" {
+			public[idOf(p["FunctionName"])+" "+urlPermission(p)] = true
+		}
+	})
+	c.each("AWS::CloudWatch::Alarm", func(_ string, r Resource) {
+		for _, d := range List(Plain(r.Properties["Dimensions"])) {
+			if r.Properties["Namespace"] == "AWS/Lambda" && Get(d, "Name") == "FunctionName" {
+				public[idOf(Get(d, "Value"))+" "+fmt.Sprint(r.Properties["MetricName"])] = true
+			}
+		}
+	})
+	called := make(map[string]bool)
+	c.each("AWS::Lambda::Url", func(id string, r Resource) {
+		function := idOf(Plain(r.Properties["TargetFunctionArn"]))
+		if r.Properties["AuthType"] != "NONE" {
+			return
+		}
+		called[function] = true
+		for _, name := range []string{"lambda:InvokeFunctionUrl", "lambda:InvokeFunction", "Url4xxCount",
+			"Url5xxCount", "Throttles"} {
+			if !public[function+" "+name] {
+				c.add(URLs, id, "%s has no permission, or no alarm, %s", function, name)
+			}
+		}
+		if c.t.Resources[function].Properties["ReservedConcurrentExecutions"] == nil {
+			c.add(URLs, id, "a flood of %s takes the concurrency of all functions", function)
+		}
+	})
+	c.each("AWS::Serverless::Function", func(id string, r Resource) {
+		if r.Properties["FunctionUrlConfig"] != nil {
+			c.add(URLs, id, "which permissions FunctionUrlConfig makes depends on the version of SAM")
+		}
+		if public[id+" lambda:InvokeFunction"] != called[id] {
+			c.add(URLs, id, "everyone may call it: %t; it has a public URL: %t",
+				public[id+" lambda:InvokeFunction"], called[id])
 		}
 	})
 }

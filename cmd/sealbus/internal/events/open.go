@@ -46,6 +46,7 @@ func OpenCommand(env *ui.Env) *cobra.Command {
 		mode:   ui.NewChoice("strict", "passthrough", "core-only"),
 		from:   input.NewFrom(),
 	}
+	f.from.Words = append(f.from.Words, input.FromHTTP)
 	cmd := env.Command(ui.Command{
 		Use:   "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] [FILE...]",
 		Short: "Verify sealed events, decrypt them, and say why one is refused", Now: true, Args: ui.AnyFiles,
@@ -89,7 +90,7 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.Lookup("max-age").DefValue = "24h5m"
 	flags.Var(&f.mode, "mode",
 		"what becomes of attributes that are not signed: dropped, shown apart, or all extensions dropped")
-	flags.Var(&f.from, "from", input.HelpFrom)
+	flags.Var(&f.from, "from", input.HelpFrom+"; or http: a file with one HTTP request, as it came")
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/keys"
@@ -33,6 +34,7 @@ type gatewayFlags struct {
 	redis, table        string
 	layout              ui.Choice
 	checkOnly, verbose  bool
+	needTrust           bool
 }
 
 func Command(env *ui.Env) *cobra.Command {
@@ -52,14 +54,21 @@ SIGHUP reads the file and the secrets again. What is under way is finished by th
 anything is wrong with the new one, it is said, and the old one stays. SIGTERM and Ctrl-C end it: no more is
 accepted, what is under way is finished, and the exit status is 0.
 
---bus - writes the sealed events to standard output, one a line, for trying out. Without --redis or --table,
+--bus - writes the sealed events to standard output, one a line, for trying out. SIGKILL and a full disk may
+cut a line; its delivery was not acknowledged, and the provider sends it again. Without --redis or --table,
 deliveries are remembered in memory: after a restart, a captured one without a signed time passes once more.
+
+With --trust and --roots, an event is signed only by a key that all consumers know by now, and
+--encrypt-to NAME follows that consumer's keys. The bundle is followed while the gateway runs. An event that
+consumers would refuse is not sent, and the provider is answered 503. While the bundle cannot be had, the
+keyring alone decides, with a warning, unless --require-trust is given.
 
 It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics
 (Prometheus).`,
 		Example: `sealbus gateway --config hooks.yaml --check
 sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus - --http 8080
-sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central --table sealbus-replay \
+sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central \
+  --table sealbus-replay --trust s3://trust/bundle.dsse --roots roots.json \
   --http 0.0.0.0:8080`,
 		Run: func(ctx context.Context, _ []string) error { return run(ctx, env, f) },
 	})
@@ -80,6 +89,9 @@ sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central --tabl
 	f.AWSFlags.Register(cmd)
 	f.SignFlags.Register(cmd)
 	f.EncryptFlags.Register(cmd)
+	f.TrustAlone = true
+	flags.BoolVar(&f.needTrust, "require-trust", false,
+		"with --trust: send nothing while there is no live bundle to check the key with")
 	return cmd
 }
 
@@ -98,6 +110,8 @@ func (f *gatewayFlags) check() error {
 	case f.table != "" && !awscli.TableName.MatchString(f.table):
 		return ui.Usage("use 3 to 255 of a-z A-Z 0-9 _ . -", "--table: %q cannot be the name of a table",
 			f.table)
+	case f.needTrust && f.Trust == "":
+		return ui.Usage("add --trust and --roots", "--require-trust names no bundle")
 	}
 	return errors.Join(f.AWSFlags.Check(), f.SignFlags.Check(), f.EncryptFlags.Check())
 }
@@ -112,6 +126,11 @@ func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 	owner, ring, err := loadkeys.OpenSigning(ctx, env, &f.SignFlags)
 	if err != nil {
 		return err
+	}
+	if f.Trust != "" {
+		if f.Live, err = loadtrust.Live(ctx, env, &f.TrustFlags); err != nil {
+			return err
+		}
 	}
 	encrypt, err := loadkeys.Encrypter(ctx, env, &f.EncryptFlags)
 	if err != nil {
@@ -129,6 +148,7 @@ func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 	g, err := open(ctx, env, f, ring, bus, store, &gateway.Options{
 		Producer: &producer.Options{
 			Audience: f.audience, Encrypt: encrypt, EncryptFields: f.Fields, Now: env.Now,
+			Trust: f.Live, RequireTrust: f.needTrust,
 			Warn: func(w producer.Warning) { env.Warnf("%s", w.Text) },
 		},
 		CheckSource: func(source string) error { return checkSource(owner, source) },

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -35,7 +36,8 @@ func newBench(t *testing.T) *clitest.Bench {
 
 func start(b *clitest.Bench, more ...string) *clitest.Listening {
 	return b.Start(append([]string{"gateway", "--config", b.Path("hooks.yaml"), "--keyring",
-		b.Path("shop.keyring"), "--insecure-no-passphrase", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, more...)...)
+		b.Path("shop.keyring"), "--insecure-no-passphrase", "--http", "127.0.0.1:0", "--admin",
+		"127.0.0.1:0"}, more...)...)
 }
 
 // deliver posts a delivery of GitHub; 0 = there was no answer.
@@ -225,5 +227,42 @@ func TestSourceOfAnotherProducer(t *testing.T) {
 	if r.Code != ui.ExitUsage ||
 		!strings.Contains(r.Stderr, "line 6: endpoints.github.source: producer shop does not speak") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// With --trust, an event that consumers would refuse is not sent, and the provider sends the delivery again.
+// The gateway starts anew with another clock, and takes it when consumers know the key.
+func TestGatewayTrust(t *testing.T) {
+	b := newBench(t)
+	b.SecretOrg() // its bundle is new, and lists the consumer billing
+	more := b.WithTrust("--bus", "-", "--encrypt-to", "billing", "--require-trust")
+	for _, c := range []struct {
+		later  time.Duration
+		status int
+	}{{0, 503}, {time.Hour, 200}, {30 * 24 * time.Hour, 503}} {
+		b.Now = b.Now.Add(c.later)
+		if c.later > time.Hour { // the bundle has expired: it does not start
+			if r := b.Run("", append([]string{"gateway", "--config", b.Path("hooks.yaml"), "--keyring",
+				b.Path("shop.keyring"), "--insecure-no-passphrase"},
+				more...)...); r.Code != ui.ExitUnavailable {
+				t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			continue
+		}
+		l := start(b, more...)
+		if got := deliver(t, l.Address(), "secret", `{"n":1}`); got != c.status {
+			t.Errorf("after %v: status %d\n%s", c.later, got, l.Stderr.String())
+		}
+		if sent := l.Stdout.String(); (sent != "") != (c.status == 200) || strings.Contains(sent, `"n":1`) {
+			t.Errorf("after %v: the bus has %s", c.later, sent)
+		}
+		l.End()
+	}
+	for _, c := range [][]string{{"--require-trust"}, {"--trust", b.Path("trust.dsse")}} {
+		r := b.Run("", append([]string{"gateway", "--config", b.Path("hooks.yaml"), "--keyring",
+			b.Path("shop.keyring"), "--insecure-no-passphrase", "--bus", "-"}, c...)...)
+		if r.Code != ui.ExitUsage {
+			t.Errorf("%v: exit %d\n%s", c, r.Code, r.Stderr)
+		}
 	}
 }

@@ -173,11 +173,19 @@ func (in *input) record() (record, error) {
 // next is the next message; io.EOF = there is none.
 func (in *input) next() (*Message, error) {
 	for len(in.waiting) == 0 {
-		rec, err := in.record()
-		if err != nil {
-			return nil, err
+		if in.from == FromHTTP {
+			m, err := in.nextRequest()
+			if err != nil {
+				return nil, err
+			}
+			in.waiting = []Message{m}
+		} else {
+			rec, err := in.record()
+			if err != nil {
+				return nil, err
+			}
+			in.waiting = messagesIn(&rec, in.from)
 		}
-		in.waiting = messagesIn(&rec, in.from)
 		for i := range in.waiting {
 			in.waiting[i].file = in.file
 		}

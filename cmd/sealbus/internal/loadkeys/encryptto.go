@@ -28,6 +28,8 @@ type EncryptFlags struct {
 	Fields []string
 	// TrustAlone is true for a command that also has another use for the trust bundle.
 	TrustAlone bool
+	// Live follows the bundle, for a command that goes on for long; nil = the bundle is opened once.
+	Live trust.Source
 
 	bundle *trust.Bundle // once opened
 }
@@ -132,6 +134,14 @@ func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags,
 		return nil, nil
 	case to.Trust != nil:
 		return to.Trust.Bundle(ctx)
+	}
+	if f.Live != nil {
+		to.Trust = f.Live
+		bundle, err := f.Live.Bundle(ctx)
+		if err != nil {
+			return nil, ui.AsNeeded(loadtrust.ReasonUnavailable, err)
+		}
+		return bundle, nil
 	}
 	bundle, err := f.Bundle(ctx, env)
 	if err != nil {

@@ -34,7 +34,7 @@ func (env *Env) Command(spec Command) *cobra.Command {
 		RunE:                  func(cmd *cobra.Command, args []string) error { return spec.Run(cmd.Context(), args) },
 	}
 	if spec.Now {
-		cmd.Flags().Var((*MomentValue)(&env.nowSet), "now", "judge at this moment instead of now")
+		cmd.Flags().Var((*MomentValue)(&env.nowSet), "now", "use this moment instead of now")
 	}
 	return cmd
 }

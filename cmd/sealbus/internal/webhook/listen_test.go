@@ -31,7 +31,8 @@ func deliver(t *testing.T, url, secret, body string) int {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{"X-GitHub-Event": "push", "Authorization": "Bearer canary",
-		"Cookie": "canary=1", "X-Forwarded-For": "192.0.2.1", "Content-Type": "application/json",
+		"Cookie": "canary=1", "Webhook-Id": "no word", "X-Forwarded-For": "192.0.2.1",
+		"Content-Type":        "application/json",
 		"X-Hub-Signature-256": "sha256=" + hex.EncodeToString(mac.Sum(nil))} {
 		r.Header.Set(name, value)
 	}
@@ -72,7 +73,8 @@ func TestListenRecords(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(l.Stdout.String()), "\n")
 	for i, want := range []string{`^\d\d:\d\d:\d\d  verified   push, recorded as \S+\.json$`,
-		`  duplicate  replayed: `, `  rejected   bad_signature: no secret made the signature`, `  verified   push, recorded as `} {
+		`  duplicate  replayed: `, `  rejected   bad_signature: no secret made the signature`,
+		`  verified   push, recorded as `} {
 		if i >= len(lines) || !regexp.MustCompile(want).MatchString(lines[i]) {
 			t.Errorf("line %d is not %s:\n%s", i, want, l.Stdout.String())
 		}

@@ -43,14 +43,18 @@ Only you may be able to write to DIR: all that is in it is signed.
 
 Exit status: 0 all were answered 2xx, 1 the program refused one, 2 a flag or a file is wrong, 3 the program
 was not reached, or wants one later.`,
-		Example: "sealbus webhook resend deliveries --to http://127.0.0.1:3000/hooks --secret-file local.secret",
-		Run:     func(ctx context.Context, args []string) error { return resend(ctx, env, f, args[0]) },
+		Example: "sealbus webhook resend deliveries --to http://127.0.0.1:3000/hooks --secret-file " +
+			"local.secret",
+		Run: func(ctx context.Context, args []string) error { return resend(ctx, env, f, args[0]) },
 	})
 	cmd.Flags().StringVar(&f.to, "to", "", "where the deliveries go, a `URL`")
 	cmd.Flags().StringArrayVar(&f.secrets, "secret-file", nil,
 		"the secret, whsec_... or whsk_..., in a `FILE`; several during a rotation")
 	return cmd
 }
+
+// maxID is the most bytes of an ID that webhook.Sign takes.
+const maxID = 256
 
 const resendTimeout = 30 * time.Second // of one delivery
 
@@ -91,7 +95,8 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 		result := resentResult{Record: name, ID: idOf(&r, at)}
 		req, err := resigned(ctx, f.to, &r, result.ID, env.Now(), secrets)
 		if err != nil {
-			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w",
+			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made",
+				"%w",
 				err)
 		}
 		exit = max(exit, result.send(client, req))
@@ -107,7 +112,9 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 
 // idOf is the ID of the message: its own, or one that is made of the record, the same each time.
 func idOf(r *webhook.Request, at time.Time) string {
-	if id, err := r.HeaderValue("Webhook-Id"); err == nil && id != "" && !strings.ContainsAny(id, ".,") {
+	isOther := func(c rune) bool { return c <= ' ' || c > '~' || c == '.' || c == ',' }
+	id, err := r.HeaderValue("Webhook-Id")
+	if err == nil && id != "" && len(id) <= maxID && !strings.ContainsFunc(id, isOther) {
 		return id
 	}
 	sum := sha256.Sum256(append([]byte(at.Format(time.RFC3339Nano)+"\n"+r.Target+"\n"), r.Body...))

@@ -25,7 +25,7 @@ func verifyCommand(env *ui.Env) *cobra.Command {
 	f := &verifyFlags{senderFlags: senderFlags{urlFlag: "url"}}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
-		Use:   "verify --provider NAME --secret-file FILE [--header 'NAME: VALUE']... < BODY",
+		Use:   "verify --provider NAME --secret-file FILE [--header LINE]... < BODY",
 		Short: "Verify one delivery, and say why it is refused", Now: true,
 		Long: `Verify one delivery whose body is on standard input, and write the verified body to standard
 output, byte for byte. The body must be that of the request: a line break that a tool added makes the
@@ -71,7 +71,11 @@ func verify(ctx context.Context, env *ui.Env, f *verifyFlags, now bool) error {
 	}
 	d, err := v.Verify(ctx, r, at)
 	if err != nil {
-		return tellRefused(env, err, v.Diagnose(ctx, r, at))
+		hints := v.Diagnose(ctx, r, at)
+		if len(r.Body) == 0 {
+			hints = append(hints, "the body is empty: give that of the request on standard input")
+		}
+		return tellRefused(env, err, hints)
 	}
 	return tellVerified(env, d)
 }
@@ -119,16 +123,18 @@ func readRecord(env *ui.Env, path string) (webhook.Request, time.Time, error) {
 
 // verifiedResult is a verified delivery for programs.
 type verifiedResult struct {
-	Verdict    string `json:"verdict"`
-	Provider   string `json:"provider"`
-	KeyID      string `json:"key_id"`
-	SignedAt   string `json:"signed_at"` // "" = the provider signs no time
-	ID         string `json:"id"`        // "" = it has none
-	IDSigned   bool   `json:"id_signed"`
-	Type       string `json:"type"`
-	Subject    string `json:"subject"`
-	Challenge  bool   `json:"challenge"` // it is no delivery: the receiver answers it
-	BodySHA256 string `json:"body_sha256"`
+	Verdict  string `json:"verdict"`
+	Provider string `json:"provider"`
+	KeyID    string `json:"key_id"`
+	SignedAt string `json:"signed_at"` // "" = the provider signs no time
+	ID       string `json:"id"`        // "" = it has none
+	IDSigned bool   `json:"id_signed"`
+	Type     string `json:"type"`
+	Subject  string `json:"subject"`
+	// Unsigned are those of type and subject that the signature does not cover.
+	Unsigned   []string `json:"unsigned"`
+	Challenge  bool     `json:"challenge"` // it is no delivery: the receiver answers it
+	BodySHA256 string   `json:"body_sha256"`
 }
 
 func tellVerified(env *ui.Env, d *webhook.Verified) error {
@@ -137,7 +143,7 @@ func tellVerified(env *ui.Env, d *webhook.Verified) error {
 		sum := sha256.Sum256(d.Body)
 		return env.WriteJSON(verifiedResult{Verdict: ui.VerdictVerified, Provider: d.Provider, KeyID: d.KeyID,
 			SignedAt: ui.FormatTime(d.Time), ID: id, IDSigned: signed, Type: d.Type(), Subject: d.Subject(),
-			Challenge: d.Answer != nil, BodySHA256: hex.EncodeToString(sum[:])})
+			Unsigned: append([]string{}, d.Unsigned()...), Challenge: d.Answer != nil, BodySHA256: hex.EncodeToString(sum[:])})
 	}
 	when := "without a signed time"
 	if !d.Time.IsZero() {
@@ -153,6 +159,10 @@ func tellVerified(env *ui.Env, d *webhook.Verified) error {
 		env.Say("  "+env.Talk.Dim("id")+"     "+ui.Clean(id), 9)
 	case id != "":
 		env.Say("  "+env.Talk.Yellow("not signed:")+" "+ui.Clean("id="+id), 4)
+	}
+	for _, name := range d.Unsigned() {
+		text := map[string]string{"type": d.Type(), "subject": d.Subject()}[name]
+		env.Say("  "+env.Talk.Yellow("not signed:")+" "+ui.Clean(name+"="+text), 4)
 	}
 	if d.Answer != nil {
 		env.Say("  a challenge: the receiver answers it, and no handler is called", 4)
@@ -178,6 +188,9 @@ func tellRefused(env *ui.Env, err error, diagnosis []string) error {
 		Fix: fixes[e.Reason], Diagnosis: append([]string{}, diagnosis...)}
 	if e.Err != nil {
 		r.Cause = e.Err.Error()
+	}
+	if e.Reason == envelope.ReasonUnsupported && e.Provider == "sns" {
+		r.Fix = "have SNS sign with SignatureVersion 2 (an attribute of the topic), or add --unsafe-sha1"
 	}
 	if r.Fix == "" {
 		r.Fix = "have the provider send it again"
@@ -209,8 +222,7 @@ var fixes = map[envelope.Reason]string{
 	envelope.ReasonUnsigned:  "check --provider, and give the signature's header line with --header",
 	envelope.ReasonBadSignature: "check the secret, and that the body has the bytes that came: " +
 		"no line break added, not formatted",
-	envelope.ReasonUnsupported: "have SNS sign with SignatureVersion 2 (an attribute of the topic), or add " +
-		"--unsafe-sha1",
+	envelope.ReasonUnsupported:      "have the sender sign as `sealbus webhook providers NAME` says",
 	envelope.ReasonSourceNotAllowed: "give its topic with --topic, if it is yours",
 	envelope.ReasonAudienceMismatch: "check --audience and --email",
 	envelope.ReasonUnknownKey:       "give the key that the delivery names, or leave --public-key out",
