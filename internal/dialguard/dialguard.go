@@ -112,7 +112,8 @@ func (g *Guard) Client(timeout time.Duration) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// RoundTrip makes one request. It follows no redirect.
+// RoundTrip makes one request. It follows no redirect and changes to no other protocol: an answer 101 is
+// without a body, and its connection is closed.
 func (g *Guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := g.check(req.URL); err != nil {
 		if req.Body != nil {
@@ -123,6 +124,11 @@ func (g *Guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := g.transport.RoundTrip(req)
 	if err != nil {
 		return nil, safe(err)
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// Its body would be the connection itself, which the context of the request does not end any more.
+		_ = resp.Body.Close()
+		resp.Body = http.NoBody
 	}
 	resp.Body = &body{resp.Body}
 	return resp, nil
