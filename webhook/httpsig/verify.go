@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
@@ -118,12 +119,20 @@ func (c *checker) Check(_ context.Context, r webhook.Request, at time.Time) (web
 	if c.ID == "" {
 		return signed, nil
 	}
-	signed.ID, err = r.HeaderValue(c.ID)
-	if err == nil && len(signed.ID) > maxID {
-		err = refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
+	id, err := r.HeaderValue(c.ID)
+	// The base has the value without the blanks around it, which HTTP/2 does not take off. So with the blanks
+	// it would be another ID under the same signature.
+	id = strings.Trim(id, " \t")
+	switch {
+	case err != nil:
+		return webhook.Signed{}, err
+	case id == "":
+		return webhook.Signed{}, refuse(envelope.ReasonMalformed, "the ID is blank")
+	case len(id) > maxID:
+		return webhook.Signed{}, refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
 	}
-	signed.IDSigned = true
-	return signed, err
+	signed.ID, signed.IDSigned = id, true
+	return signed, nil
 }
 
 // maxID bounds an ID, in bytes: it is logged.
@@ -184,8 +193,8 @@ func (r *rules) responseMessage(resp *http.Response, body []byte) (*message, err
 func requestMessage(req *http.Request, o origin) (*message, error) {
 	if o == (origin{}) {
 		host := req.Host
-		if req.URL.Host == "" {
-			return nil, errors.New("the URL of the request has no host: set BaseURL")
+		if req.URL.Host == "" || req.RequestURI != "" { // a client may have written the host (absolute form)
+			return nil, errors.New("a server has read the request, or its URL has no host: set BaseURL")
 		} else if host == "" {
 			host = req.URL.Host
 		}
