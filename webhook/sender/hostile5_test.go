@@ -176,3 +176,61 @@ func TestOtherProtocol(t *testing.T) {
 		t.Errorf("reported as %+v", a)
 	}
 }
+
+// asleep is a Signing during which the process is frozen once, for that long.
+type asleep struct {
+	sender.Signing
+	d time.Duration
+}
+
+func (a *asleep) Sign(ctx context.Context, req *http.Request, body []byte, at time.Time) error {
+	d := a.d
+	a.d = 0
+	time.Sleep(d)
+	return a.Signing.Sign(ctx, req, body, at)
+}
+
+// A process that wakes up when its lease is over, or nearly, makes no request: another one may be making it.
+// The delivery is made after its lease.
+func TestNoRequestAfterTheLease(t *testing.T) {
+	const lease, last = sender.DefaultLease, sender.DefaultLease - sender.DefaultTimeout
+	for frozen, want := range map[time.Duration]time.Duration{0: 0, last: last, last + 1: lease, lease: lease,
+		10 * lease: lease} {
+		bubble(frozen.String(), t, func(t *testing.T) {
+			e := endpoint("a")
+			signing := &asleep{e.Signing, frozen}
+			e.Signing = signing
+			w := newWorld(t, sender.Options{}, e)
+			w.send("a", "m1")
+			began := time.Now()
+			w.run(20 * lease)
+			if len(w.got) != 1 || len(w.attempts) != 1 {
+				t.Fatalf("%d requests, reported as %+v, want one", len(w.got), w.attempts)
+			}
+			at := w.got[0].at.Sub(began)
+			if at < want || at > want+sender.DefaultPoll {
+				t.Errorf("the request is made after %v, want %v", at, want)
+			}
+		})
+	}
+}
+
+// A database that gives the endpoint of another tenant is not believed.
+func TestEndpointOfAnotherTenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, d := newWorld(t, sender.Options{}), &database{e: endpoint("b")}
+		w.over(d, sender.Options{})
+		if err := w.Send(t.Context(), "a", sender.Message{ID: "m1"}); err == nil {
+			t.Error("a message is accepted")
+		}
+		if err := w.store.Put(t.Context(), delivery("a", "m1", "{}")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := w.Once(t.Context()); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if len(w.got) != 0 || w.attempts[0].Cause != sender.CauseLookup || w.attempts[0].State != sender.Again {
+			t.Errorf("%d requests, reported as %+v", len(w.got), w.attempts)
+		}
+	})
+}
