@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
@@ -118,12 +119,19 @@ func (c *checker) Check(_ context.Context, r webhook.Request, at time.Time) (web
 	if c.ID == "" {
 		return signed, nil
 	}
-	signed.ID, err = r.HeaderValue(c.ID)
-	if err == nil && len(signed.ID) > maxID {
-		err = refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
+	value, err := r.HeaderValue(c.ID)
+	if err != nil {
+		return webhook.Signed{}, err
 	}
-	signed.IDSigned = true
-	return signed, err
+	// As in the base: an attacker could add white space without breaking the signature.
+	signed.ID, signed.IDSigned = strings.Trim(value, " \t"), true
+	switch {
+	case signed.ID == "":
+		return webhook.Signed{}, refuse(envelope.ReasonMalformed, "the field %s is empty", c.ID)
+	case len(signed.ID) > maxID:
+		return webhook.Signed{}, refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
+	}
+	return signed, nil
 }
 
 // maxID bounds an ID, in bytes: it is logged.
@@ -176,7 +184,7 @@ func (r *rules) responseMessage(resp *http.Response, body []byte) (*message, err
 	if err != nil {
 		return nil, err
 	}
-	return &message{status: resp.StatusCode, header: headerOf(&resp.Header), body: body,
+	return &message{status: resp.StatusCode, header: resp.Header, body: body,
 		request: request}, nil
 }
 
@@ -194,7 +202,7 @@ func requestMessage(req *http.Request, o origin) (*message, error) {
 			return nil, err
 		}
 	}
-	m := &message{origin: o, method: req.Method, target: req.URL.RequestURI(), header: headerOf(&req.Header)}
+	m := &message{origin: o, method: req.Method, target: req.URL.RequestURI(), header: req.Header}
 	if m.method == "" {
 		m.method = http.MethodGet
 	}
@@ -202,12 +210,4 @@ func requestMessage(req *http.Request, o origin) (*message, error) {
 		m.target = webhook.FromHTTP(req, nil).Target
 	}
 	return m, nil
-}
-
-// headerOf is the header, which is made if it is nil.
-func headerOf(h *http.Header) http.Header {
-	if *h == nil {
-		*h = http.Header{}
-	}
-	return *h
 }
