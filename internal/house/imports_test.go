@@ -53,11 +53,14 @@ var table = map[string][]string{
 		"consumer/replay", "internal/..."},
 	"consumer/awslambda/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "consumer/awslambda", "internal/..."},
+	"webhook/httpsig": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"webhook", "internal/..."},
 	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"webhook",
 		"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
-		"producer", "webhook", "webhook/awslambda", "webhook/ingest", "webhook/jwt", "internal/..."},
+		"producer", "webhook", "webhook/awslambda", "webhook/httpsig", "webhook/ingest", "webhook/jwt",
+		"internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/dialguard":             {},
 	"internal/onefetch":              {"internal/dialguard"},
@@ -79,7 +82,8 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/ingest"}
+	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/httpsig",
+	"webhook/ingest"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
@@ -115,6 +119,7 @@ var homes = map[string][]string{
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/go-jose/": {"webhook/jwt", "webhook/gateway", "cmd/sealbus"},
+	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "cmd/sealbus"},
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "cmd/sealbus",
 		"internal/testbed/cfntest"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},

@@ -45,6 +45,7 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
 	"github.com/sealbus/sealbus/webhook/gateway"
+	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
 )
@@ -86,7 +87,9 @@ var (
 var (
 	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}},
 		nil))
-	someNext = func(context.Context, *webhook.Verified) error { return nil }
+	someRequest  = must(http.NewRequest(http.MethodPost, "https://hooks.example/", nil))
+	someResponse = &http.Response{StatusCode: http.StatusOK, Request: someRequest}
+	someNext     = func(context.Context, *webhook.Verified) error { return nil }
 )
 
 func must[T any](v T, err error) T {
@@ -132,6 +135,17 @@ var nilArguments = map[string]refused{
 		}
 		return errors.New("no description")
 	}, "no description"},
+	"webhook/httpsig.Sign signer": {func() error {
+		return httpsig.Sign(ctx, someRequest, nil, nilSigner, nil, time.Now())
+	}, "no signer"},
+	"webhook/httpsig.SignResponse signer": {func() error {
+		return httpsig.SignResponse(ctx, someResponse, nil, nilSigner, nil, time.Now())
+	}, "no signer"},
+	"webhook/httpsig.SignResponse resp.Body": {func() error { // is not used
+		resp := *someResponse
+		resp.Body = (*os.File)(nil)
+		return httpsig.SignResponse(ctx, &resp, nil, nilSigner, nil, time.Now())
+	}, "no signer"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},
