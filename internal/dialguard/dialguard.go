@@ -51,7 +51,8 @@ type Resolver interface {
 // Options are optional settings.
 type Options struct {
 	// Allow has networks that may be dialled although they are not public: of partners, and of tests. The
-	// metadata services of clouds are refused all the same. nil = none.
+	// metadata services of clouds are refused all the same. With 64:ff9b::/96, for a subnet with DNS64, the
+	// IPv4 address in it is judged. nil = none.
 	Allow []netip.Prefix
 	// Deny has networks that may not be dialled although they are public: of the own organisation. It goes
 	// before Allow. nil = none.
@@ -106,7 +107,8 @@ func New(opts *Options) *Guard {
 
 // Client is an http.Client with the guard as its transport. An answer 3xx is a result. 0 = no timeout beyond
 // those of the guard and of the request's context. The errors of a client quote the URL, and a Location that
-// is no URL: errors.As finds those of the guard inside. RoundTrip alone has neither.
+// is no URL: errors.As finds those of the guard inside, but for a timeout of the client. RoundTrip alone has
+// none of this.
 func (g *Guard) Client(timeout time.Duration) *http.Client {
 	return &http.Client{Transport: g, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

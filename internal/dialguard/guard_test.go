@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,10 +222,11 @@ func TestErrorsTellNothing(t *testing.T) {
 		"other.example.": {addrs("127.0.0.1")}}}
 	opts.Resolver = resolver
 	g, _ := watched(opts)
+	refusedByHost := "the connection failed: " + syscall.ECONNREFUSED.Error()
 	base := urlOf(server, "www.example.com")
 	for name, c := range map[string]struct{ address, want string }{
 		"no address":  {urlOf(server, "none.example"), "the name of the host cannot be resolved"},
-		"closed":      {urlOf(server, "closed.example.com"), "the connection failed"},
+		"closed":      {urlOf(server, "closed.example.com"), refusedByHost},
 		"inside":      {urlOf(server, "inside.example.com"), "refused: " + texts[NotPublic]},
 		"certificate": {urlOf(server, "other.example"), "the certificate of the host is not accepted"},
 		"no TLS":      {"https://www.example.com:" + portText(closed.port) + "/", "the connection failed"},

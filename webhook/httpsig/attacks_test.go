@@ -189,6 +189,11 @@ var parameterAttacks = []attack{
 		r = edit("Signature-Input", ";created=1790000000", "")(t, r)
 		return set("Signature-Input", header(t, r, "Signature-Input")+";created=1790000000")(t, r)
 	}, envelope.ReasonBadSignature},
+	{"white space that means nothing", edit("Signature-Input", `("@method" "@target-uri"`,
+		`( "@method"   "@target-uri"`), ""},
+	{"white space before a parameter", edit("Signature-Input", ";created", ";  created"), ""},
+	{"obs-fold before a parameter", edit("Signature-Input", ";created", ";\r\n created"),
+		envelope.ReasonMalformed},
 	{"keyid left out", func(t *testing.T, r webhook.Request) webhook.Request {
 		before, after, _ := strings.Cut(header(t, r, "Signature-Input"), ";keyid=")
 		return set("Signature-Input", before+after[strings.Index(after, ";"):])(t, r)

@@ -106,7 +106,7 @@ func newComponent(name string, req, response bool) (component, error) {
 	derived, ofResponse := isDerived(name)
 	switch {
 	case !derived:
-		return c, fmt.Errorf("%w: the component %.80q", errUnsupported, name)
+		return c, fmt.Errorf("the component %.80q is %w", name, errUnsupported)
 	case ofResponse != (response && !req):
 		return c, fmt.Errorf("%.80q (req: %t) is not a component of this message", name, req)
 	}

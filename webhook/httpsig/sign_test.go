@@ -181,6 +181,21 @@ func TestIDIsTheReplayKey(t *testing.T) {
 	if first.Replay().Key == verified("2", body, now).Replay().Key {
 		t.Error("another ID is the same delivery")
 	}
+	// An attacker can add white space to a captured ID, and the signature still fits.
+	padded := newRequest(t)
+	padded.Header.Set("Webhook-Id", "1")
+	check(t, httpsig.Sign(t.Context(), padded, []byte(body), signer, p, now))
+	for value, want := range map[string]envelope.Reason{" 1\t": "", "\t": envelope.ReasonBadSignature} {
+		r := set("Webhook-Id", value)(t, webhook.FromHTTP(padded, []byte(body)))
+		wantReason(t, v, r, now, want)
+		if out, err := v.Verify(t.Context(), r, now); err == nil && out.Replay().Key != first.Replay().Key {
+			t.Error("white space makes another delivery of it")
+		}
+	}
+	empty := newRequest(t)
+	empty.Header.Set("Webhook-Id", " ")
+	check(t, httpsig.Sign(t.Context(), empty, []byte(body), signer, p, now))
+	wantReason(t, v, webhook.FromHTTP(empty, []byte(body)), now, envelope.ReasonMalformed)
 	long := newRequest(t)
 	long.Header.Set("Webhook-Id", strings.Repeat("a", 257))
 	check(t, httpsig.Sign(t.Context(), long, []byte(body), signer, p, now))

@@ -119,19 +119,18 @@ func (c *checker) Check(_ context.Context, r webhook.Request, at time.Time) (web
 	if c.ID == "" {
 		return signed, nil
 	}
-	id, err := r.HeaderValue(c.ID)
-	// The base has the value without the blanks around it, which HTTP/2 does not take off. So with the blanks
-	// it would be another ID under the same signature.
-	id = strings.Trim(id, " \t")
-	switch {
-	case err != nil:
+	value, err := r.HeaderValue(c.ID)
+	if err != nil {
 		return webhook.Signed{}, err
-	case id == "":
-		return webhook.Signed{}, refuse(envelope.ReasonMalformed, "the ID is blank")
-	case len(id) > maxID:
+	}
+	// As in the base: an attacker could add white space without breaking the signature.
+	signed.ID, signed.IDSigned = strings.Trim(value, " \t"), true
+	switch {
+	case signed.ID == "":
+		return webhook.Signed{}, refuse(envelope.ReasonMalformed, "the field %s is empty", c.ID)
+	case len(signed.ID) > maxID:
 		return webhook.Signed{}, refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
 	}
-	signed.ID, signed.IDSigned = id, true
 	return signed, nil
 }
 
@@ -185,7 +184,7 @@ func (r *rules) responseMessage(resp *http.Response, body []byte) (*message, err
 	if err != nil {
 		return nil, err
 	}
-	return &message{status: resp.StatusCode, header: headerOf(&resp.Header), body: body,
+	return &message{status: resp.StatusCode, header: resp.Header, body: body,
 		request: request}, nil
 }
 
@@ -203,7 +202,7 @@ func requestMessage(req *http.Request, o origin) (*message, error) {
 			return nil, err
 		}
 	}
-	m := &message{origin: o, method: req.Method, target: req.URL.RequestURI(), header: headerOf(&req.Header)}
+	m := &message{origin: o, method: req.Method, target: req.URL.RequestURI(), header: req.Header}
 	if m.method == "" {
 		m.method = http.MethodGet
 	}
@@ -211,12 +210,4 @@ func requestMessage(req *http.Request, o origin) (*message, error) {
 		m.target = webhook.FromHTTP(req, nil).Target
 	}
 	return m, nil
-}
-
-// headerOf is the header, which is made if it is nil.
-func headerOf(h *http.Header) http.Header {
-	if *h == nil {
-		*h = http.Header{}
-	}
-	return *h
 }

@@ -50,7 +50,7 @@ func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway
 		return err
 	}
 	adminServer := newServer(g.Admin())
-	adminServer.ReadTimeout = headTimeout // nothing there reads a body
+	adminServer.ReadTimeout = headTimeout        // nothing there reads a body
 	go func() { _ = adminServer.Serve(admin) }() // it ends with the program
 	defer adminServer.Close()
 
