@@ -20,7 +20,7 @@ import (
 func TestSealSecretByKMS(t *testing.T) {
 	var down atomic.Bool
 	server, err := localaws.Start(&localaws.Options{Deny: func(action string) bool {
-		return down.Load() && action == "kms:Decrypt"
+		return down.Load() && action == "Decrypt"
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -13,13 +13,13 @@ import (
 	"github.com/sealbus/sealbus/webhook/sender"
 )
 
-const modelSteps = 600
+const modelSteps, modelIDs = 600, 150
 
 // model holds random operations against a list that is searched from its beginning each time.
 func model(e *env) {
 	m := &list{env: e, random: rand.New(rand.NewPCG(1, 2)), off: map[string]bool{}}
 	for step := range modelSteps {
-		e.clock.Advance(time.Duration(1+m.random.IntN(40)) * time.Second)
+		e.clock.Advance(time.Duration(1+m.random.IntN(20)) * time.Second)
 		switch m.random.IntN(12) {
 		case 0, 1, 2, 3:
 			m.put()
@@ -38,7 +38,7 @@ func model(e *env) {
 			e.Fatalf("at step %d", step)
 		}
 	}
-	if m.delivered < 20 || m.lost < 5 || m.died < 10 || m.raised < 5 {
+	if m.delivered < 10 || m.lost < 5 || m.died < 10 || m.raised < 5 {
 		e.Errorf("%d were delivered, %d leases were lost, %d died, %d were sent again: too few", m.delivered,
 			m.lost, m.died, m.raised)
 	}
@@ -84,7 +84,7 @@ func (m *list) check(what string, got, want error) {
 }
 
 func (m *list) put() {
-	d := delivery(fmt.Sprint("e", m.random.IntN(3)), fmt.Sprint(m.random.IntN(60)))
+	d := delivery(fmt.Sprint("e", m.random.IntN(3)), fmt.Sprint(m.random.IntN(modelIDs)))
 	if d.Ordered = d.Endpoint == "e0"; m.random.IntN(8) == 0 {
 		d.Digest[0] ^= 1
 	}
@@ -160,6 +160,9 @@ func (m *list) settle() {
 		return
 	}
 	n := m.random.IntN(len(m.held))
+	if m.random.IntN(2) == 0 { // one of the last
+		n = max(n, len(m.held)-4)
+	}
 	t, s := m.held[n], delivered
 	switch m.random.IntN(3) {
 	case 0:
@@ -195,7 +198,7 @@ func (m *list) settle() {
 
 // raise sends a dead one again, or discards it, or tries to.
 func (m *list) raise() {
-	k := sender.Key{Endpoint: fmt.Sprint("e", m.random.IntN(3)), ID: fmt.Sprint(m.random.IntN(60))}
+	k := sender.Key{Endpoint: fmt.Sprint("e", m.random.IntN(3)), ID: fmt.Sprint(m.random.IntN(modelIDs))}
 	if m.random.IntN(3) > 0 { // one that is there
 		for _, i := range m.all {
 			if i.state == sender.Dead {
