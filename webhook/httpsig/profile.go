@@ -23,7 +23,8 @@ const (
 
 // Profile is what a signature covers and says. The sender and the receiver agree on it. The zero value is
 // strict. A component is the name of a field in lower case, or a derived one such as "@method" (RFC 9421,
-// section 2.2). In the Profile of a response, ";req" after a name takes it from the request (section 2.4).
+// section 2.2). In the Profile of a response, ";req" after a name takes it from the request (section 2.4):
+// "signature;req" binds the response to one signed request.
 type Profile struct {
 	// Label is the label of the signature; "" = "sig1". Others are ignored.
 	Label string
@@ -105,7 +106,7 @@ func newComponent(name string, req, response bool) (component, error) {
 	derived, ofResponse := isDerived(name)
 	switch {
 	case !derived:
-		return c, fmt.Errorf("%w: the component %.80q", errUnsupported, name)
+		return c, fmt.Errorf("the component %.80q is %w", name, errUnsupported)
 	case ofResponse != (response && !req):
 		return c, fmt.Errorf("%.80q (req: %t) is not a component of this message", name, req)
 	}
@@ -152,6 +153,7 @@ func rulesOf(p *Profile, response bool) (*rules, error) {
 
 func (p *Profile) compile(response bool) (*rules, error) {
 	r := &rules{Profile: *p, response: response}
+	r.Parameters = slices.Clone(r.Parameters)
 	if r.Label == "" {
 		r.Label = defaultLabel
 	}
@@ -231,7 +233,7 @@ func appendComponents(list []component, texts []string, response bool) ([]compon
 			return nil, err
 		case c.name == "host":
 			return nil, errors.New("the field host is not at hand everywhere: cover @authority")
-		case c.name == "signature" || c.name == "signature-input":
+		case !c.req && (c.name == "signature" || c.name == "signature-input"):
 			return nil, fmt.Errorf("a signature does not cover the field %s", c.name)
 		case slices.Contains(list, c):
 			return nil, fmt.Errorf("the component %.80q stands twice", text)
@@ -271,9 +273,8 @@ func parseOrigin(base string) (origin, error) {
 func newOrigin(scheme, host string) (origin, error) {
 	port := map[string]string{"https": ":443", "http": ":80"}[scheme]
 	host = strings.TrimSuffix(strings.ToLower(host), port)
-	if port == "" || host == "" || strings.ContainsFunc(host, func(c rune) bool {
-		return c <= ' ' || c > '~' || strings.ContainsRune(`/\?#@"`, c)
-	}) {
+	isWrong := func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`/\?#@"`, c) }
+	if port == "" || host == "" || strings.HasSuffix(host, ":") || strings.ContainsFunc(host, isWrong) {
 		return origin{}, fmt.Errorf("%.80q is no address over http or https", scheme+"://"+host)
 	}
 	return origin{scheme, host}, nil

@@ -77,6 +77,8 @@ func (s *Sender) attempt(ctx context.Context, t Taken, end time.Time) {
 	s.lanes[t.Endpoint].end(ctx, &r, s.now())
 	s.mu.Unlock()
 	if r.cause == causeLate {
+		s.opts.Logger.WarnContext(ctx, "sealbus: the lease was nearly over, and no request was made", "endpoint",
+			t.Endpoint, "id", t.ID)
 		return
 	}
 	st := Settlement{State: Delivered, Attempts: t.Attempts}
@@ -154,7 +156,7 @@ func (s *Sender) try(ctx context.Context, t *Taken, end time.Time) (r result) {
 
 // lookup finds an endpoint and checks it.
 func (s *Sender) lookup(ctx context.Context, id string) (*Endpoint, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, min(lookupTimeout, s.opts.Lease/4)) // the rest is for the attempt
 	defer cancel()
 	e, err := s.endpoints.Endpoint(ctx, id)
 	if err != nil {
@@ -171,15 +173,24 @@ func (s *Sender) lookup(ctx context.Context, id string) (*Endpoint, error) {
 
 // request makes the signed request of an attempt.
 func (s *Sender) request(ctx context.Context, e *Endpoint, t *Taken) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(t.Body))
+	req, err := newRequest(ctx, e.URL, &t.Delivery)
+	if err != nil {
+		return nil, err
+	}
+	return req, e.Signing.Sign(ctx, req, t.Body, s.now())
+}
+
+// newRequest is the request of a delivery without its signature.
+func newRequest(ctx context.Context, to string, d *Delivery) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(d.Body))
 	if err != nil {
 		return nil, errors.New("the URL cannot be parsed")
 	}
-	req.Header.Set("Content-Type", t.ContentType)
+	req.Header.Set("Content-Type", d.ContentType)
 	req.Header.Set("User-Agent", "sealbus")
 	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set(headerID, t.ID)
-	return req, e.Signing.Sign(ctx, req, t.Body, s.now())
+	req.Header.Set(headerID, d.ID)
+	return req, nil
 }
 
 // exchange sends the request. It goes past http.Client, so that no redirect is followed and no cookie kept.

@@ -33,6 +33,8 @@
 //     away. An Observer learns no more than the class of a status and a Cause, and no timing.
 //   - A tenant whose endpoint hangs, or refuses everything. Attempts are bounded for each endpoint, the store
 //     is asked fairly, and each attempt ends with its timeout.
+//   - A tenant whose deliveries fill the store, pending or dead, until it takes none of others. The store has
+//     no bound for each endpoint: pick no endpoint that an Observer saw disabled, and discard what is dead.
 //   - A worker that wakes up after its lease. It records nothing, because its token is not the newest.
 //   - An attacker who reads the store. See Secrets. One who can write to it can have anything sent that
 //     EncryptBodies does not protect.

@@ -16,10 +16,10 @@ type encrypted struct {
 	key *LocalKey
 }
 
-// EncryptBodies is the store with its bodies encrypted at rest (AES-256-GCM). Each is bound to its Key. The
-// digests are keyed, because a digest tells a reader of the store which of some likely bodies it is. IDs and
-// content types stay readable. All processes need the key. A body that does not decrypt dies with
-// CauseUnreadable; it stays in the dead list, encrypted.
+// EncryptBodies is the store with its bodies encrypted at rest (AES-256-GCM). Each is bound to its Key and to
+// its content type, by which a receiver reads it. The digests are keyed, because a digest tells a reader of
+// the store which of some likely bodies it is. IDs and content types stay readable. All processes need the
+// key. A body that does not decrypt dies with CauseUnreadable; it stays in the dead list, encrypted.
 func EncryptBodies(store BackEnd, key *LocalKey) (BackEnd, error) {
 	err := errors.Join(nilcheck.Check("sender: the store", store), nilcheck.Check("sender: the key", key))
 	if err != nil {
@@ -30,15 +30,18 @@ func EncryptBodies(store BackEnd, key *LocalKey) (BackEnd, error) {
 
 const purposeBody, purposeDigest = "sealbus/v1/webhook-body", "sealbus/v1/webhook-digest"
 
-// context is the text to which a body is bound. Neither part has a blank.
+// context is the text to which a digest is bound. Neither part has a blank.
 func (k Key) context() string { return k.Endpoint + " " + k.ID }
+
+// context is the text to which a body is bound.
+func (d *Delivery) context() string { return d.Key.context() + " " + d.ContentType }
 
 func (s *encrypted) Put(ctx context.Context, d Delivery) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
 	mac := hmac.New(sha256.New, s.key.secret())
-	mac.Write([]byte(purposeDigest + "\x00" + d.context() + "\x00"))
+	mac.Write([]byte(purposeDigest + "\x00" + d.Key.context() + "\x00"))
 	mac.Write(d.Digest[:])
 	d.Digest = [32]byte(mac.Sum(nil))
 	d.Body = s.key.seal(purposeBody, d.context(), d.Body)

@@ -49,11 +49,16 @@ func (l *lane) begin(n int, now time.Time) {
 	}
 }
 
-// end counts how an attempt ended. An answer other than 429 and 5xx shows that the receiver is there.
+// end counts how an attempt ended. An answer other than 429 and 5xx shows that the receiver is there. Without
+// a request nothing is known of it. After an endpoint could not be looked up, its other deliveries wait, too:
+// they would only add to the load of what is down.
 func (l *lane) end(ctx context.Context, r *result, now time.Time) {
 	l.inFlight--
 	switch {
-	case !r.attempted:
+	case r.after > 0:
+		l.until = later(l.until, now.Add(r.after))
+		return
+	case !r.attempted || r.class == 0 && !r.unwell:
 		return
 	case !r.unwell:
 		l.failures, l.until = 0, time.Time{}
@@ -92,7 +97,8 @@ func (l *limiter) set(perSecond float64, burst int) {
 		return
 	}
 	l.each = time.Duration(min(max(1, float64(time.Second)/perSecond), float64(24*time.Hour)))
-	l.slack = l.each * time.Duration(max(burst, 1)-1)
+	const most = float64(10 * 365 * 24 * time.Hour) // far from the end of a Duration
+	l.slack = time.Duration(min(float64(l.each)*float64(max(burst, 1)-1), most))
 }
 
 // tokens is how many attempts may begin now, and when the next one may.

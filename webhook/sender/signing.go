@@ -127,24 +127,36 @@ type signature struct {
 // HTTPSignature signs as RFC 9421 and RFC 9530 say, by an Ed25519 or P-256 key, which may be in a key
 // management service, whatever the size of the body. A nil Profile covers "@method", "@target-uri",
 // "content-digest" and "webhook-id"; receivers need a Profile with the same. Every Profile must name
-// "webhook-id" as ID and cover it: a receiver would otherwise take two attempts for two deliveries.
+// "webhook-id" as ID and cover it: a receiver would otherwise take two attempts for two deliveries. A Profile
+// by which no delivery could be signed is refused here, because each would die of it in the end.
 func HTTPSignature(signer keys.Signer, p *httpsig.Profile) (Signing, error) {
 	if err := nilcheck.Check("sender: the signer", signer); err != nil {
 		return nil, err
 	}
-	s := &signature{signer: signer}
 	if p == nil {
-		s.profile = httpsig.Profile{ID: coveredID,
+		p = &httpsig.Profile{ID: coveredID,
 			Components: []string{"@method", "@target-uri", "content-digest", coveredID}}
-		return s, nil
 	}
 	if p.ID != coveredID || !slices.Contains(p.Components, coveredID) {
 		return nil, fmt.Errorf("sender: the profile must have the ID %q and cover it", coveredID)
 	}
-	s.profile = *p
+	s := &signature{signer, *p}
 	s.profile.Components, s.profile.Parameters = slices.Clone(p.Components), slices.Clone(p.Parameters)
+	d := Delivery{Key: Key{ID: "check"}, ContentType: "application/json", Body: []byte("{}")}
+	req, err := newRequest(context.Background(), "https://check.example/", &d)
+	if err == nil {
+		err = httpsig.Sign(context.Background(), req, d.Body, rehearsal{signer}, &s.profile, time.Unix(1, 0))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sender: %w", err)
+	}
 	return s, nil
 }
+
+// rehearsal is a signer that signs nothing and calls no service.
+type rehearsal struct{ keys.Signer }
+
+func (rehearsal) Sign(context.Context, []byte) ([]byte, error) { return make([]byte, 64), nil }
 
 const coveredID = "webhook-id"
 

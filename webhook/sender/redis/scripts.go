@@ -146,12 +146,14 @@ return {0}
 
 // takeScript takes most, lease, token, and pairs of endpoint and room. It answers, after its code, the
 // record, the field, the attempts, and 1 if the endpoint is disabled, of each delivery. It stops after 4 MiB,
-// so that an answer is at most some 5 MiB. It moves lanes only when it has read all that are due.
+// so that an answer is at most some 5 MiB. It moves lanes only when it has read all that are due. It leaves
+// out a lane that cannot be read, and answers its error only if it has nothing else: one lane holds up no
+// other.
 var takeScript = newScript(`
 local left, lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local room, bytes = {}, 0
 for i = 4, #ARGV, 2 do room[ARGV[i]] = tonumber(ARGV[i + 1]) end
-local out, served, offset = {0}, {}, 0
+local out, served, offset, broken = {0}, {}, 0, nil
 while left > 0 do
   local latest = string.format('%.1f', now + 0.5)
   local lanes = redis.call('ZRANGEBYSCORE', LANES, '-inf', latest, 'LIMIT', offset, 100)
@@ -161,7 +163,7 @@ while left > 0 do
     local r = room[endpoint] or 1
     while r > 0 and left > 0 do
       local field, s, bad = first(lane)
-      if bad then return bad end
+      broken = bad or broken
       if not field or tonumber(s.due) > now then break end
       redis.call('ZREM', QUEUE, member(field, s))
       s.kind, s.token, s.due = 'L', token, digits(now + lease)
@@ -181,10 +183,8 @@ while left > 0 do
   end
   if #lanes < 100 then break end
 end
-for _, lane in ipairs(served) do
-  local bad = look(lane, true)
-  if bad then return bad end
-end
+for _, lane in ipairs(served) do broken = look(lane, true) or broken end
+if broken and #out == 1 then return broken end
 return out
 `)
 
