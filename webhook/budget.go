@@ -50,8 +50,8 @@ func NewBudget(bytes int64) (*Budget, error) {
 }
 
 // enter waits until a body of n bytes has room beside all that is held and due, and gives what is due to it.
-// 0 = it waited too long, too many wait, or it never fits: then it is read if it fits beside what is held. So senders who
-// announce much and send little delay others, and keep none out.
+// 0 = it waited too long, too many wait, or it never fits: then it is read if it fits beside what is held. So
+// senders who announce much and send little delay others, and keep none out.
 func (b *Budget) enter(n int64) (due int64) {
 	b.mu.Lock()
 	if len(b.waiting) == 0 && n <= b.limit-b.used-b.due {

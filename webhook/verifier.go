@@ -18,8 +18,8 @@ const RememberFor = 72 * time.Hour
 // Scheme is how one provider signs. Recipes are schemes made of data; SNS and others are written in Go.
 type Scheme interface {
 	Name() string // "github"
-	// Open parses the secrets once. It refuses a secret in the wrong form, and needs at least one unless the
-	// scheme has its keys from elsewhere. The error has no secret.
+	// Open parses the secrets once. It refuses an empty secret and one in the wrong form, and needs at least
+	// one unless the scheme has its keys from elsewhere. The error has no secret.
 	Open(secrets []Secret, o SchemeOptions) (Checker, error)
 }
 

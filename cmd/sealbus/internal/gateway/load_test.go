@@ -137,9 +137,11 @@ func (l *load) put(w http.ResponseWriter, r *http.Request) {
 	}
 	var call struct{ Entries []struct{ Detail string } }
 	var event struct{ ID string }
-	err := json.Unmarshal(body, &call)
+	if err := json.Unmarshal(body, &call); err != nil {
+		l.Errorf("a call of %d bytes: %v", len(body), err)
+	}
 	for _, e := range call.Entries { // there is one; DescribeEventBus has none
-		if err = json.Unmarshal([]byte(e.Detail), &event); err == nil && len(e.Detail) < 1<<20 {
+		if err := json.Unmarshal([]byte(e.Detail), &event); err == nil && len(e.Detail) < 1<<20 {
 			l.onBus.Store(event.ID, true)
 		} else {
 			l.Errorf("an entry of %d bytes: %v", len(e.Detail), err)
