@@ -106,7 +106,7 @@ type Gateway struct {
 
 	work     *work
 	sender   *sender.Sender // nil = there is no out
-	reload   sync.Mutex // one Reload at a time
+	reload   sync.Mutex     // one Reload at a time
 	routes   atomic.Pointer[routes]
 	draining atomic.Bool
 	metrics  metrics

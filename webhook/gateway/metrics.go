@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
@@ -146,9 +147,31 @@ func (g *Gateway) Admin() http.Handler {
 		}
 		say(w, http.StatusOK, "ready\n")
 	})
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write([]byte(g.metrics.text()))
+		_, _ = w.Write([]byte(g.metrics.text() + g.counts(r.Context())))
 	})
 	return mux
+}
+
+// countTimeout is how long the store may take to count.
+const countTimeout = 2 * time.Second
+
+// counts are how many deliveries wait in Pending, as metrics; "" = it does not count, or not now.
+func (g *Gateway) counts(ctx context.Context) string {
+	store, ok := g.opts.Pending.(interface {
+		Count(ctx context.Context) (pending, dead int, err error)
+	})
+	if !ok {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	pending, dead, err := store.Count(ctx)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("# HELP sealbus_gateway_out Deliveries in the store, of all gateways that share it.\n"+
+		"# TYPE sealbus_gateway_out gauge\n"+
+		"sealbus_gateway_out{state=\"pending\"} %d\nsealbus_gateway_out{state=\"dead\"} %d\n", pending, dead)
 }

@@ -70,6 +70,9 @@ func (r *reader) outEndpoint(n *yaml.Node, at place, name string) outConfig {
 		return e
 	}
 	standard := e.sign.value == "" || e.sign.value == signStandard
+	if err := keys.CheckScope(e.sources, e.types); err != nil { // each pattern is sound: there are too many
+		r.fail(at, "%w", err)
+	}
 	switch {
 	case e.url.value == "":
 		r.fail(at, "it has no url")
@@ -136,7 +139,7 @@ func (g *Gateway) openOut(ctx context.Context, list []outConfig) (outlets, []err
 
 func (g *Gateway) openOutlet(ctx context.Context, e *outConfig) (*outlet, error) {
 	if g.sender == nil {
-		return nil, e.at.fail("there is no queue, and no store for what is to be sent: Options.Pending")
+		return nil, e.at.fail("it needs a store for what is pending: --queue with --redis (Options.Pending)")
 	}
 	signing, err := g.signing(ctx, e)
 	if err != nil {

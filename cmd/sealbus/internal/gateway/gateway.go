@@ -1,5 +1,5 @@
-// Package gateway has the command that takes webhooks of several providers and puts them on a bus, sealed, and
-// that sends events of the bus to partners.
+// Package gateway has the command that takes webhooks of several providers and puts them on a bus, sealed. It
+// also sends events of the bus to partners.
 package gateway
 
 import (
@@ -69,9 +69,9 @@ consumers would refuse is not sent, and the provider is answered 503. While the 
 keyring alone decides, with a warning, unless --require-trust is given.
 
 --queue reads an SQS queue of the bus, and sends each verified event to the endpoints under out in the file
-that want it, as a webhook that is signed anew. It is tried again for three days. Beside --trust and --roots it
-needs --allow-source, and --redis: what is pending survives there. A message leaves the queue when Redis has
-it, or when --quarantine has it because it was refused; other refused ones stay. It needs the permissions
+that want it, as a webhook that is signed anew. It is tried again for three days. Beside --trust and --roots
+it needs --allow-source, and --redis: what is pending survives there. A message leaves the queue when Redis
+has it, or when --quarantine has it because it was refused; other refused ones stay. It needs the permissions
 sqs:ReceiveMessage and sqs:DeleteMessage. sealbus webhook dead lists what could not be delivered.
 
 It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics
@@ -98,7 +98,8 @@ sealbus gateway --config out.yaml --queue https://sqs.eu-west-1.amazonaws.com/11
 		"of the detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.StringVar(&f.redis, "redis", "",
-		"remember deliveries in this Redis, and keep there what is pending, a `URL` or its reference, such as env:NAME (default in memory)")
+		"remember deliveries in this Redis, and keep there what is pending, a `URL` or its reference, such as "+
+			"env:NAME (default in memory)")
 	flags.StringVar(&f.table, "table", "", "remember deliveries in this DynamoDB table, a `NAME`")
 	flags.BoolVar(&f.verbose, "verbose", false, "also log deliveries that were handled")
 	f.AWSFlags.Register(cmd)

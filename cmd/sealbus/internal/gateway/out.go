@@ -191,8 +191,8 @@ func newQueue(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gate
 	return p, p.Open(ctx, o.queue, &f.AWSFlags)
 }
 
-// taken is what becomes of a message. One that can never pass, and that no quarantine took, stays on the queue
-// until SQS moves it to the dead-letter queue.
+// taken is what becomes of a message. One that can never pass, and that no quarantine took, stays on the
+// queue until SQS moves it to the dead-letter queue.
 func taken(r *consumer.Result, err error) pollqueue.Taken {
 	if r.Outcome != consumer.Retry {
 		return pollqueue.Taken{Done: true}

@@ -52,8 +52,8 @@ func newPartner(b *clitest.Bench, answers ...int) *partner {
 	}
 	clock := func() time.Time { return b.Now }
 	var err error
-	p.receiver, err = webhook.Handler(standard(b, oldSecret), replay.NewMemory(&replay.MemoryOptions{Now: clock}),
-		next, &webhook.ReceiverOptions{Now: clock, Logger: slog.New(slog.DiscardHandler)})
+	p.receiver, err = webhook.Handler(standard(b, oldSecret),
+		replay.NewMemory(&replay.MemoryOptions{Now: clock}), next, &webhook.ReceiverOptions{Now: clock, Logger: slog.New(slog.DiscardHandler)})
 	b.Check(err)
 	p.Server = httptest.NewServer(p)
 	b.T.Cleanup(p.Close)
@@ -144,9 +144,21 @@ func (o *outBench) args(more ...string) []string {
 // later sets the clock of Redis, by which deliveries are due.
 func (o *outBench) later(d time.Duration) { o.redis.SetTime(time.Now().Add(d)) }
 
-func (o *outBench) until(l *clitest.Listening, what string, done func() bool) {
+// start starts a gateway, and waits until it runs.
+func (o *outBench) start(more ...string) *clitest.Listening {
 	o.T.Helper()
-	l.Until(what, done)
+	l := o.Start(o.args(more...)...)
+	l.Until("it runs", func() bool { return strings.Contains(l.Stderr.String(), "Ctrl-C ends it") })
+	return l
+}
+
+// counted waits until the metrics have the line.
+func (o *outBench) counted(l *clitest.Listening, line string) {
+	o.T.Helper()
+	l.Until(line, func() bool {
+		_, text := get(o.T, admin(l)+"metrics")
+		return strings.Contains(text, line)
+	})
 }
 
 // A delivery that fails is made again, with the same ID and the same body, and handled once. Then the queue
@@ -154,19 +166,12 @@ func (o *outBench) until(l *clitest.Listening, what string, done func() bool) {
 func TestOutIsSentAgainUntilDelivered(t *testing.T) {
 	o := newOutBench(t, 500)
 	o.queue.Send(o.Sealed("o-1"))
-	l := o.Start(o.args()...)
-	o.until(l, "the first attempt fails", func() bool { return len(o.partner.attempts()) == 1 })
-	o.until(l, "the first attempt is counted", func() bool {
-		_, text := get(t, admin(l)+"metrics")
-		return strings.Contains(text,
-			`sealbus_gateway_attempts_total{endpoint="acme",state="again",cause="status"} 1`)
-	})
+	l := o.start()
+	o.counted(l, `sealbus_gateway_attempts_total{endpoint="acme",state="again",cause="status"} 1`)
+	o.counted(l, `sealbus_gateway_out{state="pending"} 1`)
 	o.later(10 * time.Second)
-	o.until(l, "it is delivered", func() bool {
-		_, text := get(t, admin(l)+"metrics")
-		return strings.Contains(text,
-			`sealbus_gateway_attempts_total{endpoint="acme",state="delivered",cause=""} 1`)
-	})
+	o.counted(l, `sealbus_gateway_attempts_total{endpoint="acme",state="delivered",cause=""} 1`)
+	o.counted(l, `sealbus_gateway_out{state="pending"} 0`)
 	got := o.partner.attempts()
 	first, _ := got[0].HeaderValue("Webhook-Id")
 	second, _ := got[1].HeaderValue("Webhook-Id")
@@ -191,9 +196,9 @@ func TestOutThatIsGone(t *testing.T) {
 	o := newOutBench(t, 410)
 	redis := []string{"--redis", "redis://" + o.redis.Addr()}
 	o.queue.Send(o.Sealed("o-1"))
-	l := o.Start(o.args()...)
+	l := o.start()
 	list := append([]string{"webhook", "dead", "list", "--output", "json"}, redis...)
-	o.until(l, "it is dead", func() bool { return strings.Contains(o.Must("", list...), `"cause":"gone"`) })
+	l.Until("it is dead", func() bool { return strings.Contains(o.Must("", list...), `"cause":"gone"`) })
 	dead := clitest.JSONLines[struct {
 		Endpoint, ID, Cause string
 		Attempts            int
@@ -202,7 +207,7 @@ func TestOutThatIsGone(t *testing.T) {
 		t.Fatalf("%+v", dead)
 	}
 	o.queue.Send(o.Sealed("o-2"))
-	o.until(l, "the second is dead, too", func() bool {
+	l.Until("the second is dead, too", func() bool {
 		return strings.Contains(o.Must("", list...), `"cause":"disabled"`)
 	})
 	if n := len(o.partner.attempts()); n != 1 {
@@ -213,8 +218,8 @@ func TestOutThatIsGone(t *testing.T) {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	o.Must("", append(retry, "--all", "--enable")...)
-	o.until(l, "both are delivered", func() bool { return len(o.partner.verified()) == 2 })
-	o.until(l, "none is dead", func() bool { return o.Must("", list...) == "" })
+	l.Until("both are delivered", func() bool { return len(o.partner.verified()) == 2 })
+	l.Until("none is dead", func() bool { return o.Must("", list...) == "" })
 	if code := l.End(); code != ui.ExitDone {
 		t.Errorf("exit %d\n%s", code, l.Stderr.String())
 	}
@@ -231,8 +236,8 @@ func TestOutSendsNothingForged(t *testing.T) {
 	o.queue.Send(o.Must(other, o.Seal()...))
 	o.queue.Send(`{"source":"https://shop.example/eu","detail-type":"com.example.order.placed",` +
 		`"account":"000000000000","detail":` + strings.TrimSpace(o.Sealed("o-4")) + `}`)
-	l := o.Start(o.args("--quarantine", "dir:"+o.Path("q"), "--quarantine-key-file", o.Path("q.key"))...)
-	o.until(l, "all are done with", func() bool {
+	l := o.start("--quarantine", "dir:"+o.Path("q"), "--quarantine-key-file", o.Path("q.key"))
+	l.Until("all are done with", func() bool {
 		return o.queue.Left() == "0+0" && len(o.partner.verified()) > 0
 	})
 	l.End()
@@ -248,15 +253,14 @@ func TestOutSendsNothingForged(t *testing.T) {
 // After SIGHUP, both the old and the new secret sign.
 func TestOutRotatesSecrets(t *testing.T) {
 	o := newOutBench(t)
-	l := o.Start(o.args()...)
-	admin(l)
+	l := o.start()
 	o.configure(`["file:acme.secret", "file:new.secret"]`)
 	signal(t, syscall.SIGHUP)
-	o.until(l, "it reads the file again", func() bool {
+	l.Until("it reads the file again", func() bool {
 		return strings.Contains(l.Stderr.String(), "the configuration was loaded again")
 	})
 	o.queue.Send(o.Sealed("o-1"))
-	o.until(l, "it is delivered", func() bool { return len(o.partner.verified()) == 1 })
+	l.Until("it is delivered", func() bool { return len(o.partner.verified()) == 1 })
 	for _, secret := range []string{oldSecret, newSecret} {
 		if _, err := standard(o.Bench, secret).Verify(t.Context(), o.partner.attempts()[0], o.Now); err != nil {
 			t.Errorf("%v", err)
@@ -265,24 +269,21 @@ func TestOutRotatesSecrets(t *testing.T) {
 	l.End()
 }
 
-// At SIGTERM an attempt that is under way is finished and recorded. One that must be made again is made by the
-// next gateway. Nothing is lost, and nothing is handled twice.
+// At SIGTERM an attempt that is under way is finished and recorded. One that must be made again is made by
+// the next gateway. Nothing is lost, and nothing is handled twice.
 func TestOutEndsInTheMiddle(t *testing.T) {
 	o := newOutBench(t, 500)
 	o.queue.Send(o.Sealed("o-1"))
-	l := o.Start(o.args()...)
-	o.until(l, "the first fails, and is pending", func() bool {
-		_, text := get(t, admin(l)+"metrics")
-		return strings.Contains(text, `state="again"`)
-	})
+	l := o.start()
+	o.counted(l, `state="again"`)
 	release := make(chan struct{})
 	o.partner.mu.Lock()
 	o.partner.hold = release
 	o.partner.mu.Unlock()
 	o.queue.Send(o.Sealed("o-2"))
-	o.until(l, "the second is under way", func() bool { return len(o.partner.attempts()) == 2 })
+	l.Until("the second is under way", func() bool { return len(o.partner.attempts()) == 2 })
 	signal(t, syscall.SIGTERM)
-	o.until(l, "it is not ready", func() bool {
+	l.Until("it is not ready", func() bool {
 		status, _ := get(t, admin(l)+"readyz")
 		return status == http.StatusServiceUnavailable
 	})
@@ -294,8 +295,8 @@ func TestOutEndsInTheMiddle(t *testing.T) {
 		t.Errorf("handled before the end: %q", handled)
 	}
 	o.later(10 * time.Second)
-	l = o.Start(o.args()...)
-	o.until(l, "the first is delivered", func() bool { return len(o.partner.verified()) == 2 })
+	l = o.start()
+	l.Until("the first is delivered", func() bool { return len(o.partner.verified()) == 2 })
 	if code := l.End(); code != ui.ExitDone {
 		t.Errorf("exit %d\n%s", code, l.Stderr.String())
 	}
@@ -310,8 +311,8 @@ func TestOutRefusesAddresses(t *testing.T) {
 	o := newOutBench(t)
 	check := func(url string, more ...string) clitest.Ran {
 		o.Check(os.WriteFile(o.Path("out.yaml"), fmt.Appendf(nil,
-			"out:\n  acme:\n    url: %s\n    secrets: [\"file:acme.secret\"]\n    sources: [\"https://shop.example/*\"]\n",
-			url), 0o600))
+			"out:\n  acme:\n    url: %s\n    secrets: [\"file:acme.secret\"]\n"+
+				"    sources: [\"https://shop.example/*\"]\n", url), 0o600))
 		return o.Run("", append([]string{"gateway", "--config", o.Path("out.yaml"), "--check"}, more...)...)
 	}
 	for _, c := range []struct {

@@ -23,8 +23,8 @@ type deadFlags struct {
 
 func deadCommand(env *ui.Env) *cobra.Command {
 	return env.Group("dead", "Webhooks that sealbus gateway could not deliver",
-		"sealbus gateway tries for three days to deliver an event to an endpoint under out. After that, or after a "+
-			"final answer such as 410, the delivery is dead. It stays in Redis until it is sent again.",
+		"sealbus gateway tries for three days to deliver an event to an endpoint under out. After that, or "+
+			"after a final answer such as 410, the delivery is dead. It stays in Redis until it is sent again.",
 		deadListCommand(env), deadRetryCommand(env))
 }
 

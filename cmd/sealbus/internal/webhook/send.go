@@ -82,6 +82,8 @@ type sentResult struct {
 	Signed  string            `json:"signed"`  // the signed text, with the body cut
 	Status  int               `json:"status"`  // 0 = there was no answer, or nothing was sent
 	Message string            `json:"message,omitempty"`
+
+	lines []string // what was signed, for people
 }
 
 func send(ctx context.Context, env *ui.Env, f *sendFlags, to string) error {
@@ -112,7 +114,8 @@ func send(ctx context.Context, env *ui.Env, f *sendFlags, to string) error {
 	} else if err != nil {
 		return signingFailed(err)
 	}
-	r := sentResult{Headers: map[string]string{}, Signed: shownText(req, body, base())}
+	r := sentResult{Headers: map[string]string{}}
+	r.setSigned(req, body, base())
 	for name := range req.Header {
 		if !slices.Contains(connection, name) {
 			r.Headers[strings.ToLower(name)] = req.Header.Get(name)
@@ -162,7 +165,8 @@ func readBody(env *ui.Env) ([]byte, error) {
 
 // signing signs as the flags say. After it has signed, base is the signature base of RFC 9421; nil = it is
 // the text of Standard Webhooks.
-func (f *sendFlags) signing(ctx context.Context, env *ui.Env) (_ sender.Signing, base func() []byte, err error) {
+func (f *sendFlags) signing(ctx context.Context, env *ui.Env,
+) (_ sender.Signing, base func() []byte, err error) {
 	if !f.httpSignature {
 		if f.SignFlags.Named() {
 			return nil, nil, ui.Usage("add --http-signature, or drop the key",
@@ -265,16 +269,19 @@ func (f *sendFlags) request(ctx context.Context, u *url.URL, body []byte) (*http
 // mostShown is how much of a body is shown, in bytes.
 const mostShown = 200
 
-// shownText is what was signed, with the body cut: the base, or else the text of Standard Webhooks.
-func shownText(req *http.Request, body, base []byte) string {
+// setSigned sets what was signed, with the body cut: the base, or else the text of Standard Webhooks.
+func (r *sentResult) setSigned(req *http.Request, body, base []byte) {
 	if base != nil {
-		return string(base)
+		r.Signed = string(base)
+		r.lines = strings.Split(r.Signed, "\n")
+		return
 	}
 	text := strings.ToValidUTF8(string(body[:min(len(body), mostShown)]), "\ufffd")
 	if len(body) > mostShown {
 		text += fmt.Sprintf("... (a body of %d bytes)", len(body))
 	}
-	return req.Header.Get("Webhook-Id") + "." + req.Header.Get("Webhook-Timestamp") + "." + text
+	r.Signed = req.Header.Get("Webhook-Id") + "." + req.Header.Get("Webhook-Timestamp") + "." + text
+	r.lines = []string{r.Signed}
 }
 
 // answered sets the answer, and returns the exit status. The error is that of an address that is refused.
@@ -309,7 +316,7 @@ func (r *sentResult) tell(env *ui.Env, req *http.Request) error {
 	if env.JSON {
 		return env.WriteJSON(r)
 	}
-	for i, line := range strings.Split(r.Signed, "\n") {
+	for i, line := range r.lines {
 		label := "signed "
 		if i > 0 {
 			label = "       "
