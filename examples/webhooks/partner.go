@@ -41,7 +41,7 @@ func newPartner(out io.Writer) (http.Handler, error) {
 	return webhook.Handler(verifier, replay.NewMemory(nil), next, &webhook.ReceiverOptions{Logger: quiet})
 }
 
-// newForwarder sends each event on to the partner after it was verified. What is forged goes nowhere.
+// newForwarder sends each event on to the partner after it was verified. A forged one goes nowhere.
 func newForwarder(bundle *trust.Bundle, out io.Writer, address string,
 ) (func(context.Context, []byte) error, error) {
 	s, err := newSender(address)

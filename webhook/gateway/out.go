@@ -269,7 +269,7 @@ func (g *Gateway) Take(ctx context.Context, c *consumer.Consumer, m consumer.Mes
 }
 
 // Run sends to the endpoints under out what is due, until ctx ends. Then it begins no more attempts, finishes
-// those that are under way, and returns nil. What is left stays in the store.
+// those that are under way, and returns nil. The others stay in the store.
 func (g *Gateway) Run(ctx context.Context) error {
 	if g.sender == nil {
 		return errors.New("gateway: there is nothing to run without Options.Pending")

@@ -71,7 +71,7 @@ func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway
 	defer cancel()
 	env.EndOnSignal(ctx, cancel)
 	defer context.AfterFunc(ctx, g.Drain)()
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOMEMLIMIT") == "" && q == nil { // what is sent needs more
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	}
 	defer reloads(ctx, env, f, g)()

@@ -64,7 +64,7 @@ func (l *listener) message(ctx context.Context, m pollqueue.Message, seen map[st
 		clear(seen)
 	}
 	seen[m.ID] = told{h.done(), h.Reason}
-	// What does not work for one will hardly work for the next.
+	// If one cannot be handled now, the next one hardly can.
 	taken := pollqueue.Taken{Done: h.done(), Again: h.Verdict == ui.VerdictRetry}
 	if !again || taken.Again || h.Reason != before.reason {
 		return taken, l.tell(h)
