@@ -53,7 +53,8 @@ func newPartner(b *clitest.Bench, answers ...int) *partner {
 	clock := func() time.Time { return b.Now }
 	var err error
 	p.receiver, err = webhook.Handler(standard(b, oldSecret),
-		replay.NewMemory(&replay.MemoryOptions{Now: clock}), next, &webhook.ReceiverOptions{Now: clock, Logger: slog.New(slog.DiscardHandler)})
+		replay.NewMemory(&replay.MemoryOptions{Now: clock}), next,
+		&webhook.ReceiverOptions{Now: clock, Logger: slog.New(slog.DiscardHandler)})
 	b.Check(err)
 	p.Server = httptest.NewServer(p)
 	b.T.Cleanup(p.Close)
