@@ -31,7 +31,7 @@ func TestHTTPMessagesAreHandledOnce(t *testing.T) {
 		t.Fatalf("handled %v", w.handled)
 	}
 	other := binary
-	other.Body = bytes.Replace(binary.Body, []byte("12"), []byte("13"), 1)
+	other.Body = bytes.Replace(binary.Body, []byte(`"amount":12`), []byte(`"amount":13`), 1)
 	w.wantMessage(other, consumer.Quarantined, envelope.ReasonModified)
 	other.Body = append([]byte("ce-ID: 2\r\n"), binary.Body...)
 	w.wantMessage(other, consumer.Quarantined, envelope.ReasonMalformed)

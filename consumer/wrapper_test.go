@@ -81,9 +81,9 @@ func TestWrappedClaim(t *testing.T) {
 	w.wantMessage(consumer.Message{Body: bus, Format: consumer.EventBridge}, consumer.Duplicate,
 		envelope.ReasonReplayed)
 	w.wantMessage(consumer.Message{Body: sealed.JSON()}, consumer.Duplicate, envelope.ReasonReplayed)
-	w.wantMessage(consumer.Message{Body: bytes.Replace(bus, []byte("pen"), []byte("pan"), 1),
+	w.wantMessage(consumer.Message{Body: bytes.Replace(bus, []byte(`"pen"`), []byte(`"pan"`), 1),
 		Format: consumer.EventBridge}, consumer.Quarantined, envelope.ReasonModified)
-	w.wantMessage(wrapped(inSNS(bytes.Replace(bus, []byte("pen"), []byte("pan"), 1))), consumer.Quarantined,
+	w.wantMessage(wrapped(inSNS(bytes.Replace(bus, []byte(`"pen"`), []byte(`"pan"`), 1))), consumer.Quarantined,
 		envelope.ReasonModified)
 	at := bytes.LastIndex(bus, []byte(source)) // outside of the detail
 	w.wantMessage(wrapped(inSNS(append(bus[:at:at], "https://orders.example/xx"+

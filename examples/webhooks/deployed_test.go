@@ -122,7 +122,8 @@ func TestAttackerOnTheBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	genuine := string(delivered.Detail)
-	for _, detail := range []string{string(body("evil")), strings.Replace(genuine, "main", "evil", 1), genuine} {
+	modified := strings.Replace(genuine, "heads/main", "heads/evil", 1)
+	for _, detail := range []string{string(body("evil")), modified, genuine} {
 		out, err := s.client().PutEvents(t.Context(), &eventbridge.PutEventsInput{
 			Entries: []types.PutEventsRequestEntry{{EventBusName: aws.String(s.values["Bus"]), Detail: &detail,
 				Source: aws.String(hooksSource), DetailType: aws.String("webhook.github.push")}}})
@@ -144,7 +145,7 @@ func TestAttackerOnTheBus(t *testing.T) {
 func TestRoles(t *testing.T) {
 	s := newStack(t).start()
 	genuine, n := s.sealed(), 0
-	forged := bytes.Replace(genuine, []byte("main"), []byte("evil"), 1)
+	forged := bytes.Replace(genuine, []byte("heads/main"), []byte("heads/evil"), 1)
 	receives := func(role *orderstest.Policies) bool {
 		n++
 		d := delivery{"", "d", body(fmt.Sprint("branch-", n)), ""}
