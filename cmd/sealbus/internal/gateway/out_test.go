@@ -116,6 +116,7 @@ func newOutBench(t *testing.T, answers ...int) *outBench {
 	b := clitest.NewListenBench(t)
 	o := &outBench{Bench: b, queue: clitest.NewQueue(b, map[string]string{"VisibilityTimeout": "1"}),
 		redis: miniredis.RunT(t), partner: newPartner(b, answers...)}
+	o.later(0)
 	b.Check(os.WriteFile(b.Path("acme.secret"), []byte(oldSecret+"\n"), 0o600))
 	b.Check(os.WriteFile(b.Path("new.secret"), []byte(newSecret+"\n"), 0o600))
 	o.configure("[\"file:acme.secret\"]")
@@ -143,7 +144,7 @@ func (o *outBench) args(more ...string) []string {
 }
 
 // later sets the clock of Redis, by which deliveries are due.
-func (o *outBench) later(d time.Duration) { o.redis.SetTime(time.Now().Add(d)) }
+func (o *outBench) later(d time.Duration) { o.redis.SetTime(o.Now.Add(d)) }
 
 // start starts a gateway, and waits until it runs.
 func (o *outBench) start(more ...string) *clitest.Listening {
