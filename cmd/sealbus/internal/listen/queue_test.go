@@ -18,7 +18,8 @@ func poll(b *clitest.Bench, q *clitest.Queue, more ...string) *clitest.Listening
 // comes.
 func TestListenQueuePeek(t *testing.T) {
 	b := clitest.NewListenBench(t)
-	q := clitest.NewQueue(b, map[string]string{"VisibilityTimeout": "0"}) // what is looked at comes again at once
+	// A message that was looked at comes again at once.
+	q := clitest.NewQueue(b, map[string]string{"VisibilityTimeout": "0"})
 	q.Send(b.Sealed("o-1"))
 	q.Send(clitest.Order("o-2"))
 	q.Send("no event at all")
