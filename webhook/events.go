@@ -77,7 +77,7 @@ func Events(c *consumer.Consumer, handler consumer.Handler, opts *EventOptions) 
 	if opts != nil {
 		e.opts = *opts
 	}
-	e.callback = guardFor(e.opts.CallbackHosts...)
+	e.callback = guardFor(0, e.opts.CallbackHosts...)
 	o := &e.opts
 	switch {
 	case c == nil || c.Name() == "":

@@ -101,7 +101,7 @@ func TestNoCallbackForAnotherOrigin(t *testing.T) {
 // Neither a callback nor a request of a sender goes to an address inside, whichever name leads there, nor to
 // another port. TestListedAddresses of internal/dialguard tries the addresses.
 func TestCallbackTransportStaysOutside(t *testing.T) {
-	g := guardFor("hooks.example", "hooks.example:8443", "[::1]:9443", "hooks.example:x")
+	g := guardFor(0, "hooks.example", "hooks.example:8443", "[::1]:9443", "hooks.example:x")
 	for address, want := range map[string]dialguard.Reason{
 		"https://localhost:8443/": dialguard.LocalName, "https://127.0.0.1:8443/": dialguard.NotPublic,
 		"https://[::1]:9443/": dialguard.NotPublic, "https://127.0.0.1/": dialguard.NotPublic,
@@ -124,7 +124,25 @@ func TestCallbackTransportStaysOutside(t *testing.T) {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
-	if _, err := guardFor().Check("https://hooks.example/"); err == nil {
+	if _, err := guardFor(0).Check("https://hooks.example/"); err == nil {
 		t.Error("no host has the port 443")
+	}
+}
+
+// Certificates are fetched over https from where the name of the provider leads, and over http from public
+// addresses only.
+func TestWayOfCertificates(t *testing.T) {
+	c := new(Certificates)
+	for address, passes := range map[string]bool{
+		"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem": true,
+		"https://api.paypal.com/v1/notifications/certs/CERT-1":                true,
+		"http://crt.rootca1.amazontrust.com/rootca1.cer":                      true,
+		"http://cacerts.digicert.com/DigiCertEVRSACAG2.crt":                   true,
+		"https://10.1.2.3/": true, "http://10.1.2.3/": false, "https://127.0.0.1/": false,
+	} {
+		guard := c.via(address).(*dialguard.Guard)
+		if _, err := guard.Check(address); (err == nil) != passes {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }

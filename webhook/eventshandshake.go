@@ -244,8 +244,8 @@ func (t *toll) settle(authentic bool) time.Duration {
 }
 
 // guardFor goes to the ports of these hosts, and to addresses of the public Internet only: the name of an
-// allowed host may lead inside.
-func guardFor(hosts ...string) *dialguard.Guard {
+// allowed host may lead inside. It keeps connections for idle.
+func guardFor(idle time.Duration, hosts ...string) *dialguard.Guard {
 	ports := []uint16{}
 	for _, host := range hosts {
 		_, text, err := net.SplitHostPort(host)
@@ -256,5 +256,5 @@ func guardFor(hosts ...string) *dialguard.Guard {
 			ports = append(ports, uint16(port))
 		}
 	}
-	return dialguard.New(&dialguard.Options{Ports: ports})
+	return dialguard.New(&dialguard.Options{Ports: ports, Idle: idle})
 }

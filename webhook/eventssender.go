@@ -16,6 +16,9 @@ import (
 // askTimeout bounds the handshake, and a request whose client has no timeout of its own.
 const askTimeout = 30 * time.Second
 
+// sendIdle is how long a connection is kept for the next request, in a client of its own.
+const sendIdle = 90 * time.Second
+
 // maxRetryAfter is the longest wait that a receiver can ask for.
 const maxRetryAfter = 24 * time.Hour
 
@@ -56,7 +59,7 @@ func AskPermission(ctx context.Context, client *http.Client, target, origin stri
 	case rate < 0:
 		return nil, fmt.Errorf("webhook: a rate of %d requests a minute: give a number, or 0 for none", rate)
 	}
-	p := &Permission{client: guardFor(to.Host).Client(askTimeout), target: to.String(), origin: origin}
+	p := &Permission{client: guardFor(sendIdle, to.Host).Client(askTimeout), target: to.String(), origin: origin}
 	if client != nil {
 		err := errors.Join(nilcheck.Typed("the Transport of the client", client.Transport),
 			nilcheck.Typed("the Jar of the client", client.Jar))

@@ -28,10 +28,11 @@ import (
 
 // The limits of a request. Each fails closed.
 const (
-	// Timeout bounds each of: resolving and connecting, the TLS handshake, the wait for an answer's header.
+	// Timeout bounds resolving and connecting, and the TLS handshake by itself.
 	Timeout = 10 * time.Second
-	// MaxBody is what ReadBody reads of an answer, in bytes.
-	MaxBody = 16 << 10
+	// maxWait bounds the wait for the header of an answer. Callers bound it further, and the body, by the
+	// context of the request: a sender of webhooks waits for up to a minute.
+	maxWait = time.Minute
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 16 << 10
 	// maxAddresses bounds the addresses of one name. Large services have eight.
@@ -50,7 +51,8 @@ type Resolver interface {
 // Options are optional settings.
 type Options struct {
 	// Allow has networks that may be dialled although they are not public: of partners, and of tests. The
-	// metadata services of clouds are refused all the same. nil = none.
+	// metadata services of clouds are refused all the same. With 64:ff9b::/96, for a subnet with DNS64, the
+	// IPv4 address in it is judged. nil = none.
 	Allow []netip.Prefix
 	// Deny has networks that may not be dialled although they are public: of the own organisation. It goes
 	// before Allow. nil = none.
@@ -73,7 +75,7 @@ type Guard struct {
 	opts       Options
 	dialer     net.Dialer
 	transport  http.Transport
-	connecting func(to netip.AddrPort) error // tests see here each socket that is about to connect
+	connecting func(ctx context.Context, to netip.AddrPort) error // for tests: a socket is about to connect
 }
 
 var _ http.RoundTripper = (*Guard)(nil)
@@ -96,7 +98,7 @@ func New(opts *Options) *Guard {
 	g.transport = http.Transport{
 		DialContext: g.dial, ForceAttemptHTTP2: true, DisableCompression: true,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: g.opts.Roots},
-		TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout, MaxResponseHeaderBytes: maxHeader,
+		TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: maxWait, MaxResponseHeaderBytes: maxHeader,
 		DisableKeepAlives: g.opts.Idle <= 0, IdleConnTimeout: g.opts.Idle,
 		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleOfHost,
 	}
@@ -105,7 +107,8 @@ func New(opts *Options) *Guard {
 
 // Client is an http.Client with the guard as its transport. An answer 3xx is a result. 0 = no timeout beyond
 // those of the guard and of the request's context. The errors of a client quote the URL, and a Location that
-// is no URL: errors.As finds those of the guard inside. RoundTrip alone has neither.
+// is no URL: errors.As finds those of the guard inside, but for a timeout of the client. RoundTrip alone has
+// none of this.
 func (g *Guard) Client(timeout time.Duration) *http.Client {
 	return &http.Client{Transport: g, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -141,12 +144,6 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadBody reads and closes the body of an answer, up to MaxBody bytes. The rest is not read.
-func ReadBody(resp *http.Response) ([]byte, error) {
-	defer func() { _ = resp.Body.Close() }()
-	return io.ReadAll(io.LimitReader(resp.Body, MaxBody))
-}
-
 // dial resolves a name once, judges all its addresses, and connects to the first that answers. Each address
 // has an equal part of the time that is left.
 func (g *Guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -179,7 +176,7 @@ func (g *Guard) dial(ctx context.Context, network, address string) (net.Conn, er
 // resolv.conf is tried after it.
 func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a.Unmap()}, g.judge(a)
+		return []netip.Addr{a}, g.judge(a)
 	}
 	addrs, err := g.opts.Resolver.LookupNetIP(ctx, "ip", host+".")
 	switch {
@@ -188,18 +185,16 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	case len(addrs) == 0 || len(addrs) > maxAddresses:
 		return nil, &net.DNSError{Err: strconv.Itoa(len(addrs)) + " addresses", Name: host}
 	}
-	plain := make([]netip.Addr, len(addrs))
-	for i, a := range addrs {
+	for _, a := range addrs {
 		if err := g.judge(a); err != nil {
 			return nil, err
 		}
-		plain[i] = a.Unmap()
 	}
-	return plain, nil
+	return addrs, nil
 }
 
 // control judges the address of a socket that is about to connect. All connections come by here.
-func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (g *Guard) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return refuse(BadHost)
@@ -208,7 +203,7 @@ func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn)
 		return err
 	}
 	if g.connecting != nil {
-		return g.connecting(to)
+		return g.connecting(ctx, to)
 	}
 	return nil
 }

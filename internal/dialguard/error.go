@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"syscall"
 )
 
 // Reason says why the guard refuses, for programs.
@@ -71,6 +72,9 @@ func (e *NetworkError) Error() string {
 		return "no answer in time"
 	case isCertificate:
 		return "the certificate of the host is not accepted"
+	}
+	if errno, ok := errors.AsType[syscall.Errno](e.cause); ok {
+		return "the connection failed: " + errno.Error()
 	}
 	return "the connection failed"
 }

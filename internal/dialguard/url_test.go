@@ -47,7 +47,8 @@ var refusedURLs = map[string]Reason{
 	"https://[fe80::1%eth0]/":         BadURL,
 
 	"https://localhost/": LocalName, "https://LocalHost/": LocalName, "https://a.localhost/": LocalName,
-	"https://metadata/": LocalName, "https://kubernetes/": LocalName, "https://x0/": LocalName,
+	"https://a.LOCALHOST/": LocalName,
+	"https://metadata/":    LocalName, "https://kubernetes/": LocalName, "https://x0/": LocalName,
 
 	"https://me@hooks.example/": UserInfo, "https://me:pw@hooks.example/": UserInfo,
 	"https://@hooks.example/":          UserInfo,

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func must[T any](v T, err error) T {
@@ -59,17 +60,20 @@ func dns(host string, answers ...[]netip.Addr) *fakeDNS {
 // sockets sees each socket of a guard that is about to connect. Of these, only those to 127.0.0.0/8 and ::1
 // may: no test leaves the machine.
 type sockets struct {
-	mu   sync.Mutex
-	seen []netip.AddrPort
+	mu    sync.Mutex
+	seen  []netip.AddrPort
+	until []time.Time // the deadlines of the connections
 }
 
 var errStays = errors.New("no test leaves the machine")
 
 func watched(opts Options) (*Guard, *sockets) {
 	g, s := New(&opts), new(sockets)
-	g.connecting = func(to netip.AddrPort) error {
+	g.connecting = func(ctx context.Context, to netip.AddrPort) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		deadline, _ := ctx.Deadline()
+		s.until = append(s.until, deadline)
 		if s.seen = append(s.seen, to); !to.Addr().IsLoopback() {
 			return errStays
 		}
@@ -150,7 +154,8 @@ func get(g *Guard, address string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = ReadBody(resp)
+	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dialguard"
@@ -19,10 +20,25 @@ const (
 	Timeout  = 10 * time.Second // senders of webhooks wait for 15 s or longer
 )
 
-// Direct goes directly to the host, if that is at an address of the public Internet. It keeps no idle
-// connections: one that was idle while the process was frozen is dead. It also speaks http, for the
-// certificates of issuers: a caller that wants https checks the address.
-func Direct() *dialguard.Guard { return dialguard.New(&dialguard.Options{PlainHTTP: true}) }
+// nat64 is where DNS64 has the names of a provider lead in a subnet without IPv4. The guard judges the IPv4
+// address in it. private has the networks of VPCs, too (RFC 1918, RFC 6598, RFC 4193).
+var (
+	nat64   = []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96")}
+	private = append([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7")}, nat64...)
+)
+
+// Direct goes directly to a provider, over https. In a VPC with an interface endpoint, the name of the
+// provider leads to a private address: so these are dialled, because TLS proves who answers there. This
+// machine, metadata services and other special addresses are refused. No connection is kept: one that was
+// idle while the process was frozen is dead.
+func Direct() *dialguard.Guard { return dialguard.New(&dialguard.Options{Allow: private}) }
+
+// Public goes to addresses of the public Internet only, also over http, where nothing proves who answers.
+func Public() *dialguard.Guard {
+	return dialguard.New(&dialguard.Options{Allow: nat64, PlainHTTP: true})
+}
 
 // Do makes the request and returns the body of the answer 200. It goes past http.Client, so that no
 // redirect is followed and no cookie kept. It ends with ctx, or after Timeout. The error has nothing of the

@@ -62,13 +62,46 @@ func near(server *httptest.Server) *dialguard.Guard {
 		Ports: []uint16{to.Port()}, PlainHTTP: true})
 }
 
-// TestDirectStaysOutside: a certificate is not fetched from this machine.
-func TestDirectStaysOutside(t *testing.T) {
-	for _, address := range []string{"http://127.0.0.1/", "https://127.0.0.1/", "https://[::1]/"} {
-		_, err := onefetch.Get(context.Background(), onefetch.Direct(), address)
-		refused, _ := errors.AsType[*dialguard.RefusedError](err)
-		if refused == nil || refused.Reason != dialguard.NotPublic {
-			t.Errorf("%s: %v", address, err)
+// TestDirectAndPublic: only over TLS is a private address dialled, and neither goes to this machine or to a
+// metadata service.
+func TestDirectAndPublic(t *testing.T) {
+	const passes dialguard.Reason = ""
+	for address, want := range map[string][2]dialguard.Reason{
+		"https://hooks.example/":        {passes, passes},
+		"http://hooks.example/":         {dialguard.BadScheme, passes},
+		"https://10.1.2.3/":             {passes, dialguard.NotPublic},
+		"https://172.31.0.1/":           {passes, dialguard.NotPublic},
+		"https://192.168.0.1/":          {passes, dialguard.NotPublic},
+		"https://100.64.0.1/":           {passes, dialguard.NotPublic},
+		"https://[fd12::1]/":            {passes, dialguard.NotPublic},
+		"http://10.1.2.3/":              {dialguard.BadScheme, dialguard.NotPublic},
+		"https://[64:ff9b::8.8.8.8]/":   {passes, passes},
+		"http://[64:ff9b::8.8.8.8]/":    {dialguard.BadScheme, passes},
+		"https://[64:ff9b::10.1.2.3]/":  {passes, dialguard.NotPublic},
+		"https://[64:ff9b::127.0.0.1]/": {dialguard.NotPublic, dialguard.NotPublic},
+		"https://[64:ff9b::a9fe:a9fe]/": {dialguard.NotPublic, dialguard.NotPublic},
+		"https://127.0.0.1/":            {dialguard.NotPublic, dialguard.NotPublic},
+		"https://[::1]/":                {dialguard.NotPublic, dialguard.NotPublic},
+		"https://169.254.169.254/":      {dialguard.NotPublic, dialguard.NotPublic},
+		"https://100.100.100.200/":      {dialguard.NotPublic, dialguard.NotPublic},
+		"https://[fd00:ec2::254]/":      {dialguard.NotPublic, dialguard.NotPublic},
+		"https://hooks.example:8443/":   {dialguard.PortRefused, dialguard.PortRefused},
+	} {
+		for i, guard := range []*dialguard.Guard{onefetch.Direct(), onefetch.Public()} {
+			got := passes
+			if _, err := guard.Check(address); err != nil {
+				refused, _ := errors.AsType[*dialguard.RefusedError](err)
+				got = refused.Reason
+			}
+			if got != want[i] {
+				t.Errorf("%s: %q, want %q", address, got, want[i])
+			}
+		}
+	}
+	for _, guard := range []*dialguard.Guard{onefetch.Direct(), onefetch.Public()} {
+		_, err := onefetch.Get(context.Background(), guard, "https://127.0.0.1/")
+		if refused, _ := errors.AsType[*dialguard.RefusedError](err); refused == nil {
+			t.Error(err)
 		}
 	}
 }

@@ -88,7 +88,8 @@ func TestHTTPMessageSignaturesErrors(t *testing.T) {
 		{"[env:KEY]", "[{ref: env:KEY, id: a}, {ref: env:KEY}]"}: "",
 	} {
 		config := strings.Replace(fromEnv, change[0], change[1], 1)
-		_, err := gateway.New(t.Context(), []byte(config), ring(t), &memoryBus{}, replay.NewMemory(nil), options())
+		_, err := gateway.New(t.Context(), []byte(config), ring(t), &memoryBus{}, replay.NewMemory(nil),
+			options())
 		got := ""
 		if err != nil {
 			got = err.Error()

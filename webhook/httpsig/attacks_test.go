@@ -57,7 +57,8 @@ func TestAttacks(t *testing.T) {
 	v := newVerifier(t, keysOf(signer), covering)
 	genuine := delivery(t, signer, covering, now)
 	wantReason(t, v, genuine, now, "")
-	for _, list := range [][]attack{componentAttacks, labelAttacks, parameterAttacks, digestAttacks, fieldAttacks} {
+	for _, list := range [][]attack{componentAttacks, labelAttacks, parameterAttacks, digestAttacks,
+		fieldAttacks} {
 		for _, a := range list {
 			t.Run(a.name, func(t *testing.T) { wantReason(t, v, a.change(t, genuine), now, a.want) })
 		}
@@ -93,21 +94,23 @@ var componentAttacks = []attack{
 		r.Method += "\n"
 		return r
 	}, envelope.ReasonMalformed},
-	{"component left out of the list", edit("Signature-Input", `"@target-uri" `, ""), envelope.ReasonUnsigned},
+	{"component left out of the list", edit("Signature-Input", `"@target-uri" `, ""),
+		envelope.ReasonUnsigned},
 	{"body left out of the list", edit("Signature-Input", ` "content-digest"`, ""), envelope.ReasonUnsigned},
 	{"component from the request, in a request", edit("Signature-Input", `"@method"`, `"@method";req`),
 		envelope.ReasonMalformed},
-	{"components in another order", edit("Signature-Input", `"@method" "@target-uri"`, `"@target-uri" "@method"`),
-		envelope.ReasonBadSignature},
-	{"component twice", edit("Signature-Input", `"@method"`, `"@method" "@method"`), envelope.ReasonMalformed},
+	{"components in another order", edit("Signature-Input", `"@method" "@target-uri"`,
+		`"@target-uri" "@method"`), envelope.ReasonBadSignature},
+	{"component twice", edit("Signature-Input", `"@method"`, `"@method" "@method"`),
+		envelope.ReasonMalformed},
 	{"component in upper case", edit("Signature-Input", `"content-type"`, `"Content-Type"`),
 		envelope.ReasonMalformed},
 	{"unknown derived component", edit("Signature-Input", `"@method"`, `"@method" "@body"`),
 		envelope.ReasonUnsupported},
 	{"component that is not a string", edit("Signature-Input", `"@method"`, `@method`),
 		envelope.ReasonMalformed},
-	{"component of a dictionary", edit("Signature-Input", `"content-digest"`, `"content-digest";key="sha-256"`),
-		envelope.ReasonUnsupported},
+	{"component of a dictionary", edit("Signature-Input", `"content-digest"`,
+		`"content-digest";key="sha-256"`), envelope.ReasonUnsupported},
 	{"component of the trailer", edit("Signature-Input", `"content-digest"`, `"content-digest";tr`),
 		envelope.ReasonUnsupported},
 	{"further component that the profile does not take", edit("Signature-Input", `"@method"`,
@@ -116,7 +119,8 @@ var componentAttacks = []attack{
 		envelope.ReasonBadSignature},
 	{"further component that was not signed", edit("Signature-Input", `"@method"`, `"@method" "@path"`),
 		envelope.ReasonBadSignature},
-	{"status of a request", edit("Signature-Input", `"@method"`, `"@method" "@status"`), envelope.ReasonMalformed},
+	{"status of a request", edit("Signature-Input", `"@method"`, `"@method" "@status"`),
+		envelope.ReasonMalformed},
 	{"33 components", edit("Signature-Input", `"@method"`, `"@method"`+strings.Repeat(` "@path"`, 29)),
 		envelope.ReasonTooLarge},
 }
@@ -137,7 +141,8 @@ var labelAttacks = []attack{
 	}, envelope.ReasonUnsigned},
 	{"label of the signature without its input", edit("Signature-Input", "sig1=", "sig2="),
 		envelope.ReasonMalformed},
-	{"label of the input without its signature", edit("Signature", "sig1=", "sig2="), envelope.ReasonMalformed},
+	{"label of the input without its signature", edit("Signature", "sig1=", "sig2="),
+		envelope.ReasonMalformed},
 	{"label in upper case", edit("Signature", "sig1=", "Sig1="), envelope.ReasonMalformed},
 	{"no signature", func(_ *testing.T, r webhook.Request) webhook.Request {
 		return without(without(r, "Signature"), "Signature-Input")
@@ -184,6 +189,11 @@ var parameterAttacks = []attack{
 		r = edit("Signature-Input", ";created=1790000000", "")(t, r)
 		return set("Signature-Input", header(t, r, "Signature-Input")+";created=1790000000")(t, r)
 	}, envelope.ReasonBadSignature},
+	{"white space that means nothing", edit("Signature-Input", `("@method" "@target-uri"`,
+		`( "@method"   "@target-uri"`), ""},
+	{"white space before a parameter", edit("Signature-Input", ";created", ";  created"), ""},
+	{"obs-fold before a parameter", edit("Signature-Input", ";created", ";\r\n created"),
+		envelope.ReasonMalformed},
 	{"keyid left out", func(t *testing.T, r webhook.Request) webhook.Request {
 		before, after, _ := strings.Cut(header(t, r, "Signature-Input"), ";keyid=")
 		return set("Signature-Input", before+after[strings.Index(after, ";"):])(t, r)
@@ -295,8 +305,8 @@ func TestTimes(t *testing.T) {
 // TestDigestsOfTheSigner: a signer can state what is wrong, and it is refused all the same.
 func TestDigestsOfTheSigner(t *testing.T) {
 	signer := newSigner(t, keys.ES256)
-	p := &httpsig.Profile{Components: []string{"@method", "@target-uri"}, Optional: []string{"content-digest"},
-		UnsafePartial: true}
+	p := &httpsig.Profile{Components: []string{"@method", "@target-uri"},
+		Optional: []string{"content-digest"}, UnsafePartial: true}
 	strict := newVerifier(t, keysOf(signer), &httpsig.Profile{Components: p.Components, Optional: p.Optional})
 	partial := newVerifier(t, keysOf(signer), p)
 	r := delivery(t, signer, p, now) // the digest is not covered
@@ -307,7 +317,8 @@ func TestDigestsOfTheSigner(t *testing.T) {
 	wantReason(t, strict, bodyless, now, "")
 
 	good, other := digestOf(body), digestOf("{}")
-	sha512 := "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:"
+	sha512 := "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJw" +
+		"ew==:"
 	for value, want := range map[string]envelope.Reason{
 		good: "", other: envelope.ReasonModified,
 		good + ", " + sha512: envelope.ReasonModified, sha512 + ", " + good: envelope.ReasonModified,
@@ -315,8 +326,11 @@ func TestDigestsOfTheSigner(t *testing.T) {
 		"md5=:AAAA:, " + good: "", "md5=:AAAA:": envelope.ReasonUnsupported,
 		"sha-256=:AAAA:": envelope.ReasonModified, "sha-256": envelope.ReasonMalformed,
 		"sha-256=1": envelope.ReasonMalformed, "SHA-256=:AAAA:": envelope.ReasonMalformed,
-		"sha-256=(1)": envelope.ReasonMalformed, good + ";a": envelope.ReasonMalformed, "": envelope.ReasonUnsupported,
+		"sha-256=(1)": envelope.ReasonMalformed, good + ";a": envelope.ReasonMalformed,
+		"": envelope.ReasonUnsupported,
 	} {
-		t.Run(value, func(t *testing.T) { wantReason(t, partial, set("Content-Digest", value)(t, r), now, want) })
+		t.Run(value, func(t *testing.T) {
+			wantReason(t, partial, set("Content-Digest", value)(t, r), now, want)
+		})
 	}
 }

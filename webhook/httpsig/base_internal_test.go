@@ -23,7 +23,8 @@ func TestRFCBases(t *testing.T) {
 		"b24_response": "sig-b24", "b25_request": "sig-b25", "b26_request": "sig-b26"} {
 		t.Run(file, func(t *testing.T) {
 			m := readMessage(t, file+"_signed.txt")
-			r, err := (&Profile{Label: label, UnsafePartial: true, Components: []string{}}).compile(m.status != 0)
+			p := &Profile{Label: label, UnsafePartial: true, Components: []string{}}
+			r, err := p.compile(m.status != 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +43,8 @@ func TestRFCBases(t *testing.T) {
 					t.Error(err)
 				}
 			case "sig-b25":
-				key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(readFile(t, "test-shared-secret")))
+				text := strings.TrimSpace(readFile(t, "test-shared-secret"))
+				key, err := base64.StdEncoding.DecodeString(text)
 				if err != nil {
 					t.Fatal(err)
 				}

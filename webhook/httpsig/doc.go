@@ -39,9 +39,10 @@
 //
 // Structured fields (RFC 9651) are read by github.com/dunglas/httpsfv. The rest is small enough to read.
 // github.com/dadrus/httpsig v0.9.0 was the alternative. It asks its nonce checker before the signature is
-// verified, verifies only http.Header and not the lines as they came, takes its authority from the request,
-// takes the last of two labels or parameters of one name, accepts every further component, and judges by the
-// clock of the process. Each of these would have needed a layer around it.
+// verified, takes the authority from the request, takes the last of two labels or parameters of one name,
+// accepts every further component, judges by the clock of the process, and needs the private key in memory.
+// Each of these would have needed a layer around it. It costs 1.3 to 1.5 times the raw signature and SHA-256
+// of a body of 1 KiB; this package costs 0.7 to 1.15 (BenchmarkHTTPSignatures in the module bench).
 //
 // # Stable
 //

@@ -27,12 +27,13 @@ func FuzzVerify(f *testing.F) {
 	f.Add("", "", "", "", uint8(0))
 	f.Add(input, signature, req.Header.Get("Content-Digest"), "a, b", uint8(1))
 	f.Add(input+", a=()", signature+", a=:AA==:", "sha-256=:AA==:", "a", uint8(2))
-	f.Add(`sig1=("@method";req "@query-param";name="a");created=1;keyid="x";expires=?1`, "sig1=:AA==:", "md5=1.5",
-		"\n", uint8(1))
+	f.Add(`sig1=("@method";req "@query-param";name="a");created=1;keyid="x";expires=?1`, "sig1=:AA==:",
+		"md5=1.5", "\n", uint8(1))
 	f.Fuzz(func(t *testing.T, input, signature, digest, note string, how uint8) {
 		r := genuine
-		fields := []webhook.Field{{Name: "Signature-Input", Value: input}, {Name: "signature", Value: signature},
-			{Name: "CONTENT-DIGEST", Value: digest}, {Name: "X-Note", Value: note}}
+		fields := []webhook.Field{{Name: "Signature-Input", Value: input},
+			{Name: "signature", Value: signature}, {Name: "CONTENT-DIGEST", Value: digest},
+			{Name: "X-Note", Value: note}}
 		if how%2 == 0 { // beside the genuine fields
 			fields = append(fields, genuine.Header...)
 		}

@@ -26,8 +26,8 @@ type publicKey struct {
 // signature was made.
 func (k *publicKey) valid(at, created time.Time) bool {
 	s := k.secret
-	return (s.NotBefore.IsZero() || !at.Before(s.NotBefore)) && (s.NotAfter.IsZero() || !at.After(s.NotAfter)) &&
-		k.schedule.AcceptedAt(at, created, 0)
+	return (s.NotBefore.IsZero() || !at.Before(s.NotBefore)) &&
+		(s.NotAfter.IsZero() || !at.After(s.NotAfter)) && k.schedule.AcceptedAt(at, created, 0)
 }
 
 // algorithmOf is the name of RFC 9421, section 3.3; "" = it has none.
@@ -65,7 +65,7 @@ func openKeys(secrets []webhook.Secret) (map[string]*publicKey, error) {
 				id = k.KeyID()
 			}
 			if !isPlain(id) {
-				return nil, fmt.Errorf(`the ID %.80q has other characters than visible ASCII without " and \`, id)
+				return nil, fmt.Errorf(`the ID %.80q: visible ASCII without " and \ is needed`, id)
 			}
 			if set[id] != nil {
 				return nil, fmt.Errorf("two keys have the ID %.80q", id)

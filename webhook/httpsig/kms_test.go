@@ -76,7 +76,8 @@ func tooLong(t *testing.T, server *localaws.Server, signer keys.Signer) {
 			if n != 1 {
 				t.Errorf("%d calls", n)
 			}
-			wantReason(t, newVerifier(t, keysOf(signer), covering), webhook.FromHTTP(req, []byte(body)), now, "")
+			v := newVerifier(t, keysOf(signer), covering)
+			wantReason(t, v, webhook.FromHTTP(req, []byte(body)), now, "")
 			return
 		}
 		if webhook.ReasonOf(err) != envelope.ReasonTooLarge || n != 0 {

@@ -71,8 +71,8 @@ func (m *message) appendBase(base []byte, covered []component, params string) ([
 	base = append(base, `"@signature-params": `...)
 	base = append(base, params...)
 	if len(base) > MaxBase {
-		return nil, refuse(envelope.ReasonTooLarge, "the signature base has %d bytes, more than %d", len(base),
-			MaxBase)
+		return nil, refuse(envelope.ReasonTooLarge, "the signature base has %d bytes, more than %d",
+			len(base), MaxBase)
 	}
 	return base, nil
 }
@@ -101,7 +101,7 @@ func (m *message) appendValue(base []byte, c component) ([]byte, error) {
 		return append(base, m.method...), nil
 	}
 	if !isTarget(m.target) {
-		return nil, refuse(envelope.ReasonMalformed, "the target is not a path with or without a query, in ASCII")
+		return nil, refuse(envelope.ReasonMalformed, "the target is not a path, perhaps with a query, in ASCII")
 	}
 	path, query, _ := strings.Cut(m.target, "?")
 	switch c.name {
@@ -133,7 +133,7 @@ func isTarget(s string) bool {
 func (m *message) appendField(base []byte, c component) ([]byte, error) {
 	values := m.field(c.field)
 	if len(values) == 0 {
-		return nil, refuse(envelope.ReasonBadSignature, "the field %.80s is covered, and is not there", c.name)
+		return nil, refuse(envelope.ReasonBadSignature, "the field %.80s is covered, and not there", c.name)
 	}
 	for i, v := range values {
 		if i > 0 {
@@ -167,8 +167,8 @@ func (m *message) dictionary(field string) (*httpsfv.Dictionary, error) {
 		text = strings.Join(lines, ", ")
 	}
 	if len(text) > webhook.MaxHeaderValue {
-		return nil, refuse(envelope.ReasonTooLarge, "the field %s has %d bytes, more than %d", field, len(text),
-			webhook.MaxHeaderValue)
+		return nil, refuse(envelope.ReasonTooLarge, "the field %s has %d bytes, more than %d", field,
+			len(text), webhook.MaxHeaderValue)
 	}
 	d, err := httpsfv.UnmarshalDictionary([]string{text})
 	if err != nil {

@@ -105,7 +105,7 @@ func newComponent(name string, req, response bool) (component, error) {
 	derived, ofResponse := isDerived(name)
 	switch {
 	case !derived:
-		return c, fmt.Errorf("%w: the component %.80q", errUnsupported, name)
+		return c, fmt.Errorf("the component %.80q is %w", name, errUnsupported)
 	case ofResponse != (response && !req):
 		return c, fmt.Errorf("%.80q (req: %t) is not a component of this message", name, req)
 	}
@@ -152,6 +152,7 @@ func rulesOf(p *Profile, response bool) (*rules, error) {
 
 func (p *Profile) compile(response bool) (*rules, error) {
 	r := &rules{Profile: *p, response: response}
+	r.Parameters = slices.Clone(r.Parameters)
 	if r.Label == "" {
 		r.Label = defaultLabel
 	}
@@ -271,9 +272,8 @@ func parseOrigin(base string) (origin, error) {
 func newOrigin(scheme, host string) (origin, error) {
 	port := map[string]string{"https": ":443", "http": ":80"}[scheme]
 	host = strings.TrimSuffix(strings.ToLower(host), port)
-	if port == "" || host == "" || strings.ContainsFunc(host, func(c rune) bool {
-		return c <= ' ' || c > '~' || strings.ContainsRune(`/\?#@"`, c)
-	}) {
+	isWrong := func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`/\?#@"`, c) }
+	if port == "" || host == "" || strings.HasSuffix(host, ":") || strings.ContainsFunc(host, isWrong) {
 		return origin{}, fmt.Errorf("%.80q is no address over http or https", scheme+"://"+host)
 	}
 	return origin{scheme, host}, nil

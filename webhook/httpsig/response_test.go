@@ -1,7 +1,6 @@
 package httpsig_test
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,8 +15,8 @@ import (
 
 // responseProfile binds a response to method, target and body of its request.
 func responseProfile(base string) *httpsig.Profile {
-	return &httpsig.Profile{Components: []string{"@status", "content-digest", "@method;req", "@target-uri;req",
-		"content-digest;req"}, BaseURL: base}
+	return &httpsig.Profile{BaseURL: base, Components: []string{"@status", "content-digest", "@method;req",
+		"@target-uri;req", "content-digest;req"}}
 }
 
 // TestResponseOverHTTP signs in a server, and verifies in its client.
@@ -55,42 +54,52 @@ func TestResponseOverHTTP(t *testing.T) {
 
 // testResponseAttacks changes a response that is verified, or the request that it is held against.
 func testResponseAttacks(t *testing.T, v *httpsig.ResponseVerifier, genuine *http.Response, content []byte) {
+	const changed, malformed = envelope.ReasonBadSignature, envelope.ReasonMalformed
 	for name, c := range map[string]struct {
-		change func(resp *http.Response)
-		body   []byte
-		at     time.Time
 		want   envelope.Reason
+		change func(resp *http.Response)
 	}{
-		"another status":     {func(r *http.Response) { r.StatusCode = 200 }, content, now, envelope.ReasonBadSignature},
-		"no status":          {func(r *http.Response) { r.StatusCode = 0 }, content, now, envelope.ReasonMalformed},
-		"another body":       {func(*http.Response) {}, []byte("{}"), now, envelope.ReasonModified},
-		"of another method":  {func(r *http.Response) { r.Request.Method = "PUT" }, content, now, envelope.ReasonBadSignature},
-		"of another path":    {func(r *http.Response) { r.Request.URL.Path = "/x" }, content, now, envelope.ReasonBadSignature},
-		"of another host":    {func(r *http.Response) { r.Request.Host = "b.example" }, content, now, envelope.ReasonBadSignature},
-		"of another request": {func(r *http.Response) { r.Request.Header.Set("Content-Digest", digestOf("{}")) }, content, now, envelope.ReasonBadSignature},
-		"of no request":      {func(r *http.Response) { r.Request = nil }, content, now, envelope.ReasonMalformed},
-		"too old":            {func(*http.Response) {}, content, now.Add(301 * time.Second), envelope.ReasonExpired},
-		"from the future":    {func(*http.Response) {}, content, now.Add(-301 * time.Second), envelope.ReasonFromFuture},
-		"no signature":       {func(r *http.Response) { r.Header.Del("Signature"); r.Header.Del("Signature-Input") }, content, now, envelope.ReasonUnsigned},
-		"not of the request": {func(r *http.Response) {
+		"another status":    {changed, func(r *http.Response) { r.StatusCode = 200 }},
+		"no status":         {malformed, func(r *http.Response) { r.StatusCode = 0 }},
+		"of another method": {changed, func(r *http.Response) { r.Request.Method = "PUT" }},
+		"of another path":   {changed, func(r *http.Response) { r.Request.URL.Path = "/x" }},
+		"of another host":   {changed, func(r *http.Response) { r.Request.Host = "b.example" }},
+		"of no request":     {malformed, func(r *http.Response) { r.Request = nil }},
+		"of another request": {changed, func(r *http.Response) {
+			r.Request.Header.Set("Content-Digest", digestOf("{}"))
+		}},
+		"no signature": {envelope.ReasonUnsigned, func(r *http.Response) {
+			r.Header.Del("Signature")
+			r.Header.Del("Signature-Input")
+		}},
+		"not of the request": {malformed, func(r *http.Response) {
 			input := r.Header.Get("Signature-Input")
 			r.Header.Set("Signature-Input", strings.Replace(input, `"@method";req`, `"@method"`, 1))
-		}, content, now, envelope.ReasonMalformed},
-		"request left out": {func(r *http.Response) {
+		}},
+		"request left out": {envelope.ReasonUnsigned, func(r *http.Response) {
 			input := r.Header.Get("Signature-Input")
 			r.Header.Set("Signature-Input", strings.Replace(input, `"@method";req `, "", 1))
-		}, content, now, envelope.ReasonUnsigned},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp := *genuine
 			resp.Header = genuine.Header.Clone()
 			resp.Request = genuine.Request.Clone(t.Context())
 			c.change(&resp)
-			id, err := v.Verify(&resp, bytes.Clone(c.body), c.at)
-			if errorOf(t, err).Reason != c.want || id != "" {
-				t.Errorf("%v, want %s", err, c.want)
-			}
+			wantResponseReason(t, v, &resp, content, now, c.want)
 		})
+	}
+	wantResponseReason(t, v, genuine, []byte("{}"), now, envelope.ReasonModified)
+	wantResponseReason(t, v, genuine, content, now.Add(301*time.Second), envelope.ReasonExpired)
+	wantResponseReason(t, v, genuine, content, now.Add(-301*time.Second), envelope.ReasonFromFuture)
+}
+
+// wantResponseReason fails unless the response is refused with that Reason.
+func wantResponseReason(t *testing.T, v *httpsig.ResponseVerifier, resp *http.Response, content []byte,
+	at time.Time, want envelope.Reason) {
+	t.Helper()
+	if id, err := v.Verify(resp, content, at); errorOf(t, err).Reason != want || id != "" {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 
@@ -103,7 +112,8 @@ func TestResponseProfiles(t *testing.T) {
 		"method, no target": {"@status", "content-digest", "@method;req"},
 		"own method":        {"@status", "content-digest", "@method", "@target-uri;req"},
 	} {
-		if _, err := httpsig.NewResponseVerifier(keysOf(signer), &httpsig.Profile{Components: components}); err == nil {
+		p := &httpsig.Profile{Components: components}
+		if _, err := httpsig.NewResponseVerifier(keysOf(signer), p); err == nil {
 			t.Errorf("%s: it is taken", name)
 		}
 	}

@@ -37,6 +37,9 @@ func Sign(
 	if req == nil || req.URL == nil {
 		return errors.New("httpsig: no request")
 	}
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
 	m, err := requestMessage(req, origin{})
 	if err != nil {
 		return fmt.Errorf("httpsig: %w", err)
@@ -53,6 +56,9 @@ func SignResponse(
 	r, err := rulesOf(p, true)
 	if err != nil {
 		return fmt.Errorf("httpsig: the profile: %w", err)
+	}
+	if resp != nil && resp.Header == nil {
+		resp.Header = http.Header{}
 	}
 	m, err := r.responseMessage(resp, body)
 	if err != nil {

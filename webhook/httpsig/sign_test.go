@@ -103,7 +103,8 @@ func TestNonceIsNotBurnt(t *testing.T) {
 	signer := newSigner(t, keys.Ed25519)
 	for name, p := range map[string]*httpsig.Profile{
 		"nonce": {Parameters: []string{"nonce"}},
-		"ID":    {Components: []string{"@method", "@target-uri", "content-digest", "webhook-id"}, ID: "webhook-id"},
+		"ID": {Components: []string{"@method", "@target-uri", "content-digest", "webhook-id"},
+			ID: "webhook-id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req := newRequest(t)
@@ -180,6 +181,21 @@ func TestIDIsTheReplayKey(t *testing.T) {
 	if first.Replay().Key == verified("2", body, now).Replay().Key {
 		t.Error("another ID is the same delivery")
 	}
+	// An attacker can add white space to a captured ID, and the signature still fits.
+	padded := newRequest(t)
+	padded.Header.Set("Webhook-Id", "1")
+	check(t, httpsig.Sign(t.Context(), padded, []byte(body), signer, p, now))
+	for value, want := range map[string]envelope.Reason{" 1\t": "", "\t": envelope.ReasonBadSignature} {
+		r := set("Webhook-Id", value)(t, webhook.FromHTTP(padded, []byte(body)))
+		wantReason(t, v, r, now, want)
+		if out, err := v.Verify(t.Context(), r, now); err == nil && out.Replay().Key != first.Replay().Key {
+			t.Error("white space makes another delivery of it")
+		}
+	}
+	empty := newRequest(t)
+	empty.Header.Set("Webhook-Id", " ")
+	check(t, httpsig.Sign(t.Context(), empty, []byte(body), signer, p, now))
+	wantReason(t, v, webhook.FromHTTP(empty, []byte(body)), now, envelope.ReasonMalformed)
 	long := newRequest(t)
 	long.Header.Set("Webhook-Id", strings.Repeat("a", 257))
 	check(t, httpsig.Sign(t.Context(), long, []byte(body), signer, p, now))
@@ -204,7 +220,9 @@ func TestSignRefuses(t *testing.T) {
 		"1969":      {at: time.Unix(-1, 0)},
 		"covered field is missing": {profile: &httpsig.Profile{
 			Components: []string{"@method", "@target-uri", "content-digest", "x-missing"}}},
-		"line break":      {profile: covering, change: func(r *http.Request) { r.Header.Set("Content-Type", "a\nb") }},
+		"line break": {profile: covering, change: func(r *http.Request) {
+			r.Header.Set("Content-Type", "a\nb")
+		}},
 		"no host":         {change: func(r *http.Request) { r.URL.Host, r.Host = "", "" }},
 		"ftp":             {change: func(r *http.Request) { r.URL.Scheme = "ftp" }},
 		"body not signed": {profile: &httpsig.Profile{Components: []string{"@method", "@target-uri"}}},
@@ -303,13 +321,14 @@ func TestOpenRefuses(t *testing.T) {
 		"private key":          {[]webhook.Secret{{Text: string(private)}}, baseURL},
 		"no form":              {[]webhook.Secret{{Text: "whsec_AAAA"}}, baseURL},
 		"half a PEM":           {[]webhook.Secret{{Text: "-----BEGIN PUBLIC KEY-----\n"}}, baseURL},
-		"PEM, and more":        {[]webhook.Secret{{Text: rfcFile(t, "test-key-ed25519.pub") + "\nx"}}, baseURL},
+		"PEM, and more":        {[]webhook.Secret{{Text: rfcKeys(t)[0].Text + "\nx"}}, baseURL},
 		"ID of a set":          {[]webhook.Secret{{ID: "a", Text: jwks}}, baseURL},
 		"key twice":            {[]webhook.Secret{{Text: good.Text}, {ID: good.ID, Text: good.Text}}, baseURL},
 		"quotation mark in ID": {[]webhook.Secret{{ID: `a"`, Text: good.Text}}, baseURL},
 		"no base URL":          {[]webhook.Secret{good}, ""},
 		"base URL with a path": {[]webhook.Secret{good}, baseURL + "/"},
 		"ftp":                  {[]webhook.Secret{good}, "ftp://a.example"},
+		"empty port":           {[]webhook.Secret{good}, "https://a.example:"},
 		"user information":     {[]webhook.Secret{good}, "https://a@b.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,8 +381,8 @@ func (s failingSigner) Sign(context.Context, []byte) ([]byte, error) { return ni
 
 func TestSignerFails(t *testing.T) {
 	want := &keys.ServiceError{Op: "kms:Sign", KeyID: "key", Cause: "throttled"}
-	err := httpsig.Sign(t.Context(), newRequest(t), []byte(body), failingSigner{newSigner(t, keys.Ed25519), want},
-		nil, now)
+	signer := failingSigner{newSigner(t, keys.Ed25519), want}
+	err := httpsig.Sign(t.Context(), newRequest(t), []byte(body), signer, nil, now)
 	if got, ok := errors.AsType[*keys.ServiceError](err); !ok || got != want {
 		t.Error(err)
 	}

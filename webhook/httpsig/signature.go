@@ -1,8 +1,8 @@
 package httpsig
 
 import (
+	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dunglas/httpsfv"
@@ -121,13 +121,10 @@ func (s *signature) readCovered(items []httpsfv.Item, response bool) error {
 			}
 			req = true
 		}
-		if strings.HasPrefix(name, "@") {
-			if derived, _ := isDerived(name); !derived {
-				return refuse(envelope.ReasonUnsupported, "the component %.80q", name)
-			}
-		}
 		c, err := newComponent(name, req, response)
 		switch {
+		case errors.Is(err, errUnsupported):
+			return refuse(envelope.ReasonUnsupported, "%w", err)
 		case err != nil:
 			return refuse(envelope.ReasonMalformed, "%w", err)
 		case slices.Contains(s.covered, c):

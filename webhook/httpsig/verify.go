@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
@@ -82,7 +83,7 @@ func (v *verifier) verify(m *message, at time.Time) (s *signature, base []byte, 
 	case key == nil:
 		return nil, nil, refuse(envelope.ReasonUnknownKey, "there is no key with the ID %.80q", s.keyID)
 	case s.has["alg"] && s.alg != key.algorithm:
-		return nil, nil, refuse(envelope.ReasonUnsupported, "the parameter alg is %.80q, and the key signs by %s",
+		return nil, nil, refuse(envelope.ReasonUnsupported, "the parameter alg is %.80q, and not %s as the key",
 			s.alg, key.algorithm)
 	}
 	if base, err = m.appendBase(make([]byte, 0, 512), s.covered, s.params); err != nil {
@@ -90,9 +91,9 @@ func (v *verifier) verify(m *message, at time.Time) (s *signature, base []byte, 
 	}
 	switch {
 	case !key.verifier.VerifyOften(base, s.bytes):
-		return nil, nil, refuse(envelope.ReasonBadSignature, "the key %.80q did not make the signature", s.keyID)
+		return nil, nil, refuse(envelope.ReasonBadSignature, "the key %.80q did not sign this", s.keyID)
 	case !key.valid(at, s.created):
-		return nil, nil, refuse(envelope.ReasonKeyNotValid, "the key %.80q is not valid at that time", s.keyID)
+		return nil, nil, refuse(envelope.ReasonKeyNotValid, "the key %.80q is not valid then", s.keyID)
 	case s.has["expires"] && at.After(s.expires):
 		return nil, nil, refuse(envelope.ReasonExpired, "the signature expired at %s",
 			s.expires.UTC().Format(time.RFC3339))
@@ -118,19 +119,26 @@ func (c *checker) Check(_ context.Context, r webhook.Request, at time.Time) (web
 	if c.ID == "" {
 		return signed, nil
 	}
-	signed.ID, err = r.HeaderValue(c.ID)
-	if err == nil && len(signed.ID) > maxID {
-		err = refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
+	value, err := r.HeaderValue(c.ID)
+	if err != nil {
+		return webhook.Signed{}, err
 	}
-	signed.IDSigned = true
-	return signed, err
+	// As in the base: an attacker could add white space without breaking the signature.
+	signed.ID, signed.IDSigned = strings.Trim(value, " \t"), true
+	switch {
+	case signed.ID == "":
+		return webhook.Signed{}, refuse(envelope.ReasonMalformed, "the field %s is empty", c.ID)
+	case len(signed.ID) > maxID:
+		return webhook.Signed{}, refuse(envelope.ReasonTooLarge, "the ID has more than %d bytes", maxID)
+	}
+	return signed, nil
 }
 
 // maxID bounds an ID, in bytes: it is logged.
 const maxID = 256
 
 // ResponseVerifier verifies signed responses. It is safe for concurrent use.
-type ResponseVerifier struct{ *verifier }
+type ResponseVerifier struct{ v *verifier }
 
 // NewResponseVerifier makes a ResponseVerifier of responses that are signed as the Profile says; nil = the
 // zero one. The keys are those of Scheme.
@@ -146,18 +154,18 @@ func NewResponseVerifier(keys []webhook.Secret, p *Profile) (*ResponseVerifier, 
 // it answers, with the fields that it was sent with. The keyID is that of the key that signed. The error is a
 // *webhook.Error.
 func (v *ResponseVerifier) Verify(resp *http.Response, body []byte, at time.Time) (keyID string, err error) {
-	m, err := v.responseMessage(resp, body)
+	m, err := v.v.responseMessage(resp, body)
 	if err != nil {
 		return "", refuse(envelope.ReasonMalformed, "%w", err)
 	}
-	s, _, err := v.verify(m, at)
+	s, _, err := v.v.verify(m, at)
 	if err != nil {
 		return "", err
 	}
 	switch age := at.Sub(s.created); {
-	case age > v.MaxAge:
+	case age > v.v.MaxAge:
 		return "", refuse(envelope.ReasonExpired, "signed %s before the judging time", age.Round(time.Second))
-	case age < -v.MaxAge:
+	case age < -v.v.MaxAge:
 		return "", refuse(envelope.ReasonFromFuture, "signed %s after the judging time",
 			(-age).Round(time.Second))
 	}
@@ -176,7 +184,8 @@ func (r *rules) responseMessage(resp *http.Response, body []byte) (*message, err
 	if err != nil {
 		return nil, err
 	}
-	return &message{status: resp.StatusCode, header: headerOf(&resp.Header), body: body, request: request}, nil
+	return &message{status: resp.StatusCode, header: resp.Header, body: body,
+		request: request}, nil
 }
 
 // requestMessage is a request of a client, or of a server that knows the origin.
@@ -193,7 +202,7 @@ func requestMessage(req *http.Request, o origin) (*message, error) {
 			return nil, err
 		}
 	}
-	m := &message{origin: o, method: req.Method, target: req.URL.RequestURI(), header: headerOf(&req.Header)}
+	m := &message{origin: o, method: req.Method, target: req.URL.RequestURI(), header: req.Header}
 	if m.method == "" {
 		m.method = http.MethodGet
 	}
@@ -201,12 +210,4 @@ func requestMessage(req *http.Request, o origin) (*message, error) {
 		m.target = webhook.FromHTTP(req, nil).Target
 	}
 	return m, nil
-}
-
-// headerOf is the header, which is made if it is nil.
-func headerOf(h *http.Header) http.Header {
-	if *h == nil {
-		*h = http.Header{}
-	}
-	return *h
 }
