@@ -40,13 +40,13 @@ const (
 	CauseUnreadable Cause = "unreadable"  // the store cannot read its record, which it keeps
 )
 
-// Attempt is how one attempt ended. It has nothing of the body, the secrets, the answer but the class of its
-// status, or the address; and no timing, because a tenant who learns how long an attempt took can look into
-// the network of the sender.
+// Attempt is how one attempt ended, or how a delivery died without one. It has nothing of the body, the
+// secrets, the answer but the class of its status, or the address. It has no timing, because a tenant who
+// learns how long an attempt took can look into the network of the sender.
 type Attempt struct {
 	Key
 	Number      int       // 1 = the first; an attempt whose worker died has the same number as the next one
-	StatusClass int       // 2 to 5; 0 = no answer
+	StatusClass int       // the first digit of the status; 0 = no answer
 	State       State     // what becomes of the delivery
 	Cause       Cause     // "" of Delivered
 	Next        time.Time // of Again: when the next attempt is due
@@ -190,8 +190,11 @@ func (s *Sender) exchange(req *http.Request) result {
 	if err != nil {
 		return failure(req.Context(), err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // the status decides, whatever becomes of the rest
+	hangUp := context.AfterFunc(req.Context(), func() { _ = resp.Body.Close() })
+	defer func() { hangUp(); _ = resp.Body.Close() }()
+	if resp.StatusCode >= http.StatusOK { // the body of a 101 is the connection, which no context ends
+		_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // the status decides, whatever becomes of the rest
+	}
 	r := result{class: resp.StatusCode / 100, attempted: true}
 	switch code := resp.StatusCode; {
 	case code >= 200 && code <= 299:

@@ -3,9 +3,12 @@ package sender_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/webhook"
 	"github.com/sealbus/sealbus/webhook/sender"
@@ -30,6 +33,42 @@ func receiverOf(secrets []webhook.Secret) http.Handler {
 		panic(err)
 	}
 	return h
+}
+
+// Verified events go to a partner, during the rotation of a secret.
+func ExampleSender_Forward() {
+	var (
+		ctx           context.Context
+		store         sender.Store       // of webhook/sender/redis
+		c             *consumer.Consumer // of the bus
+		msg           consumer.Message   // from the bus
+		old, secret   string
+		endOfRotation time.Time
+	)
+	signing, err := sender.StandardWebhooks([]webhook.Secret{
+		{ID: "2025", Text: old, NotAfter: endOfRotation}, {ID: "2026", Text: secret},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoints, err := sender.NewEndpoints(sender.Endpoint{
+		ID: "partner", URL: "https://partner.example/hooks", Signing: signing,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := sender.New(store, endpoints, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go s.Run(ctx)
+	toPartner := func(context.Context, consumer.Delivery[[]byte]) ([]string, error) {
+		return []string{"partner"}, nil
+	}
+	_, err = c.Handle(ctx, msg, s.Forward(toPartner)) // c is a *consumer.Consumer
+	if err != nil {
+		log.Fatal(err)
+	}
 }
 
 // A message goes to a partner, who verifies it by package webhook.

@@ -54,7 +54,7 @@ func (s *Sender) Relay(ctx context.Context, c *consumer.Consumer, m consumer.Mes
 	})
 }
 
-// forward sends one event to all endpoints that pick names. No error has a text of the event.
+// forward sends one event to all endpoints that pick names. No error but that of pick may quote the event.
 func (s *Sender) forward(ctx context.Context, d consumer.Delivery[[]byte], pick Pick, body []byte) error {
 	to, err := pick(ctx, d)
 	switch {

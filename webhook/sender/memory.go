@@ -273,8 +273,8 @@ func (s *Settlement) Check() error {
 		return fmt.Errorf("sender: no state %.80q", s.State)
 	case s.After < 0 || s.Attempts < 0:
 		return errors.New("sender: After and Attempts must not be negative")
-	case (s.State == Delivered) != (s.Cause == ""):
-		return errors.New("sender: a delivery that was not delivered has a cause, and only such a one")
+	case (s.State == Delivered) != (s.Cause == "") || s.Cause != "" && !isVisible(string(s.Cause), maxCause):
+		return errors.New("sender: a delivery that was not delivered has a cause, a word, and only such a one")
 	}
 	return nil
 }

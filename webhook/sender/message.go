@@ -14,6 +14,7 @@ const (
 	MaxEndpoint = 128     // of the ID of an endpoint: it is part of keys in stores
 	MaxID       = 256     // of the ID of a message: Standard Webhooks receivers keep no longer ones
 	maxMedia    = 256     // of a content type
+	maxCause    = 64      // of a Cause
 	maxSealed   = 64      // that EncryptBodies adds to a body, at most
 )
 

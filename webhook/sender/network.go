@@ -11,7 +11,7 @@ import (
 )
 
 // idle is how long a connection is kept for the next request to the same host.
-const idle = 90 * time.Second
+const idle = 30 * time.Second
 
 // Network says which addresses a Sender may call. The guard judges each address that is dialled, after DNS:
 // an endpoint cannot lead the sender to the metadata service of its cloud, or to a database beside it.

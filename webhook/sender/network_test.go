@@ -131,3 +131,24 @@ func TestAnswersAreNotRead(t *testing.T) {
 		t.Errorf("%d bytes of the answer were taken", n)
 	}
 }
+
+// An answer that switches protocols does not hold the attempt: its body is the connection, which never ends.
+func TestSwitchingProtocols(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, buf, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+		_ = buf.Flush()
+		<-release
+		_ = conn.Close()
+	}))
+	defer s.Close()
+	defer close(release)
+	if a := realSender(t, s.URL, networkOf(t, s)); a.State != sender.Again || a.StatusClass != 1 {
+		t.Errorf("reported as %+v", a)
+	}
+}

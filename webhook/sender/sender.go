@@ -17,12 +17,12 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultLease       = 2 * maxTimeout
-	minLease           = time.Second
-	DefaultPoll        = time.Second
-	defaultUnderWay    = 256
-	mostUnderWay       = 1 << 14
-	leasesForOneSender = 64 // deliveries that one call takes
+	DefaultLease    = 2 * maxTimeout
+	minLease        = time.Second
+	DefaultPoll     = time.Second
+	defaultUnderWay = 256
+	mostUnderWay    = 1 << 14
+	mostTaken       = 64 // deliveries that one call takes
 )
 
 // Options adjust New.
@@ -262,7 +262,7 @@ func (s *Sender) finished() {
 
 // want is what there is room for. It forgets endpoints that have nothing under way.
 func (s *Sender) want(now time.Time) Want {
-	w := Want{Most: min(s.opts.Concurrency-s.underWay, leasesForOneSender), Room: map[string]int{},
+	w := Want{Most: min(s.opts.Concurrency-s.underWay, mostTaken), Room: map[string]int{},
 		Lease: s.opts.Lease}
 	maps.DeleteFunc(s.lanes, func(_ string, l *lane) bool { return l.isIdle(now) })
 	for id, l := range s.lanes {

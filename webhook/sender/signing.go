@@ -125,9 +125,9 @@ type signature struct {
 }
 
 // HTTPSignature signs as RFC 9421 and RFC 9530 say, by an Ed25519 or P-256 key, which may be in a key
-// management service, whatever the size of the body. A nil Profile covers the method, the whole URL, the
-// digest and the content type of the body, and Webhook-Id. Every Profile must name "webhook-id" as ID and
-// cover it: a receiver would otherwise take two attempts for two deliveries.
+// management service, whatever the size of the body. A nil Profile covers "@method", "@target-uri",
+// "content-digest" and "webhook-id"; receivers need a Profile with the same. Every Profile must name
+// "webhook-id" as ID and cover it: a receiver would otherwise take two attempts for two deliveries.
 func HTTPSignature(signer keys.Signer, p *httpsig.Profile) (Signing, error) {
 	if err := nilcheck.Check("sender: the signer", signer); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func HTTPSignature(signer keys.Signer, p *httpsig.Profile) (Signing, error) {
 	s := &signature{signer: signer}
 	if p == nil {
 		s.profile = httpsig.Profile{ID: coveredID,
-			Components: []string{"@method", "@target-uri", "content-digest", "content-type", coveredID}}
+			Components: []string{"@method", "@target-uri", "content-digest", coveredID}}
 		return s, nil
 	}
 	if p.ID != coveredID || !slices.Contains(p.Components, coveredID) {

@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/sender"
 )
 
@@ -134,6 +136,66 @@ func TestServiceSignsShortMessagesOnly(t *testing.T) {
 				t.Errorf("%d calls, dead %v", key.calls, w.dead())
 			}
 		})
+	}
+}
+
+// A receiver with the same Profile verifies each attempt of a large body, and handles both as one delivery.
+func TestHTTPSignature(t *testing.T) {
+	for _, alg := range []keys.Algorithm{keys.Ed25519, "ES256"} {
+		bubble(string(alg), t, func(t *testing.T) {
+			local, err := keys.GenerateSigner(alg, "hooks")
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := endpoint("a")
+			if e.Signing, err = sender.HTTPSignature(&service{Signer: local}, nil); err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t, sender.Options{}, e)
+			w.answer = func(*request) *http.Response { return status(503) }
+			m := sender.Message{ID: "m1", Body: bytes.Repeat([]byte("x"), sender.MaxBody)}
+			if err := w.Send(t.Context(), "a", m); err != nil {
+				t.Fatal(err)
+			}
+			w.run(10 * time.Second)
+			profile := &httpsig.Profile{ID: "webhook-id",
+				Components: []string{"@method", "@target-uri", "content-digest", "webhook-id"}}
+			v, err := webhook.New(httpsig.Scheme(profile), "a",
+				[]webhook.Secret{{Text: string(local.Verifier().JWK())}},
+				&webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: "https://a.example"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(w.got) != 2 {
+				t.Fatalf("%d requests, want 2", len(w.got))
+			}
+			var replays [2]webhook.Replay
+			for i, r := range w.got {
+				got, err := v.Verify(t.Context(), webhook.FromHTTP(r.Request, r.body), r.at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				replays[i] = got.Replay()
+			}
+			first, second := w.got[0].Header.Get("Signature"), w.got[1].Header.Get("Signature")
+			if replays[0].Key != replays[1].Key || first == second {
+				t.Error("two attempts are two deliveries, or one signature")
+			}
+		})
+	}
+}
+
+// A Profile that does not cover the ID would have two attempts handled twice.
+func TestHTTPSignatureRefuses(t *testing.T) {
+	for name, p := range map[string]*httpsig.Profile{
+		"the zero one":  {},
+		"no ID":         {Components: []string{"@method", "@target-uri", "content-digest", "webhook-id"}},
+		"not covered":   {ID: "webhook-id", Components: []string{"@method", "@target-uri", "content-digest"}},
+		"another field": {ID: "x-id", Components: []string{"@method", "@target-uri", "content-digest", "x-id"}},
+	} {
+		if s, err := sender.HTTPSignature(edKey(t), p); err == nil || s != nil {
+			t.Errorf("%s: %v, %v, want an error", name, s, err)
+		}
 	}
 }
 

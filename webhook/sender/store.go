@@ -83,9 +83,10 @@ type Store interface {
 	// is pending, dead, or was delivered within the time for which the store remembers is no error, and nothing
 	// changes: the first one counts. If its Digest was another one, the error is ErrIDReused.
 	Put(ctx context.Context, d Delivery) error
-	// Take takes deliveries that are due, or whose lease is over. It is fair: the endpoint that was served last
-	// is served last again. Of one endpoint those that are due first come first. An ordered delivery is given
-	// only when all before it are settled. No delivery is given twice within its lease.
+	// Take takes deliveries that are due, or whose lease is over; perhaps fewer than there are. It is fair: the
+	// endpoint that was served last is served last again. Of one endpoint those that are due first come first.
+	// An ordered delivery is given only when all before it are settled. No delivery is given twice within its
+	// lease.
 	Take(ctx context.Context, w Want) ([]Taken, error)
 	// Settle records how an attempt ended. It needs the newest token, else the error is ErrLeaseLost. A lease
 	// that is over counts until another worker takes the delivery. Settling again with the same token has no

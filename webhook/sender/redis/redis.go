@@ -17,7 +17,8 @@
 // An attacker who may write to these keys can have any message sent to an endpoint that exists, and can
 // delete some. One who may read them has the bodies: sender.EncryptBodies hides them and keeps them from
 // being changed. No secret of an endpoint is in them. Give this user of Redis an ACL of its own
-// (~{sealbus:out}:* +eval +evalsha +time +@hash +@sortedset +@set +incr).
+// (~{sealbus:out}:* +eval +evalsha +time +hget +hset +hdel +zadd +zrem +zscore +zrangebylex +zrangebyscore
+// +sadd +srem +sismember +incr).
 //
 // Redis forgets nothing if it has `maxmemory-policy noeviction` (a full server then answers an error, which
 // is sender.ErrUnavailable), `appendonly yes` and `appendfsync always`. With `everysec`, the default, a crash
@@ -67,7 +68,10 @@ var _ sender.BackEnd = (*store)(nil)
 type evaluate func(ctx context.Context, script string, keys []string, args []any) ([]any, error)
 
 // New makes a store over the client, which it does not close. It does not connect. The client is that of
-// package consumer/replay/redis: the caller sets its timeouts and retries.
+// package consumer/replay/redis: the caller sets its timeouts and retries. An operation that the client
+// repeats because its answer was lost has the effect and the answer of one operation, except for Resend and
+// Discard, which then are sender.ErrNotDead, and for Take: the deliveries of the lost answer wait until their
+// leases are over.
 func New[R redis.Reply](client redis.Client[R], opts *Options) (sender.BackEnd, error) {
 	var o Options
 	if opts != nil {

@@ -72,7 +72,7 @@ func TestEncryptedStoreKeepsTheContract(t *testing.T) {
 
 // Each history kills the processes of a sender several times.
 func TestCrashes(t *testing.T) {
-	sendertest.Contract{}.Crashes(t, cases.Of(200), func(t *testing.T, clock *replaytest.Clock) sender.BackEnd {
+	sendertest.Contract{}.Crashes(t, cases.Of(100), func(t *testing.T, clock *replaytest.Clock) sender.BackEnd {
 		server, client := newServer(t)
 		return newStore(t, timed{client, func() { server.SetTime(clock.Now()) }}, nil)
 	})

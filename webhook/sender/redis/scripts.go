@@ -145,11 +145,11 @@ return {0}
 `)
 
 // takeScript takes most, lease, token, and pairs of endpoint and room. It answers, after its code, the
-// record, the attempts, and 1 if the endpoint is disabled, of each delivery. It reads which lanes are due
-// before it changes any, because that moves them.
+// record, the field, the attempts, and 1 if the endpoint is disabled, of each delivery. It stops after 4 MiB,
+// so that an answer is at most some 5 MiB. It moves lanes only when it has read all that are due.
 var takeScript = newScript(`
 local left, lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local room = {}
+local room, bytes = {}, 0
 for i = 4, #ARGV, 2 do room[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local out, served, offset = {0}, {}, 0
 while left > 0 do
@@ -167,11 +167,13 @@ while left > 0 do
       s.kind, s.token, s.due = 'L', token, digits(now + lease)
       save(field, s)
       redis.call('ZADD', QUEUE, 0, member(field, s))
-      out[#out + 1] = redis.call('HGET', RECORDS, field) or ''
+      local record = redis.call('HGET', RECORDS, field) or ''
+      out[#out + 1] = record
       out[#out + 1] = field
       out[#out + 1] = s.attempts
       out[#out + 1] = redis.call('SISMEMBER', OFF, endpoint)
-      r, left = r - 1, left - 1
+      r, left, bytes = r - 1, left - 1, bytes + #record
+      if bytes > 4194304 then left = 0 end
       served[#served + 1] = lane
     end
     room[endpoint] = r
@@ -189,7 +191,6 @@ return out
 // settleScript takes field, token, kind (D, P, X), attempts, cause, milliseconds (P: until it is due, D: for
 // which it is remembered), and 1 to disable the endpoint.
 var settleScript = newScript(`
-forget()
 local field = ARGV[1]
 local s, bad = load(field)
 if bad then return bad end

@@ -68,6 +68,7 @@ func (c Contract) Run(t *testing.T, open func(t *testing.T, clock *replaytest.Cl
 		{"arguments", arguments},
 		{"cancelled context", cancelled},
 		{"many workers", manyWorkers},
+		{"model", model},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			clock := replaytest.NewClock(time.Now().Truncate(time.Second))
@@ -555,7 +556,7 @@ func arguments(e *env) {
 	e.put(longest)
 	t := e.take(ten, longest.Endpoint+" "+longest.ID)[0]
 	for _, s := range []sender.Settlement{{}, {State: "other"}, {State: sender.Dead}, {State: sender.Again},
-		{State: sender.Delivered, Cause: sender.CauseStatus},
+		{State: sender.Delivered, Cause: sender.CauseStatus}, {State: sender.Dead, Cause: "a b"},
 		{State: sender.Again, Cause: sender.CauseStatus, After: -1},
 		{State: sender.Dead, Cause: sender.CauseStatus, Attempts: -1}} {
 		err := e.Settle(e.Context(), t, s)
