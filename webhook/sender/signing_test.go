@@ -240,6 +240,35 @@ func TestSigningFails(t *testing.T) {
 	}
 }
 
+// slow is a Signing during which the process is frozen once.
+type slow struct {
+	sender.Signing
+	frozen time.Duration
+}
+
+func (s *slow) Sign(ctx context.Context, req *http.Request, body []byte, at time.Time) error {
+	time.Sleep(s.frozen)
+	s.frozen = 0
+	return s.Signing.Sign(context.WithoutCancel(ctx), req, body, at)
+}
+
+// An attempt that could not end within the lease is not made: another worker may make it.
+func TestLateAttemptIsNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := endpoint("a")
+		e.Signing = &slow{e.Signing, sender.DefaultLease - sender.DefaultTimeout + time.Second}
+		w := newWorld(t, sender.Options{}, e)
+		w.send("a", "m1")
+		if _, err := w.Once(t.Context()); err != nil || len(w.got)+len(w.attempts) != 0 {
+			t.Errorf("%d requests, %d attempts, %v, want none", len(w.got), len(w.attempts), err)
+		}
+		time.Sleep(sender.DefaultTimeout)
+		if _, err := w.Once(t.Context()); err != nil || len(w.got) != 1 || w.attempts[0].Number != 1 {
+			t.Errorf("%d requests, %+v, %v, want the first attempt", len(w.got), w.attempts, err)
+		}
+	})
+}
+
 func TestStandardWebhooksRefuses(t *testing.T) {
 	p256, err := keys.GenerateSigner("ES256", "hooks")
 	if err != nil {
