@@ -252,10 +252,13 @@ func TestOutSendsNothingForged(t *testing.T) {
 	}
 }
 
-// After SIGHUP, both the old and the new secret sign.
+// After SIGHUP, both the old and the new secret sign. The URL of Redis may be a reference, because it may have
+// a password.
 func TestOutRotatesSecrets(t *testing.T) {
 	o := newOutBench(t)
-	l := o.start()
+	o.redis.RequireAuth("hush")
+	t.Setenv("OUT_REDIS", "redis://:hush@"+o.redis.Addr())
+	l := o.start("--redis", "env:OUT_REDIS")
 	o.configure(`["file:acme.secret", "file:new.secret"]`)
 	signal(t, syscall.SIGHUP)
 	l.Until("it reads the file again", func() bool {
