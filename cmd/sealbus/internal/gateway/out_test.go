@@ -252,8 +252,8 @@ func TestOutSendsNothingForged(t *testing.T) {
 	}
 }
 
-// After SIGHUP, both the old and the new secret sign. The URL of Redis may be a reference, because it may have
-// a password.
+// After SIGHUP, both the old and the new secret sign. The URL of Redis may be a reference, because it may
+// have a password.
 func TestOutRotatesSecrets(t *testing.T) {
 	o := newOutBench(t)
 	o.redis.RequireAuth("hush")
