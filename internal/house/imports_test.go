@@ -40,6 +40,11 @@ var table = map[string][]string{
 		"webhook", "internal/..."},
 	"webhook/ingest": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"producer", "webhook", "internal/..."},
+	"webhook/sender": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
+		"webhook/httpsig", "internal/..."},
+	"webhook/sender/redis": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"consumer/replay/internal/remote", "consumer/replay/redis", "webhook", "webhook/httpsig",
+		"webhook/sender", "internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -62,7 +67,8 @@ var table = map[string][]string{
 		"producer", "webhook", "webhook/awslambda", "webhook/httpsig", "webhook/ingest", "webhook/jwt",
 		"internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
-	"internal/onefetch":              {},
+	"internal/dialguard":             {},
+	"internal/onefetch":              {"internal/dialguard"},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
@@ -82,7 +88,7 @@ var table = map[string][]string{
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
 	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/httpsig",
-	"webhook/ingest"}
+	"webhook/ingest", "webhook/sender"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
@@ -118,7 +124,8 @@ var homes = map[string][]string{
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/go-jose/": {"webhook/jwt", "webhook/gateway", "cmd/sealbus"},
-	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "cmd/sealbus"},
+	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
+		"webhook/sender/sendertest", "cmd/sealbus"},
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "cmd/sealbus",
 		"internal/testbed/cfntest"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},

@@ -48,6 +48,8 @@ import (
 	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
+	"github.com/sealbus/sealbus/webhook/sender"
+	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -66,6 +68,11 @@ var (
 	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
 	nilScheme     webhook.Scheme       = (*struct{ webhook.Scheme })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
+	nilDeliveries sender.BackEnd       = (*sender.Memory)(nil)
+	nilEndpoints  sender.Endpoints     = (*struct{ sender.Endpoints })(nil)
+	nilSigning    sender.Signing       = (*struct{ sender.Signing })(nil)
+	nilAttempts   sender.Observer      = (*struct{ sender.Observer })(nil)
+	nilService    *awskms.Recipient    = nil
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
 )
@@ -91,6 +98,15 @@ var (
 	someResponse = &http.Response{StatusCode: http.StatusOK, Request: someRequest}
 	someNext     = func(context.Context, *webhook.Verified) error { return nil }
 )
+
+var (
+	someEndpoints = must(sender.NewEndpoints())
+	someLocalKey  = must(sender.NewLocalKey("a", []byte("0123456789abcdef0123456789abcdef")))
+)
+
+func newSender(o sender.Options) error {
+	return errOf(sender.New(sender.NewMemory(nil), someEndpoints, &o))
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -261,6 +277,42 @@ var nilArguments = map[string]refused{
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Logger: nilLogger}))
 	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook/sender.New store": {func() error {
+		return errOf(sender.New(nilDeliveries, someEndpoints, nil))
+	}, "the store is a nil *"},
+	"webhook/sender/redis.New client": {func() error {
+		return errOf(sendredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
+	}, "the Redis client is a nil *"},
+	"webhook/sender.New endpoints": {func() error {
+		return errOf(sender.New(sender.NewMemory(nil), nilEndpoints, nil))
+	}, "the endpoints is a nil *"},
+	"webhook/sender.New opts.Observer": {func() error {
+		return newSender(sender.Options{Observer: nilAttempts})
+	}, "Options.Observer is a nil *"},
+	"webhook/sender.New opts.Logger": {func() error {
+		return newSender(sender.Options{Logger: nilLogger})
+	}, "Options.Logger is a nil *"},
+	"webhook/sender.New opts.UnsafeTransport": {func() error {
+		return newSender(sender.Options{UnsafeTransport: nilTransport})
+	}, "Options.UnsafeTransport is a nil *"},
+	"webhook/sender.NewEndpoints list[].Signing": {func() error {
+		return errOf(sender.NewEndpoints(sender.Endpoint{ID: "a", URL: "https://a.example/", Signing: nilSigning}))
+	}, "the Signing is a nil *"},
+	"webhook/sender.StandardWebhooks signers[]": {func() error {
+		return errOf(sender.StandardWebhooks(nil, nilSigner))
+	}, "signers[0] is a nil *"},
+	"webhook/sender.HTTPSignature signer": {func() error {
+		return errOf(sender.HTTPSignature(nilSigner, nil))
+	}, "the signer is a nil *"},
+	"webhook/sender.SealSecret to": {func() error {
+		return errOf(sender.SealSecret(ctx, nilService, "a", webhook.Secret{Text: "x"}))
+	}, "the key is a nil *"},
+	"webhook/sender.OpenSecret with": {func() error {
+		return errOf(sender.OpenSecret(ctx, (*awskms.Identity)(nil), "a", nil))
+	}, "the key is a nil *"},
+	"webhook/sender.EncryptBodies store": {func() error {
+		return errOf(sender.EncryptBodies(nilDeliveries, someLocalKey))
+	}, "the store is a nil *"},
 	"webhook/ingest.New ring": {func() error {
 		return errOf(ingest.New(nilRing, producer.NewLocalBus(nil), "https://hooks.example/x", nil))
 	}, "the keys to sign with is a nil *"},

@@ -23,7 +23,8 @@ const (
 
 // Profile is what a signature covers and says. The sender and the receiver agree on it. The zero value is
 // strict. A component is the name of a field in lower case, or a derived one such as "@method" (RFC 9421,
-// section 2.2). In the Profile of a response, ";req" after a name takes it from the request (section 2.4).
+// section 2.2). In the Profile of a response, ";req" after a name takes it from the request (section 2.4):
+// "signature;req" binds the response to one signed request.
 type Profile struct {
 	// Label is the label of the signature; "" = "sig1". Others are ignored.
 	Label string
@@ -232,7 +233,7 @@ func appendComponents(list []component, texts []string, response bool) ([]compon
 			return nil, err
 		case c.name == "host":
 			return nil, errors.New("the field host is not at hand everywhere: cover @authority")
-		case c.name == "signature" || c.name == "signature-input":
+		case !c.req && (c.name == "signature" || c.name == "signature-input"):
 			return nil, fmt.Errorf("a signature does not cover the field %s", c.name)
 		case slices.Contains(list, c):
 			return nil, fmt.Errorf("the component %.80q stands twice", text)

@@ -192,8 +192,8 @@ func (r *rules) responseMessage(resp *http.Response, body []byte) (*message, err
 func requestMessage(req *http.Request, o origin) (*message, error) {
 	if o == (origin{}) {
 		host := req.Host
-		if req.URL.Host == "" {
-			return nil, errors.New("the URL of the request has no host: set BaseURL")
+		if req.URL.Host == "" || req.RequestURI != "" { // a client may have written the host (absolute form)
+			return nil, errors.New("a server has read the request, or its URL has no host: set BaseURL")
 		} else if host == "" {
 			host = req.URL.Host
 		}
