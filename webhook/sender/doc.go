@@ -17,7 +17,7 @@
 // when the lease of the process is over. It then has the same ID and the same body, so that a receiver that
 // remembers IDs handles it once. Time and signatures are those of the attempt.
 //
-// Deliveries wait in the store, in a Memory or in Redis (package redis). A queue such as Amazon SQS is no
+// Deliveries wait in the store, in memory or in Redis (package redis). A queue such as Amazon SQS is no
 // store, because it delays a message by 15 minutes at most: have a consumer take messages from it, and
 // Forward them.
 //

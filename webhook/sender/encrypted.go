@@ -10,13 +10,6 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// BackEnd is all that a store can do.
-type BackEnd interface {
-	Store
-	DeadLetters
-	Switch
-}
-
 // encrypted is what EncryptBodies makes.
 type encrypted struct {
 	BackEnd

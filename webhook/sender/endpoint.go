@@ -14,9 +14,9 @@ import (
 
 // The bounds and defaults of an Endpoint.
 const (
-	DefaultTimeout     = 20 * time.Second // Standard Webhooks recommends 15 to 30 s
+	defaultTimeout     = 20 * time.Second // Standard Webhooks recommends 15 to 30 s
 	maxTimeout         = 60 * time.Second
-	DefaultConcurrency = 4
+	defaultConcurrency = 4
 	maxConcurrency     = 256
 	maxURL             = 2048 // bytes
 )
@@ -74,7 +74,7 @@ func (e *Endpoint) Check() error {
 
 func (e *Endpoint) timeout() time.Duration {
 	if e.Timeout == 0 {
-		return DefaultTimeout
+		return defaultTimeout
 	}
 	return e.Timeout
 }
@@ -84,7 +84,7 @@ func (e *Endpoint) concurrency() int {
 	case e.Ordered:
 		return 1
 	case e.Concurrency == 0:
-		return DefaultConcurrency
+		return defaultConcurrency
 	}
 	return e.Concurrency
 }

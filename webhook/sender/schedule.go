@@ -19,8 +19,8 @@ func DefaultSchedule() []time.Duration {
 
 const (
 	spread = 0.2 // each wait is longer or shorter by up to this part
-	// MaxRetryAfter is the longest wait that a receiver can ask for.
-	MaxRetryAfter = 24 * time.Hour
+	// maxRetryAfter is the longest wait that a receiver can ask for.
+	maxRetryAfter = 24 * time.Hour
 )
 
 // wait is how long after the attempt that failed the next one follows. A Retry-After only lengthens it. False
@@ -49,9 +49,9 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	if isDigits(text) {
 		seconds, err := strconv.ParseUint(text, 10, 31)
 		if err != nil { // more than 31 bits
-			return MaxRetryAfter
+			return maxRetryAfter
 		}
-		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	at, err := http.ParseTime(text)
 	if err != nil {
@@ -60,7 +60,7 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
 	}
-	return min(max(at.Sub(now), 0), MaxRetryAfter)
+	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
 func isDigits(text string) bool {

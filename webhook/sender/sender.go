@@ -17,9 +17,9 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultLease    = 2 * maxTimeout
+	defaultLease    = 2 * maxTimeout
 	minLease        = time.Second
-	DefaultPoll     = time.Second
+	defaultPoll     = time.Second
 	defaultUnderWay = 256
 	mostUnderWay    = 1 << 14
 	mostTaken       = 64 // deliveries that one call takes
@@ -89,8 +89,8 @@ func New(store Store, endpoints Endpoints, opts *Options) (*Sender, error) {
 		o.Schedule = DefaultSchedule()
 	}
 	o.Schedule = slices.Clone(o.Schedule)
-	o.Concurrency, o.Lease = cmp.Or(o.Concurrency, defaultUnderWay), cmp.Or(o.Lease, DefaultLease)
-	o.Poll = cmp.Or(o.Poll, DefaultPoll)
+	o.Concurrency, o.Lease = cmp.Or(o.Concurrency, defaultUnderWay), cmp.Or(o.Lease, defaultLease)
+	o.Poll = cmp.Or(o.Poll, defaultPoll)
 	switch {
 	case slices.ContainsFunc(o.Schedule, func(d time.Duration) bool { return d <= 0 || d > 30*24*time.Hour }):
 		return nil, errors.New("sender: each wait of the Schedule must be above 0, and at most 30 days")

@@ -71,7 +71,7 @@ func TestSchedule(t *testing.T) {
 				break
 			}
 			want, gap := sender.DefaultSchedule()[i], w.got[i+1].at.Sub(r.at)
-			if gap < want*8/10 || gap > want*12/10+2*sender.DefaultPoll {
+			if gap < want*8/10 || gap > want*12/10+2*poll {
 				t.Errorf("after attempt %d it waits %v, want %v +-20%%", i+1, gap, want)
 			}
 			if a.State != sender.Again || a.Next.After(w.got[i+1].at) {
@@ -274,8 +274,8 @@ func TestOneHungEndpointHoldsUpNoOther(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if n := w.most["hung.example"]; n != sender.DefaultConcurrency {
-			t.Errorf("%d attempts at a time to the endpoint that hangs, want %d", n, sender.DefaultConcurrency)
+		if n := w.most["hung.example"]; n != concurrency {
+			t.Errorf("%d attempts at a time to the endpoint that hangs, want %d", n, concurrency)
 		}
 	})
 }

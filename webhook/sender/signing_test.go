@@ -256,13 +256,13 @@ func (s *slow) Sign(ctx context.Context, req *http.Request, body []byte, at time
 func TestLateAttemptIsNotMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := endpoint("a")
-		e.Signing = &slow{e.Signing, sender.DefaultLease - sender.DefaultTimeout + time.Second}
+		e.Signing = &slow{e.Signing, lease - timeout + time.Second}
 		w := newWorld(t, sender.Options{}, e)
 		w.send("a", "m1")
 		if _, err := w.Once(t.Context()); err != nil || len(w.got)+len(w.attempts) != 0 {
 			t.Errorf("%d requests, %d attempts, %v, want none", len(w.got), len(w.attempts), err)
 		}
-		time.Sleep(sender.DefaultTimeout)
+		time.Sleep(timeout)
 		if _, err := w.Once(t.Context()); err != nil || len(w.got) != 1 || w.attempts[0].Number != 1 {
 			t.Errorf("%d requests, %+v, %v, want the first attempt", len(w.got), w.attempts, err)
 		}

@@ -110,3 +110,10 @@ type DeadLetters interface {
 type Switch interface {
 	Disable(ctx context.Context, endpoint string, disabled bool) error
 }
+
+// BackEnd is all that a store can do.
+type BackEnd interface {
+	Store
+	DeadLetters
+	Switch
+}

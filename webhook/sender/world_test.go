@@ -15,6 +15,14 @@ import (
 	"github.com/sealbus/sealbus/webhook/sender"
 )
 
+// The defaults of a sender.
+const (
+	timeout     = 20 * time.Second
+	lease       = 2 * time.Minute
+	poll        = time.Second
+	concurrency = 4
+)
+
 const secretText = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // request is one that the receivers got.

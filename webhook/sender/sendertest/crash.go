@@ -137,7 +137,7 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if !p.asleep && p.chance(15) {
 		p.asleep = true
-		p.clock.Advance(sender.DefaultLease * 2)
+		p.clock.Advance(2 * lease)
 		_, other := p.start()
 		_, _ = other.Once(p.Context())
 		p.asleep = false
