@@ -65,7 +65,7 @@ var table = map[string][]string{
 		"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"producer", "webhook", "webhook/awslambda", "webhook/httpsig", "webhook/ingest", "webhook/jwt",
-		"internal/..."},
+		"webhook/sender", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/dialguard":             {},
 	"internal/onefetch":              {"internal/dialguard"},

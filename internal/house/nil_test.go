@@ -273,6 +273,10 @@ var nilArguments = map[string]refused{
 	"webhook/gateway.New store": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), nilStore, nil))
 	}, "the replay store is a nil *"},
+	"webhook/gateway.New opts.Pending": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
+			&gateway.Options{Pending: nilDeliveries}))
+	}, "Pending is a nil *sender.Memory"},
 	"webhook/gateway.New opts.Logger": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Logger: nilLogger}))

@@ -66,6 +66,7 @@ type placed struct {
 type config struct {
 	baseURL   string
 	endpoints []endpointConfig
+	out       []outConfig
 }
 
 type endpointConfig struct {
@@ -114,10 +115,12 @@ func parse(doc []byte) (*config, error) {
 			return r.text(&c.baseURL)
 		case "endpoints":
 			return func(n *yaml.Node, at place) { c.endpoints = r.endpoints(n, at) }
+		case "out":
+			return func(n *yaml.Node, at place) { c.out = r.out(n, at) }
 		}
 		return nil
 	})
-	if len(r.errs) == 0 && len(c.endpoints) == 0 {
+	if len(r.errs) == 0 && len(c.endpoints)+len(c.out) == 0 {
 		r.fail(place{root.Content[0].Line, "endpoints"}, "there is none")
 	}
 	r.unique(c)
@@ -320,12 +323,16 @@ func (r *reader) endpoints(n *yaml.Node, at place) (list []endpointConfig) {
 	return list
 }
 
-func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
-	e := endpointConfig{name: name, at: at}
+func (r *reader) endpointName(name string, at place) {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 	if len(name) > 64 || strings.Trim(name, letters) != "" {
 		r.fail(at, `the name must have 1 to 64 of a-z, 0-9, "-" and "_"`)
 	}
+}
+
+func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
+	e := endpointConfig{name: name, at: at}
+	r.endpointName(name, at)
 	before := len(r.errs)
 	r.mapping(n, at.field, func(field string) reading {
 		return map[string]reading{

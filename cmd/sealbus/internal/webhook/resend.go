@@ -95,7 +95,7 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 		result := resentResult{Record: name, ID: idOf(&r, at)}
 		req, err := resigned(ctx, f.to, &r, result.ID, env.Now(), secrets)
 		if err != nil {
-			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made",
+			return ui.Usage("correct the flag; `sealbus webhook send --help` shows how a secret is made",
 				"%w",
 				err)
 		}
@@ -164,13 +164,7 @@ func (r *resentResult) send(client *http.Client, req *http.Request) int {
 	defer func() { _ = resp.Body.Close() }() // its content is of no use
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	r.Status = resp.StatusCode
-	switch {
-	case r.Status < 300:
-		return ui.ExitDone
-	case r.Status >= 500 || r.Status == http.StatusConflict || r.Status == http.StatusTooManyRequests:
-		return ui.ExitUnavailable
-	}
-	return ui.ExitRejected
+	return exitOf(r.Status)
 }
 
 func (r resentResult) print(p *ui.Printer) {
