@@ -68,7 +68,7 @@ var (
 	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
 	nilScheme     webhook.Scheme       = (*struct{ webhook.Scheme })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
-	nilDeliveries sender.BackEnd       = (*struct{ sender.BackEnd })(nil)
+	nilDeliveries sender.BackEnd       = (*sender.Memory)(nil)
 	nilEndpoints  sender.Endpoints     = (*struct{ sender.Endpoints })(nil)
 	nilSigning    sender.Signing       = (*struct{ sender.Signing })(nil)
 	nilAttempts   sender.Observer      = (*struct{ sender.Observer })(nil)
@@ -276,7 +276,7 @@ var nilArguments = map[string]refused{
 	"webhook/gateway.New opts.Pending": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Pending: nilDeliveries}))
-	}, "Pending is a nil *struct"},
+	}, "Pending is a nil *sender.Memory"},
 	"webhook/gateway.New opts.Logger": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Logger: nilLogger}))

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -282,6 +283,30 @@ func TestTargetURIComesFromTheConfiguration(t *testing.T) {
 		&webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: "https://partner.example"}})
 	check(t, err)
 	wantReason(t, v, r, now, "")
+}
+
+// TestAuthorityHasOneForm: case and the port of the scheme do not count (RFC 9421, section 2.2.3), others do.
+func TestAuthorityHasOneForm(t *testing.T) {
+	signer := newSigner(t, keys.Ed25519)
+	for called, bases := range map[string]map[string]envelope.Reason{
+		"https://hooks.example": {"https://HOOKS.example:443": "",
+			"http://hooks.example":     envelope.ReasonBadSignature,
+			"https://hooks.example:80": envelope.ReasonBadSignature},
+		"https://Hooks.Example:443":  {"https://hooks.example": ""},
+		"http://hooks.example:80":    {"http://hooks.example": ""},
+		"https://hooks.example:8443": {"https://hooks.example:8443": "", baseURL: envelope.ReasonBadSignature},
+		"https://[::1]:443":          {"https://[::1]": ""},
+	} {
+		for base, want := range bases {
+			req, err := http.NewRequest(http.MethodPost, called+target, nil)
+			check(t, err)
+			check(t, httpsig.Sign(t.Context(), req, []byte(body), signer, nil, now))
+			v, err := webhook.New(httpsig.Scheme(nil), "orders", keysOf(signer),
+				&webhook.Options{Scheme: webhook.SchemeOptions{BaseURL: base}})
+			check(t, err)
+			wantReason(t, v, webhook.FromHTTP(req, []byte(body)), now, want)
+		}
+	}
 }
 
 // TestTimes: created counts both ways, to the second, and expires ends a signature before its age does.

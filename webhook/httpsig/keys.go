@@ -53,9 +53,6 @@ func openKeys(secrets []webhook.Secret) (map[string]*publicKey, error) {
 	for i := range secrets {
 		s := &secrets[i]
 		list, err := parseKeys(s.Text)
-		if err == nil && len(list) > 1 && s.ID != "" {
-			err = errors.New("a JWK Set with several keys: leave the ID out")
-		}
 		if err != nil {
 			return nil, fmt.Errorf("the key with the ID %.80q: %w", s.ID, err)
 		}
@@ -68,7 +65,7 @@ func openKeys(secrets []webhook.Secret) (map[string]*publicKey, error) {
 				return nil, fmt.Errorf(`the ID %.80q: visible ASCII without " and \ is needed`, id)
 			}
 			if set[id] != nil {
-				return nil, fmt.Errorf("two keys have the ID %.80q", id)
+				return nil, fmt.Errorf("two keys have the ID %.80q: leave the ID of a JWK Set out", id)
 			}
 			set[id] = &publicKey{k.Verifier, algorithmOf(k.Verifier), k.Schedule, s}
 		}
