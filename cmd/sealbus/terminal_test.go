@@ -119,6 +119,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{text, []string{"webhook", "verify", "--provider", "github", "--secret-file", odd}},
 		{"", []string{"webhook", "verify", "--provider", noNUL, "--header", noNUL}},
 		{"", []string{"webhook", "lint", odd}}, {"", []string{"webhook", "providers", noNUL}},
+		{text, []string{"webhook", "sign", "--secret-file", odd}},
 		{text, []string{"webhook", "send", noNUL, "--secret-file", odd}},
 		{"", []string{"webhook", "dead", "list", "--redis", noNUL}},
 		{"", []string{"webhook", "resend", odd, "--to", noNUL}},

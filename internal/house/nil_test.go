@@ -68,7 +68,7 @@ var (
 	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
 	nilScheme     webhook.Scheme       = (*struct{ webhook.Scheme })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
-	nilDeliveries sender.BackEnd       = (*sender.Memory)(nil)
+	nilDeliveries sender.BackEnd       = (*struct{ sender.BackEnd })(nil)
 	nilEndpoints  sender.Endpoints     = (*struct{ sender.Endpoints })(nil)
 	nilSigning    sender.Signing       = (*struct{ sender.Signing })(nil)
 	nilAttempts   sender.Observer      = (*struct{ sender.Observer })(nil)

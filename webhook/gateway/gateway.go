@@ -87,7 +87,7 @@ type Options struct {
 	// Producer says how events are sealed and published; nil = the zero producer.Options.
 	Producer *producer.Options
 	// Pending keeps what the endpoints under out are to get, until they have it: a store in Redis (package
-	// webhook/sender/redis), or a sender.Memory, which loses it with the process. nil = there is no out.
+	// webhook/sender/redis), or sender.NewMemory, which loses it with the process. nil = there is no out.
 	Pending sender.BackEnd
 	Network *sender.Network  // which addresses out may lead to; nil = https at public addresses
 	Logger  *slog.Logger     // nil = slog.Default()

@@ -60,12 +60,12 @@ func dnsAnswer(query []byte, address [4]byte) []byte {
 
 // hurried is a store whose clock goes on by two days with each attempt.
 type hurried struct {
-	*sender.Memory
+	sender.BackEnd
 	days atomic.Int64
 }
 
 func (h *hurried) Settle(ctx context.Context, t sender.Taken, s sender.Settlement) error {
-	err := h.Memory.Settle(ctx, t, s)
+	err := h.BackEnd.Settle(ctx, t, s)
 	h.days.Add(2)
 	return err
 }
@@ -75,7 +75,7 @@ func (h *hurried) Settle(ctx context.Context, t sender.Taken, s sender.Settlemen
 func TestOutNameOfTheMetadataService(t *testing.T) {
 	leadTo(t, [4]byte{169, 254, 169, 254})
 	store := &hurried{}
-	store.Memory = sender.NewMemory(&sender.MemoryOptions{Now: func() time.Time {
+	store.BackEnd = sender.NewMemory(&sender.MemoryOptions{Now: func() time.Time {
 		return now.Add(time.Duration(store.days.Load()) * 24 * time.Hour)
 	}})
 	p := newPartners(t, oneOut, store)

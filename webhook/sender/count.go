@@ -3,7 +3,7 @@ package sender
 import "context"
 
 // Count counts the deliveries that are pending, and those in the dead list.
-func (m *Memory) Count(context.Context) (pending, dead int, err error) {
+func (m *memory) Count(context.Context) (pending, dead int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.lanes {

@@ -16,7 +16,7 @@ import (
 // DefaultRemember is how long a store remembers what was delivered, so that it is not sent again.
 const DefaultRemember = 72 * time.Hour
 
-// The sizes of a Memory unless told otherwise.
+// The sizes of a memory unless told otherwise.
 const (
 	defaultCapacity = 1_000_000
 	defaultBytes    = 256 << 20
@@ -30,9 +30,8 @@ type MemoryOptions struct {
 	Now      func() time.Time // nil = time.Now
 }
 
-// Memory is a Store for one process: what it has is lost with the process. When it is full, Put is
-// ErrUnavailable.
-type Memory struct {
+// memory is what NewMemory makes.
+type memory struct {
 	opts MemoryOptions
 
 	mu       sync.Mutex
@@ -46,7 +45,7 @@ type Memory struct {
 	sequence uint64
 }
 
-var _ BackEnd = (*Memory)(nil)
+var _ BackEnd = (*memory)(nil)
 
 // laneKey names a queue: an endpoint has one of ordered deliveries and one of the others.
 type laneKey struct {
@@ -81,9 +80,10 @@ type remembered struct {
 	end time.Time
 }
 
-// NewMemory makes an empty store.
-func NewMemory(opts *MemoryOptions) *Memory {
-	m := &Memory{entries: map[Key]*entry{}, lanes: map[laneKey]*memoryLane{}, disabled: map[string]bool{}}
+// NewMemory makes an empty store for one process: what it has is lost with the process. When it is full, Put
+// is ErrUnavailable.
+func NewMemory(opts *MemoryOptions) BackEnd {
+	m := &memory{entries: map[Key]*entry{}, lanes: map[laneKey]*memoryLane{}, disabled: map[string]bool{}}
 	if opts != nil {
 		m.opts = *opts
 	}
@@ -104,7 +104,7 @@ func NewMemory(opts *MemoryOptions) *Memory {
 }
 
 // Put is Store.Put. It copies the body.
-func (m *Memory) Put(ctx context.Context, d Delivery) error {
+func (m *memory) Put(ctx context.Context, d Delivery) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
@@ -133,14 +133,14 @@ func (m *Memory) Put(ctx context.Context, d Delivery) error {
 }
 
 // enqueue makes an entry due now, after all that are due now or in order.
-func (m *Memory) enqueue(e *entry, now time.Time) {
+func (m *memory) enqueue(e *entry, now time.Time) {
 	m.sequence++
 	e.state, e.due, e.sequence, e.leased = Again, now, m.sequence, false
 	m.insert(e, now)
 }
 
 // insert puts an entry into its lane.
-func (m *Memory) insert(e *entry, now time.Time) {
+func (m *memory) insert(e *entry, now time.Time) {
 	k := laneKey{e.d.Endpoint, e.d.Ordered}
 	l := m.lanes[k]
 	if l == nil {
@@ -160,7 +160,7 @@ func (m *Memory) insert(e *entry, now time.Time) {
 }
 
 // refresh sets the moment at which a lane is looked at next. A lane that waits for its turn keeps its place.
-func (m *Memory) refresh(l *memoryLane, now time.Time) {
+func (m *memory) refresh(l *memoryLane, now time.Time) {
 	if len(l.queue.list) == 0 {
 		heap.Remove(&m.due, l.index)
 		delete(m.lanes, l.laneKey)
@@ -174,7 +174,7 @@ func (m *Memory) refresh(l *memoryLane, now time.Time) {
 }
 
 // Take is Store.Take. The bodies are not to be changed.
-func (m *Memory) Take(ctx context.Context, w Want) ([]Taken, error) {
+func (m *memory) Take(ctx context.Context, w Want) ([]Taken, error) {
 	switch {
 	case w.Most <= 0 || w.Lease <= 0:
 		return nil, errors.New("sender: Most and Lease must be above 0")
@@ -216,7 +216,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // lease gives the first entry of a lane to a worker.
-func (m *Memory) lease(l *memoryLane, end time.Time) Taken {
+func (m *memory) lease(l *memoryLane, end time.Time) Taken {
 	e := l.queue.list[0]
 	e.due, e.leased = end, true
 	_, _ = rand.Read(e.token[:]) // never fails
@@ -225,7 +225,7 @@ func (m *Memory) lease(l *memoryLane, end time.Time) Taken {
 }
 
 // Settle is Store.Settle.
-func (m *Memory) Settle(ctx context.Context, t Taken, s Settlement) error {
+func (m *memory) Settle(ctx context.Context, t Taken, s Settlement) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
@@ -281,13 +281,13 @@ func compare(a, b Key) int {
 }
 
 // remember drops the body of an entry, and keeps its ID for a while.
-func (m *Memory) remember(e *entry, now time.Time) {
+func (m *memory) remember(e *entry, now time.Time) {
 	m.bytes -= int64(len(e.d.Body))
 	e.d.Body, e.state = nil, Delivered
 	m.forget = append(m.forget, remembered{e.d.Key, now.Add(m.opts.Remember)})
 }
 
-func (m *Memory) forgetUntil(now time.Time) {
+func (m *memory) forgetUntil(now time.Time) {
 	n := 0
 	for n < len(m.forget) && !m.forget[n].end.After(now) {
 		delete(m.entries, m.forget[n].key)
@@ -297,7 +297,7 @@ func (m *Memory) forgetUntil(now time.Time) {
 }
 
 // Dead is DeadLetters.Dead.
-func (m *Memory) Dead(_ context.Context, after Key, n int) ([]DeadDelivery, error) {
+func (m *memory) Dead(_ context.Context, after Key, n int) ([]DeadDelivery, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i, found := slices.BinarySearchFunc(m.dead, after, compare)
@@ -313,7 +313,7 @@ func (m *Memory) Dead(_ context.Context, after Key, n int) ([]DeadDelivery, erro
 }
 
 // Resend is DeadLetters.Resend.
-func (m *Memory) Resend(_ context.Context, k Key) error {
+func (m *memory) Resend(_ context.Context, k Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, err := m.bury(k)
@@ -326,7 +326,7 @@ func (m *Memory) Resend(_ context.Context, k Key) error {
 }
 
 // Discard is DeadLetters.Discard.
-func (m *Memory) Discard(_ context.Context, k Key) error {
+func (m *memory) Discard(_ context.Context, k Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, err := m.bury(k)
@@ -338,7 +338,7 @@ func (m *Memory) Discard(_ context.Context, k Key) error {
 }
 
 // bury takes a delivery out of the dead list.
-func (m *Memory) bury(k Key) (*entry, error) {
+func (m *memory) bury(k Key) (*entry, error) {
 	i, found := slices.BinarySearchFunc(m.dead, k, compare)
 	if !found {
 		return nil, ErrNotDead
@@ -348,7 +348,7 @@ func (m *Memory) bury(k Key) (*entry, error) {
 }
 
 // Disable is Switch.Disable.
-func (m *Memory) Disable(_ context.Context, endpoint string, disabled bool) error {
+func (m *memory) Disable(_ context.Context, endpoint string, disabled bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if disabled {

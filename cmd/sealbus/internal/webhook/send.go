@@ -27,6 +27,12 @@ import (
 	"github.com/sealbus/sealbus/webhook/sender"
 )
 
+// The help of flags that several commands have.
+const (
+	helpSecretFile = "the secret, whsec_... or whsk_..., in a `FILE`; several during a rotation"
+	helpID         = "the `ID` of the message (default a new one)"
+)
+
 type sendFlags struct {
 	dialing.Flags
 	loadkeys.SignFlags
@@ -64,10 +70,9 @@ curl --header @headers --data-binary @body.json https://acme.example/hooks`,
 		Run: func(ctx context.Context, args []string) error { return send(ctx, env, f, args[0]) },
 	})
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.secrets, "secret-file", nil,
-		"the secret, whsec_... or whsk_..., in a `FILE`; several during a rotation")
+	flags.StringArrayVar(&f.secrets, "secret-file", nil, helpSecretFile)
 	flags.BoolVar(&f.httpSignature, "http-signature", false, "sign as RFC 9421 says, by a key of --keyring")
-	flags.StringVar(&f.id, "id", "", "the `ID` of the message (default a new one)")
+	flags.StringVar(&f.id, "id", "", helpID)
 	flags.StringVar(&f.contentType, "content-type", "application/json", "the media `TYPE` of the body")
 	flags.StringArrayVar(&f.headers, "header", nil, "another header `LINE`, as 'Name: value'; it is not signed")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "send nothing")
@@ -232,14 +237,19 @@ var own = []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "Webhook-S
 // connection are header lines that curl makes itself.
 var connection = []string{"User-Agent", "Accept-Encoding"}
 
+// idOr is the ID, or a new one if there is none.
+func idOr(id string) string {
+	if id != "" {
+		return id
+	}
+	var random [12]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	return "msg_" + hex.EncodeToString(random[:])
+}
+
 // request is the request, not signed yet.
 func (f *sendFlags) request(ctx context.Context, u *url.URL, body []byte) (*http.Request, error) {
-	id := f.id
-	if id == "" {
-		var random [12]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		id = "msg_" + hex.EncodeToString(random[:])
-	}
+	id := idOr(f.id)
 	d := sender.Delivery{Key: sender.Key{Endpoint: "send", ID: id}, ContentType: f.contentType, Body: body}
 	if err := d.Check(); err != nil {
 		return nil, ui.Usage("correct the flag", "%w", err)

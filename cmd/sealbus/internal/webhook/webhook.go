@@ -13,6 +13,6 @@ func Command(env *ui.Env) *cobra.Command {
 		"Third parties such as GitHub and Stripe send what happened over HTTP, and sign it. These commands "+
 			"verify deliveries, say why one is refused, record them, look at how providers sign, and "+
 			"send webhooks of your own.",
-		verifyCommand(env), providersCommand(env), lintCommand(env), listenCommand(env), resendCommand(env),
-		sendCommand(env), deadCommand(env))
+		verifyCommand(env), providersCommand(env), lintCommand(env), signCommand(env), listenCommand(env),
+		resendCommand(env), sendCommand(env), deadCommand(env))
 }
