@@ -276,7 +276,7 @@ var nilArguments = map[string]refused{
 	"webhook/gateway.New opts.Pending": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Pending: nilDeliveries}))
-	}, "Pending is a nil *sender.Memory"},
+	}, "Pending is a nil *"},
 	"webhook/gateway.New opts.Logger": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Logger: nilLogger}))
