@@ -1,5 +1,5 @@
-// Package fetch follows a document at an HTTPS address: a trust bundle, or the key set of an issuer of tokens.
-// HTTPS makes one request, bounded in bytes and in time. Shared makes one request at a time for all callers.
+// Package fetch follows a document at an HTTPS address: a trust bundle, or the key set of an issuer of
+// tokens. HTTPS makes one request, bounded in bytes. Shared makes one request at a time for all callers.
 //
 // The address is the operator's own. An address that a stranger can influence is for internal/onefetch.
 package fetch

@@ -201,7 +201,8 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 func (v *Verifier) judgeAudience(c *claims) error {
 	if len(v.opts.Audiences) > 0 || c.hasAud {
 		if !overlap(c.aud, v.opts.Audiences) {
-			return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the audience %.200q", c.aud)
+			return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the audience %.200q",
+				strings.Join(c.aud, " "))
 		}
 	}
 	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
@@ -214,7 +215,8 @@ func (v *Verifier) judgeAudience(c *claims) error {
 // judgeIDClient judges for which client an id token is (OpenID Connect Core, section 3.1.3.7).
 func (v *Verifier) judgeIDClient(c *claims) error {
 	if !overlap(c.aud, v.opts.ClientIDs) {
-		return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the client %.200q", c.aud)
+		return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the client %.200q",
+			strings.Join(c.aud, " "))
 	}
 	if (len(c.aud) > 1 || c.azp != "") && !contains(v.opts.ClientIDs, c.azp) {
 		return refuse(envelope.ReasonSourceNotAllowed, "azp", "the token is of the client %.200q", c.azp)

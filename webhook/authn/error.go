@@ -64,7 +64,7 @@ func (e *Error) Challenge() string {
 		return "Bearer" // section 3.1: no error where no token came
 	case e.Reason != ReasonForbidden:
 		return `Bearer error="invalid_token"`
-	case e.scopes == nil:
+	case e.scopes == nil || strings.ContainsAny(strings.Join(e.scopes, ""), "\"\\ \t\r\n"):
 		return `Bearer error="insufficient_scope"`
 	}
 	return `Bearer error="insufficient_scope", scope="` + strings.Join(e.scopes, " ") + `"`

@@ -9,9 +9,11 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// Authenticate verifies the token of a request, whose parts any front end has, at the time of Options.Now. The
-// error is an *Error.
-func (v *Verifier) Authenticate(ctx context.Context, header http.Header, query url.Values) (*Identity, error) {
+// Authenticate verifies the token of a request, whose parts any front end has, at the time of Options.Now.
+// The error is an *Error.
+func (v *Verifier) Authenticate(ctx context.Context, header http.Header, query url.Values) (
+	*Identity, error,
+) {
 	token, err := v.source.Token(header, query)
 	if err != nil {
 		return nil, err
@@ -27,8 +29,8 @@ func FromContext(ctx context.Context) *Identity {
 	return id
 }
 
-// Guard lets callers through to next who have a good token and what they need. The others get 401, 403 or 503,
-// with WWW-Authenticate and a problem (RFC 9457) whose type is the Reason. next finds the caller by
+// Guard lets callers through to next who have a good token and what they need. The others get 401, 403 or
+// 503, with WWW-Authenticate and a problem (RFC 9457) that has the Reason. next finds the caller by
 // FromContext. The need may be &Need{}, for every caller with a good token.
 func Guard(v *Verifier, need *Need, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -64,7 +64,7 @@ type KeyOptions struct {
 	UnsafeAllowHTTP bool
 }
 
-// publicKey is a key and the one algorithm that it is for. key is *rsa.PublicKey, *ecdsa.PublicKey on P-256,
+// publicKey is a key and the one algorithm that it is for. key is *rsa.PublicKey, *ecdsa.PublicKey on P-256
 // or ed25519.PublicKey.
 type publicKey struct {
 	id  string
@@ -85,8 +85,8 @@ type keyState struct {
 // ParseKeys reads a JWK Set, of at most 1 MiB. It is not renewed: a key that the issuer takes away is used
 // until the program ends.
 //
-// Keys for something else than RS256, ES256 and EdDSA signatures are skipped, as RFC 7517, section 5 asks, and
-// so are RSA keys of fewer than 2,048 or more than 8,192 bits. These are errors: two usable keys of one ID, a
+// Keys for something else than RS256, ES256 and EdDSA signatures are skipped, as RFC 7517, section 5 asks.
+// So are RSA keys of fewer than 2,048 or more than 8,192 bits. These are errors: two usable keys of one ID, a
 // private key, and a set without a usable key.
 func ParseKeys(jwks []byte) (*Keys, error) {
 	keys, err := parseKeySet(jwks)
@@ -175,8 +175,8 @@ func known(keys map[string]*publicKey, kid string) (*publicKey, error) {
 	if key := keys[kid]; key != nil {
 		return key, nil
 	}
-	return nil, refuse(envelope.ReasonUnknownKey, "kid", "the issuer has no key for signatures with the ID %.80q",
-		kid)
+	return nil, refuse(envelope.ReasonUnknownKey, "kid",
+		"the issuer has no key for signatures with the ID %.80q", kid)
 }
 
 func unavailable(err error) *Error {

@@ -43,7 +43,8 @@ func ParseSource(text string) (Source, error) {
 func isToken(name string) bool {
 	for i := range len(name) {
 		c := name[i]
-		if (c|0x20 < 'a' || 'z' < c|0x20) && (c < '0' || '9' < c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+		if (c|0x20 < 'a' || 'z' < c|0x20) && (c < '0' || '9' < c) &&
+			!strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false
 		}
 	}

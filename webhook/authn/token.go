@@ -21,8 +21,8 @@ const maxToken = 16 << 10
 // header is what the header of a token says.
 type header struct{ alg, kid, typ string }
 
-// verifySignature verifies a token in the compact form (RFC 7515, section 7.1) and gives its claims, which are
-// not judged yet.
+// verifySignature verifies a token in the compact form (RFC 7515, section 7.1) and gives its claims, which
+// are not judged yet.
 func verifySignature(ctx context.Context, text string, keys *Keys) (h header, claims []byte, err error) {
 	if len(text) > maxToken {
 		return h, nil, refuse(envelope.ReasonTooLarge, "form", "the token has more than %d bytes", maxToken)
@@ -59,8 +59,8 @@ func verifySignature(ctx context.Context, text string, keys *Keys) (h header, cl
 	return h, parts[1], nil
 }
 
-// readHeader reads the header. Members that it does not know change nothing (RFC 7515, section 4), unless crit
-// names them.
+// readHeader reads the header. Members that it does not know change nothing (RFC 7515, section 4), unless
+// crit names them.
 func readHeader(text []byte) (h header, err error) {
 	refused := ""
 	d := jsontext.NewDecoder(text)
