@@ -24,7 +24,8 @@ import (
 
 const issuer = "https://issuer.example/pool"
 
-var at = time.Date(2026, 9, 21, 12, 0, 0, 0, time.UTC)
+// at is half an hour after iat of the test claims, and half an hour before exp.
+var at = time.Unix(1789993800, 0)
 
 func must[T any](v T, err error) T {
 	if err != nil {

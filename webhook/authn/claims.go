@@ -199,15 +199,15 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 // judgeAudience judges for which API and of which client an access token is. A token that names an audience is
 // for none but that, so it is refused where no audience is configured.
 func (v *Verifier) judgeAudience(c *claims) error {
+	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
+		return refuse(envelope.ReasonSourceNotAllowed, "client_id", "the token is of the client %.200q",
+			c.clientID)
+	}
 	if len(v.opts.Audiences) > 0 || c.hasAud {
 		if !overlap(c.aud, v.opts.Audiences) {
 			return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the audience %.200q",
 				strings.Join(c.aud, " "))
 		}
-	}
-	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
-		return refuse(envelope.ReasonSourceNotAllowed, "client_id", "the token is of the client %.200q",
-			c.clientID)
 	}
 	return nil
 }
