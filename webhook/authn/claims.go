@@ -196,8 +196,8 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 	return nil
 }
 
-// judgeAudience judges for which API and of which client an access token is. A token that names an audience is
-// for none but that, so it is refused where no audience is configured.
+// judgeAudience judges for which API and of which client an access token is. A token that names an audience
+// is for that one only, so it is refused where no audience is configured.
 func (v *Verifier) judgeAudience(c *claims) error {
 	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
 		return refuse(envelope.ReasonSourceNotAllowed, "client_id", "the token is of the client %.200q",
