@@ -21,6 +21,16 @@ func (v *Verifier) Authenticate(ctx context.Context, header http.Header, query u
 	return v.Verify(ctx, token, v.opts.Now())
 }
 
+// AuthenticateValue is Authenticate for the value of the identity source, which a TOKEN authorizer of API
+// Gateway gets alone.
+func (v *Verifier) AuthenticateValue(ctx context.Context, value string) (*Identity, error) {
+	token, err := v.source.token(value)
+	if err != nil {
+		return nil, err
+	}
+	return v.Verify(ctx, token, v.opts.Now())
+}
+
 type identityKey struct{}
 
 // FromContext is the Identity of the caller in a handler behind Guard; nil = there is no Guard.

@@ -59,18 +59,27 @@ func (s Source) Token(header http.Header, query url.Values) (string, error) {
 	if s.header != "" {
 		values = header[s.header]
 	}
-	switch {
-	case len(values) == 0 || len(values) == 1 && values[0] == "":
-		return "", refuse(envelope.ReasonUnsigned, "form", "the request has no token")
-	case len(values) > 1:
-		return "", refuse(envelope.ReasonMalformed, "form", "the request has the place of its token twice")
-	case s.header != "Authorization":
-		return values[0], nil
+	switch len(values) {
+	case 0:
+		return s.token("")
+	case 1:
+		return s.token(values[0])
 	}
-	scheme, token, ok := strings.Cut(values[0], " ")
+	return "", refuse(envelope.ReasonMalformed, "form", "the request has the place of its token twice")
+}
+
+// token is the token in the value of the header or parameter.
+func (s Source) token(value string) (string, error) {
+	switch {
+	case value == "":
+		return "", refuse(envelope.ReasonUnsigned, "form", "the request has no token")
+	case s.header != "Authorization":
+		return value, nil
+	}
+	scheme, token, ok := strings.Cut(value, " ")
 	switch {
 	case !ok:
-		return values[0], nil
+		return value, nil
 	case !strings.EqualFold(scheme, "Bearer"): // RFC 9110, section 11.1
 		return "", refuse(envelope.ReasonUnsigned, "form", "the scheme of Authorization is not Bearer")
 	}
