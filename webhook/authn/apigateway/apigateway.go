@@ -22,7 +22,7 @@ const maxRoutes = 100
 const maxPolicy = 8192
 
 // ErrUnauthorized has API Gateway answer 401. Its text is the one that API Gateway looks for.
-var ErrUnauthorized = errors.New("Unauthorized") //nolint:staticcheck // the text is that of API Gateway
+var ErrUnauthorized = errors.New("Unauthorized")
 
 // Route is a route of the API, and what its callers need.
 type Route struct {
@@ -138,14 +138,14 @@ func overlap(a, b string) bool {
 	return reach[len(b)]
 }
 
-// Handle answers one event of API Gateway. An error other than ErrUnauthorized has API Gateway answer 500: the
-// keys of the issuer cannot be had, or the event is none that this authorizer is for.
+// Handle answers one event of API Gateway. An error other than ErrUnauthorized has API Gateway answer 500:
+// the keys of the issuer cannot be had, or the event is none that this authorizer is for.
 func (a *Authorizer) Handle(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
 	e, err := readEvent(payload)
 	if err != nil {
 		return nil, fmt.Errorf("apigateway: the event: %w", err)
 	}
-	if a.opts.Simple != (e.version == "2.0") && a.opts.Simple {
+	if a.opts.Simple && e.version != "2.0" {
 		return nil, errors.New("apigateway: simple answers are for HTTP APIs with the format 2.0 only")
 	}
 	var id *authn.Identity

@@ -101,9 +101,17 @@ func readTexts(d *jsontext.Decoder) map[string]string {
 	return texts
 }
 
+// split splits at that character only; no text gives no parts.
+func split(text, at string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, at)
+}
+
 func identity(claims map[string]string, form string) (*authn.Identity, error) {
 	id := &authn.Identity{Issuer: claims["iss"], Subject: claims["sub"], ClientID: claims["client_id"],
-		TokenID: claims["jti"], Scopes: strings.Fields(claims["scope"])}
+		TokenID: claims["jti"], Scopes: split(claims["scope"], " ")}
 	switch groups := claims["cognito:groups"]; {
 	case form == "lambda":
 		d := jsontext.NewDecoder([]byte(claims["groups"]))
@@ -115,7 +123,7 @@ func identity(claims map[string]string, form string) (*authn.Identity, error) {
 		}
 	case groups == "":
 	case form == "jwt": // "[admin editor]"; names of groups have no spaces
-		id.Groups = strings.Fields(strings.TrimSuffix(strings.TrimPrefix(groups, "["), "]"))
+		id.Groups = split(strings.TrimSuffix(strings.TrimPrefix(groups, "["), "]"), " ")
 	default:
 		id.Groups = strings.Split(groups, ",")
 	}

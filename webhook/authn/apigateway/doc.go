@@ -1,6 +1,6 @@
 // Package apigateway is a Lambda authorizer of Amazon API Gateway on package authn: TOKEN and REQUEST
-// authorizers of REST APIs, and authorizers of HTTP APIs in the formats 1.0 and 2.0, with IAM policies or simple
-// answers. It needs no module of AWS: Handle fits lambda.Start.
+// authorizers of REST APIs, and authorizers of HTTP APIs in the formats 1.0 and 2.0, with IAM policies or
+// simple answers. It needs no module of AWS: Handle fits lambda.Start.
 //
 // # Security
 //

@@ -21,7 +21,7 @@ type event struct {
 	query                               url.Values
 }
 
-// readEvent reads an event of one of the formats. A member that stands twice, or has another type, is refused.
+// readEvent reads an event of one of the formats. A member that stands twice or has another type is refused.
 func readEvent(text []byte) (*event, error) {
 	e := new(event)
 	var single, multi, params, multiParams map[string][]string
