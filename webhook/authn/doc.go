@@ -29,7 +29,8 @@
 //	issuer := "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_EXAMPLE"
 //	keys, err := authn.FetchKeys(issuer+"/.well-known/jwks.json", nil)
 //	verifier, err := authn.New(issuer, keys, &authn.Options{ClientIDs: []string{"4client"}})
-//	http.Handle("DELETE /news/{id}", authn.Guard(verifier, &authn.Need{Groups: []string{"admin"}}, news))
+//	handler, err := authn.Guard(verifier, &authn.Need{Groups: []string{"admin"}}, news)
+//	http.Handle("DELETE /news/{id}", handler)
 //
 // # Stability
 //

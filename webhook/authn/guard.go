@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Authenticate verifies the token of a request, whose parts any front end has, at the time of Options.Now.
@@ -42,7 +44,18 @@ func FromContext(ctx context.Context) *Identity {
 // Guard lets callers through to next who have a good token and what they need. The others get 401, 403 or
 // 503, with WWW-Authenticate and a problem (RFC 9457) that has the Reason. next finds the caller by
 // FromContext. The need may be &Need{}, for every caller with a good token.
-func Guard(v *Verifier, need *Need, next http.Handler) http.Handler {
+func Guard(v *Verifier, need *Need, next http.Handler) (http.Handler, error) {
+	if err := nilcheck.Check("authn: the handler", next); err != nil {
+		return nil, err
+	}
+	switch {
+	case v == nil:
+		return nil, errors.New("authn: no verifier")
+	case need == nil:
+		return nil, errors.New("authn: no need: &Need{} lets every caller with a good token in")
+	case slices.Contains(need.Scopes, "") || slices.Contains(need.Groups, ""):
+		return nil, errors.New("authn: a scope or a group of the need is empty")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var query url.Values
 		if v.source.query != "" {
@@ -61,7 +74,7 @@ func Guard(v *Verifier, need *Need, next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, id)))
-	})
+	}), nil
 }
 
 // Refuse writes the answer to a caller who was refused. It has the Reason and no cause, which may name what

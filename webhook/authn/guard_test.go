@@ -18,12 +18,12 @@ import (
 func TestGuard(t *testing.T) {
 	v := verifier(t, &authn.Options{ClientIDs: []string{"c1"}, Now: func() time.Time { return at }})
 	handled := 0
-	handler := authn.Guard(v, &authn.Need{Scopes: []string{"news/delete"}, Groups: []string{"admin", "editor"}},
+	handler := must(authn.Guard(v, &authn.Need{Scopes: []string{"news/delete"}, Groups: []string{"admin", "editor"}},
 		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if id := authn.FromContext(r.Context()); id != nil && id.Subject == "u1" && len(id.Claims()) > 0 {
 				handled++
 			}
-		}))
+		})))
 	good := token("r", rs256, claims())
 	for name, c := range map[string]struct {
 		headers   []string
@@ -71,7 +71,7 @@ func TestGuardIsTransient(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+rToken())
 	w := httptest.NewRecorder()
-	authn.Guard(v, &authn.Need{}, http.NotFoundHandler()).ServeHTTP(w, r)
+	must(authn.Guard(v, &authn.Need{}, http.NotFoundHandler())).ServeHTTP(w, r)
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" ||
 		w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
@@ -80,22 +80,25 @@ func TestGuardIsTransient(t *testing.T) {
 
 // TestNeed: a need that is a mistake is no need that everybody meets.
 func TestNeed(t *testing.T) {
-	id := must(verifier(t, &authn.Options{ClientIDs: []string{"c1"}}).Verify(t.Context(),
-		token("r", rs256, claims("scope", `" news/read"`, "cognito:groups", `["",  "admin"]`)), at))
+	v := verifier(t, &authn.Options{ClientIDs: []string{"c1"}})
+	id := must(v.Verify(t.Context(), token("r", rs256, claims("scope", `" news/read"`, "cognito:groups", `["",  "admin"]`)), at))
 	for name, c := range map[string]struct {
-		need *authn.Need
-		ok   bool
+		need       *authn.Need
+		ok, guards bool
 	}{
-		"none":          {&authn.Need{}, true},
-		"nil":           {nil, false},
-		"empty scope":   {&authn.Need{Scopes: []string{""}}, false},
-		"empty group":   {&authn.Need{Groups: []string{""}}, false},
-		"one of two":    {&authn.Need{Groups: []string{"x", "admin"}}, true},
-		"all of two":    {&authn.Need{Scopes: []string{"news/read", "x"}}, false},
-		"part of scope": {&authn.Need{Scopes: []string{"news"}}, false},
+		"none":          {&authn.Need{}, true, true},
+		"nil":           {nil, false, false},
+		"empty scope":   {&authn.Need{Scopes: []string{""}}, false, false},
+		"empty group":   {&authn.Need{Groups: []string{""}}, false, false},
+		"one of two":    {&authn.Need{Groups: []string{"x", "admin"}}, true, true},
+		"all of two":    {&authn.Need{Scopes: []string{"news/read", "x"}}, false, true},
+		"part of scope": {&authn.Need{Scopes: []string{"news"}}, false, true},
 	} {
 		err := id.Check(c.need)
 		var e *authn.Error
+		if _, err := authn.Guard(v, c.need, http.NotFoundHandler()); (err == nil) != c.guards {
+			t.Errorf("%s: a Guard: %v", name, err)
+		}
 		if (err == nil) != c.ok || !c.ok && (!errors.As(err, &e) || e.Reason != authn.ReasonForbidden) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -70,7 +70,7 @@ func New(v *authn.Verifier, opts *Options) (*Authorizer, error) {
 			return nil, fmt.Errorf("apigateway: the route %.80q: %w", r.Method+" "+r.Path, err)
 		}
 		for _, other := range o.Routes[:i] {
-			if !sameNeed(r.Need, other.Need) && overlap(r.pattern(), other.pattern()) {
+			if !sameNeed(r.Need, other.Need) && r.overlaps(&other) {
 				return nil, fmt.Errorf("apigateway: the routes %.80q and %.80q overlap in a policy, whose * also "+
 					"stands for /, and their needs differ: give both the same need, or other paths",
 					other.Method+" "+other.Path, r.Method+" "+r.Path)
@@ -100,15 +100,41 @@ func (r *Route) check() error {
 	return nil
 }
 
-// pattern is the end of the ARN of the route: "DELETE/news/*".
-func (r *Route) pattern() string {
+// isAll reports whether the route stands for every route.
+func (r *Route) isAll() bool { return r.Method == "*" && r.Path == "/{proxy+}" }
+
+// patterns are the ends of the ARNs of the route, such as "DELETE/news/*". Methods are spelled out, because a
+// "*" in their place would also stand for the first parts of a path.
+func (r *Route) patterns() []string {
+	if r.isAll() {
+		return []string{"*/*"}
+	}
 	parts := strings.Split(r.Path, "/")
 	for i, part := range parts {
 		if strings.HasPrefix(part, "{") {
 			parts[i] = "*"
 		}
 	}
-	return r.Method + strings.Join(parts, "/")
+	methods := []string{r.Method}
+	if r.Method == "*" {
+		methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+	}
+	for i := range methods {
+		methods[i] += strings.Join(parts, "/")
+	}
+	return methods
+}
+
+// overlaps reports whether a policy for one of the routes lets some request to the other one in.
+func (r *Route) overlaps(other *Route) bool {
+	for _, one := range r.patterns() {
+		for _, two := range other.patterns() {
+			if overlap(one, two) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func sameNeed(a, b *authn.Need) bool {
@@ -189,7 +215,9 @@ func (a *Authorizer) policy(ctx context.Context, e *event, id *authn.Identity) (
 		if effect == "Deny" {
 			effect, resources = "Allow", nil
 		}
-		resources = append(resources, stage+r.pattern())
+		for _, pattern := range r.patterns() {
+			resources = append(resources, stage+pattern)
+		}
 	}
 	if effect == "Deny" {
 		a.refused(ctx, last)
@@ -216,7 +244,7 @@ func (a *Authorizer) policy(ctx context.Context, e *event, id *authn.Identity) (
 func (a *Authorizer) simple(ctx context.Context, e *event, id *authn.Identity) (json.RawMessage, error) {
 	differ := slices.ContainsFunc(a.opts.Routes, func(r Route) bool {
 		return !sameNeed(r.Need, a.opts.Routes[0].Need)
-	}) || a.opts.Routes[0].pattern() != "*/*"
+	}) || !a.opts.Routes[0].isAll()
 	if differ && (e.routeKey == "" || !slices.Contains(e.sources, e.routeKey)) {
 		return nil, errors.New("apigateway: an answer that is kept would count for all routes: " +
 			"add $context.routeKey to the identity sources of the authorizer")
@@ -225,7 +253,7 @@ func (a *Authorizer) simple(ctx context.Context, e *event, id *authn.Identity) (
 		Err: fmt.Errorf("the route %.80q is not among those of the authorizer", e.routeKey)})
 	for i := range a.opts.Routes {
 		r := &a.opts.Routes[i]
-		if r.pattern() == "*/*" || r.hasKey(e.routeKey) {
+		if r.isAll() || r.hasKey(e.routeKey) {
 			err = id.Check(r.Need)
 			break
 		}

@@ -224,6 +224,10 @@ func TestUsageIdentifier(t *testing.T) {
 	}
 }
 
+func route(method, path string, need *authn.Need) apigateway.Route {
+	return apigateway.Route{Method: method, Path: path, Need: need}
+}
+
 // TestRoutes: routes that one policy cannot tell apart are refused, and so are those with a mistake.
 func TestRoutes(t *testing.T) {
 	open, closed := &authn.Need{}, &authn.Need{Groups: []string{"admin"}}
@@ -231,20 +235,20 @@ func TestRoutes(t *testing.T) {
 		routes []apigateway.Route
 		ok     bool
 	}{
-		"apart":             {[]apigateway.Route{{"GET", "/a", open}, {"GET", "/b/{id}", closed}}, true},
-		"other methods":     {[]apigateway.Route{{"GET", "/a/{id}", open}, {"PUT", "/a/{id}", closed}}, true},
-		"below a parameter": {[]apigateway.Route{{"GET", "/a/{id}", open}, {"GET", "/a/{id}/b", closed}}, false},
-		"the same need":     {[]apigateway.Route{{"GET", "/a/{id}", closed}, {"GET", "/a/{id}/b", closed}}, true},
-		"a text":            {[]apigateway.Route{{"GET", "/a/{id}", open}, {"GET", "/a/b", closed}}, false},
-		"every method":      {[]apigateway.Route{{"*", "/a", open}, {"GET", "/a", closed}}, false},
-		"method and path":   {[]apigateway.Route{{"*", "/a", open}, {"GET", "/{x}/a", closed}}, false},
-		"crossing":          {[]apigateway.Route{{"GET", "/{x}/b", open}, {"GET", "/a/{y}", closed}}, false},
-		"no need":           {[]apigateway.Route{{"GET", "/a", nil}}, false},
-		"a star":            {[]apigateway.Route{{"GET", "/a*", open}}, false},
-		"half a parameter":  {[]apigateway.Route{{"GET", "/a{id}", open}}, false},
-		"no slash":          {[]apigateway.Route{{"GET", "a", open}}, false},
+		"apart":             {[]apigateway.Route{route("GET", "/a", open), route("GET", "/b/{id}", closed)}, true},
+		"other methods":     {[]apigateway.Route{route("GET", "/a/{id}", open), route("PUT", "/a/{id}", closed)}, true},
+		"below a parameter": {[]apigateway.Route{route("GET", "/a/{id}", open), route("GET", "/a/{id}/b", closed)}, false},
+		"the same need":     {[]apigateway.Route{route("GET", "/a/{id}", closed), route("GET", "/a/{id}/b", closed)}, true},
+		"a text":            {[]apigateway.Route{route("GET", "/a/{id}", open), route("GET", "/a/b", closed)}, false},
+		"every method":      {[]apigateway.Route{route("*", "/a", open), route("GET", "/a", closed)}, false},
+		"every route":       {[]apigateway.Route{route("*", "/{proxy+}", open), route("GET", "/a", closed)}, false},
+		"crossing":          {[]apigateway.Route{route("GET", "/{x}/b", open), route("GET", "/a/{y}", closed)}, false},
+		"no need":           {[]apigateway.Route{route("GET", "/a", nil)}, false},
+		"a star":            {[]apigateway.Route{route("GET", "/a*", open)}, false},
+		"half a parameter":  {[]apigateway.Route{route("GET", "/a{id}", open)}, false},
+		"no slash":          {[]apigateway.Route{route("GET", "a", open)}, false},
 		"empty list":        {[]apigateway.Route{}, false},
-		"empty group":       {[]apigateway.Route{{"GET", "/a", &authn.Need{Groups: []string{""}}}}, false},
+		"empty group":       {[]apigateway.Route{route("GET", "/a", &authn.Need{Groups: []string{""}})}, false},
 	} {
 		_, err := apigateway.New(verifier(authn.Options{}), &apigateway.Options{Routes: c.routes})
 		if (err == nil) != c.ok {
