@@ -63,8 +63,8 @@ func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: int(a), Header: http.Header{}, Body: http.NoBody}, nil
 }
 
-// TestShared: callers share one request, which goes on when the one that began it leaves. A caller that can go
-// on does not wait for it.
+// TestShared: callers share one request, which goes on when the one that began it leaves. A caller that can
+// go on does not wait for it.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -96,7 +96,8 @@ func TestShared(t *testing.T) {
 // TestSince: a clock that was set back has an interval pass.
 func TestSince(t *testing.T) {
 	now := time.Unix(1000, 0)
-	for d, want := range map[time.Duration]bool{-time.Second: true, 0: false, time.Minute - 1: false, time.Minute: true} {
+	for d, want := range map[time.Duration]bool{-time.Second: true, 0: false, time.Minute - 1: false,
+		time.Minute: true} {
 		if Since(now, now.Add(d), time.Minute) != want {
 			t.Errorf("%s: %t", d, !want)
 		}

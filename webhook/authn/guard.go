@@ -61,7 +61,7 @@ func Guard(v *Verifier, need *Need, next http.Handler) (http.Handler, error) {
 		if v.source.query != "" {
 			var err error
 			if query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
-				Refuse(w, refuse(envelope.ReasonMalformed, "form", "the query cannot be read"))
+				answer(w, refuse(envelope.ReasonMalformed, "form", "the query cannot be read"))
 				return
 			}
 		}
@@ -70,16 +70,16 @@ func Guard(v *Verifier, need *Need, next http.Handler) (http.Handler, error) {
 			err = id.Check(need)
 		}
 		if err != nil {
-			Refuse(w, err)
+			answer(w, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, id)))
 	}), nil
 }
 
-// Refuse writes the answer to a caller who was refused. It has the Reason and no cause, which may name what
+// answer writes the answer to a caller who was refused. It has the Reason and no cause, which may name what
 // other callers need.
-func Refuse(w http.ResponseWriter, err error) {
+func answer(w http.ResponseWriter, err error) {
 	status, reason := http.StatusUnauthorized, envelope.ReasonMalformed
 	if e, ok := errors.AsType[*Error](err); ok {
 		status, reason = e.Status(), e.Reason

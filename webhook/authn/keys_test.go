@@ -95,7 +95,8 @@ func eToken() string { return token("e", `{"kid":"e","alg":"ES256"}`, claims("ex
 
 // stranger is a token under an invented key ID.
 func stranger(n int) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","kid":"x`+strconv.Itoa(n)+`"}`)) + ".e30.AAAA"
+	header := `{"alg":"RS256","kid":"x` + strconv.Itoa(n) + `"}`
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30.AAAA"
 }
 
 // TestStorm: 1,000,000 tokens with random key IDs in ten minutes cost at most 2 requests a minute, and no
@@ -195,8 +196,9 @@ func TestBadSignaturesAskNothing(t *testing.T) {
 // TestFailingIssuer: an answer that is no key set keeps the keys that are known, and says so to a stranger by
 // a transient Reason. It is asked again after 30 s.
 func TestFailingIssuer(t *testing.T) {
-	for name, body := range map[string]string{"empty": "", "no set": "[]", "two of one ID": string(jwks(rKey(), rKey())),
-		"no keys": `{"keys":[]}`, "too large": `{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`,
+	for name, body := range map[string]string{"empty": "", "no set": "[]",
+		"two of one ID": string(jwks(rKey(), rKey())),
+		"no keys":       `{"keys":[]}`, "too large": `{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`,
 		"private": `{"keys":[{"kty":"oct","k":"AAAA","kid":"x"}]}`} {
 		s, v := newSite(t)
 		wantReason(t, name, errOf(v.Verify(t.Context(), rToken(), s.clock())), "", "")

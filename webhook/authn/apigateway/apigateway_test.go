@@ -71,7 +71,8 @@ var frontEnds = map[string]struct {
 	event  func(value, method, path, routeKey string) string
 }{
 	"TOKEN": {false, func(value, method, path, _ string) string {
-		return `{"type":"TOKEN","authorizationToken":` + quote(value) + `,"methodArn":"` + api + method + path + `"}`
+		return `{"type":"TOKEN","authorizationToken":` + quote(value) + `,"methodArn":"` + api + method + path +
+			`"}`
 	}},
 	"REQUEST": {false, func(value, method, path, _ string) string {
 		return `{"type":"REQUEST","methodArn":"` + api + method + path + `","headers":{"authorization":` +
@@ -86,9 +87,9 @@ var frontEnds = map[string]struct {
 }
 
 func http2(value, method, path, routeKey string) string {
-	return `{"version":"2.0","type":"REQUEST","routeArn":"` + api + method + path + `","routeKey":` + quote(routeKey) +
-		`,"identitySource":[` + quote(value) + `,` + quote(routeKey) + `],"headers":{"authorization":` + quote(value) +
-		`}}`
+	return `{"version":"2.0","type":"REQUEST","routeArn":"` + api + method + path + `","routeKey":` +
+		quote(routeKey) + `,"identitySource":[` + quote(value) + `,` + quote(routeKey) +
+		`],"headers":{"authorization":` + quote(value) + `}}`
 }
 
 // answer is what an authorizer answers.
@@ -105,7 +106,8 @@ type answer struct {
 	UsageIdentifierKey string
 }
 
-// allows judges a request as API Gateway does: "*" of IAM also stands for "/", and what is not allowed is not.
+// allows judges a request as API Gateway does: "*" of IAM also stands for "/", and a request that no
+// statement allows is denied.
 func (a *answer) allows(method, requested string) bool {
 	if a.IsAuthorized != nil {
 		return *a.IsAuthorized
@@ -125,14 +127,15 @@ func (a *answer) allows(method, requested string) bool {
 	return allowed
 }
 
-// TestFrontEnds: each caller may call the same routes behind each front end. An answer is kept, as API Gateway
-// does, and judges each route; simple answers are kept for each route.
+// TestFrontEnds: each caller may call the same routes behind each front end. An answer is kept, as API
+// Gateway does, and judges each route; simple answers are kept for each route.
 func TestFrontEnds(t *testing.T) {
 	requests := []struct{ method, path, key string }{{"GET", "/news", "GET /news"},
 		{"DELETE", "/news/7", "DELETE /news/{id}"}, {"PUT", "/drafts/a/b", "ANY /drafts/{proxy+}"},
 		{"POST", "/news", "POST /news"}}
 	for name, front := range frontEnds {
-		a := must(apigateway.New(verifier(authn.Options{}), &apigateway.Options{Routes: routes, Simple: front.simple}))
+		a := must(apigateway.New(verifier(authn.Options{}),
+			&apigateway.Options{Routes: routes, Simple: front.simple}))
 		for caller, c := range map[string]struct {
 			value string
 			may   []bool // each of the requests; nil = Unauthorized
@@ -186,7 +189,8 @@ func TestKeptSimpleAnswer(t *testing.T) {
 	}
 }
 
-// TestTransient: while the keys cannot be had, API Gateway is neither told 401 nor to deny, which it would keep.
+// TestTransient: while the keys cannot be had, API Gateway gets neither Unauthorized nor a policy, which it
+// would keep.
 func TestTransient(t *testing.T) {
 	keys := must(authn.FetchKeys(issuer, &authn.KeyOptions{Client: &http.Client{Transport: failing{}}}))
 	v := must(authn.New(issuer, keys, &authn.Options{ClientIDs: []string{"c1"}}))
@@ -197,8 +201,7 @@ func TestTransient(t *testing.T) {
 			told = append(told, e.Reason)
 		}
 	}}))
-	got, err := a.Handle(t.Context(), json.RawMessage(frontEnds["TOKEN"].event("Bearer "+token("x", "y"), "GET", "/",
-		"")))
+	got, err := a.Handle(t.Context(), tokenEvent("x", "y"))
 	if got != nil || err == nil || errors.Is(err, apigateway.ErrUnauthorized) ||
 		!slices.Equal(told, []envelope.Reason{envelope.ReasonTrustUnavailable}) {
 		t.Errorf("%s %v %v", got, err, told)
@@ -212,16 +215,22 @@ func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, er
 // TestUsageIdentifier: the API key is given to callers who may call, and to no others.
 func TestUsageIdentifier(t *testing.T) {
 	a := must(apigateway.New(verifier(authn.Options{}), &apigateway.Options{
-		Routes:          []apigateway.Route{{Method: "GET", Path: "/", Need: &authn.Need{Groups: []string{"admin"}}}},
+		Routes:          list(route("GET", "/", &authn.Need{Groups: []string{"admin"}})),
 		UsageIdentifier: func(id *authn.Identity) string { return "key of " + id.ClientID }}))
 	for group, want := range map[string]string{"admin": "key of c1", "other": ""} {
 		var parsed answer
-		got := must(a.Handle(t.Context(), json.RawMessage(frontEnds["TOKEN"].event("Bearer "+token("x", group), "GET",
-			"/", ""))))
+		got := must(a.Handle(t.Context(), tokenEvent("x", group)))
 		if err := json.Unmarshal(got, &parsed); err != nil || parsed.UsageIdentifierKey != want {
 			t.Errorf("%s: %s", group, got)
 		}
 	}
+}
+
+func list(routes ...apigateway.Route) []apigateway.Route { return routes }
+
+// tokenEvent is the event of a TOKEN authorizer for a token with that scope and that group.
+func tokenEvent(scope, group string) json.RawMessage {
+	return json.RawMessage(frontEnds["TOKEN"].event("Bearer "+token(scope, group), "GET", "/", ""))
 }
 
 func route(method, path string, need *authn.Need) apigateway.Route {
@@ -235,20 +244,20 @@ func TestRoutes(t *testing.T) {
 		routes []apigateway.Route
 		ok     bool
 	}{
-		"apart":             {[]apigateway.Route{route("GET", "/a", open), route("GET", "/b/{id}", closed)}, true},
-		"other methods":     {[]apigateway.Route{route("GET", "/a/{id}", open), route("PUT", "/a/{id}", closed)}, true},
-		"below a parameter": {[]apigateway.Route{route("GET", "/a/{id}", open), route("GET", "/a/{id}/b", closed)}, false},
-		"the same need":     {[]apigateway.Route{route("GET", "/a/{id}", closed), route("GET", "/a/{id}/b", closed)}, true},
-		"a text":            {[]apigateway.Route{route("GET", "/a/{id}", open), route("GET", "/a/b", closed)}, false},
-		"every method":      {[]apigateway.Route{route("*", "/a", open), route("GET", "/a", closed)}, false},
-		"every route":       {[]apigateway.Route{route("*", "/{proxy+}", open), route("GET", "/a", closed)}, false},
-		"crossing":          {[]apigateway.Route{route("GET", "/{x}/b", open), route("GET", "/a/{y}", closed)}, false},
-		"no need":           {[]apigateway.Route{route("GET", "/a", nil)}, false},
-		"a star":            {[]apigateway.Route{route("GET", "/a*", open)}, false},
-		"half a parameter":  {[]apigateway.Route{route("GET", "/a{id}", open)}, false},
-		"no slash":          {[]apigateway.Route{route("GET", "a", open)}, false},
+		"apart":             {list(route("GET", "/a", open), route("GET", "/b/{id}", closed)), true},
+		"other methods":     {list(route("GET", "/a/{id}", open), route("PUT", "/a/{id}", closed)), true},
+		"below a parameter": {list(route("GET", "/a/{id}", open), route("GET", "/a/{id}/b", closed)), false},
+		"the same need":     {list(route("GET", "/a/{id}", closed), route("GET", "/a/{id}/b", closed)), true},
+		"a text":            {list(route("GET", "/a/{id}", open), route("GET", "/a/b", closed)), false},
+		"every method":      {list(route("*", "/a", open), route("GET", "/a", closed)), false},
+		"every route":       {list(route("*", "/{proxy+}", open), route("GET", "/a", closed)), false},
+		"crossing":          {list(route("GET", "/{x}/b", open), route("GET", "/a/{y}", closed)), false},
+		"no need":           {list(route("GET", "/a", nil)), false},
+		"a star":            {list(route("GET", "/a*", open)), false},
+		"half a parameter":  {list(route("GET", "/a{id}", open)), false},
+		"no slash":          {list(route("GET", "a", open)), false},
 		"empty list":        {[]apigateway.Route{}, false},
-		"empty group":       {[]apigateway.Route{route("GET", "/a", &authn.Need{Groups: []string{""}})}, false},
+		"empty group":       {list(route("GET", "/a", &authn.Need{Groups: []string{""}})), false},
 	} {
 		_, err := apigateway.New(verifier(authn.Options{}), &apigateway.Options{Routes: c.routes})
 		if (err == nil) != c.ok {
@@ -257,38 +266,44 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// behind is the event of a function, with what an authorizer left.
+func behind(authorizer string) json.RawMessage {
+	return json.RawMessage(`{"requestContext":{"authorizer":` + authorizer + `}}`)
+}
+
 // TestIdentityOf: the caller comes back as it went in, also a group with a comma or a quote in its name, and
 // from the claims of the built-in authorizers.
 func TestIdentityOf(t *testing.T) {
 	a := must(apigateway.New(verifier(authn.Options{}), nil))
 	for _, group := range []string{"admin", "a,b", "a b", "[x]", "ü"} {
-		got := must(a.Handle(t.Context(), json.RawMessage(frontEnds["TOKEN"].event("Bearer "+token("x y", group), "GET",
-			"/", ""))))
+		got := must(a.Handle(t.Context(), tokenEvent("x y", group)))
 		var parsed struct{ Context json.RawMessage }
 		if err := json.Unmarshal(got, &parsed); err != nil {
 			t.Fatal(err)
 		}
 		for _, form := range []string{string(parsed.Context), `{"lambda":` + string(parsed.Context) + `}`} {
-			id, err := apigateway.IdentityOf(json.RawMessage(`{"requestContext":{"authorizer":` + form + `}}`))
-			if err != nil || !slices.Equal(id.Groups, []string{group}) || !slices.Equal(id.Scopes, []string{"x", "y"}) ||
+			id, err := apigateway.IdentityOf(behind(form))
+			if err != nil || !slices.Equal(id.Groups, []string{group}) ||
+				!slices.Equal(id.Scopes, []string{"x", "y"}) ||
 				id.Subject != "u1" || id.ClientID != "c1" || id.Issuer != issuer || id.Expires.Unix() != 1789995600 {
 				t.Errorf("%s: %+v %v", form, id, err)
 			}
 		}
 	}
 	for form, groups := range map[string][]string{
-		`{"jwt":{"claims":{"iss":"i","sub":"s","cognito:groups":"[admin editor]"},"scopes":null}}`: {"admin", "editor"},
-		`{"claims":{"iss":"i","sub":"s","cognito:groups":"admin,editor"}}`:                         {"admin", "editor"},
-		`{"claims":{"iss":"i","sub":"s","email_verified":"false"}}`:                                nil,
+		`{"jwt":{"claims":{"iss":"i","sub":"s","cognito:groups":"[a b]"},"scopes":null}}`: {"a", "b"},
+		`{"claims":{"iss":"i","sub":"s","cognito:groups":"a,b"}}`:                         {"a", "b"},
+		`{"claims":{"iss":"i","sub":"s","email_verified":"false"}}`:                       nil,
 	} {
-		id, err := apigateway.IdentityOf(json.RawMessage(`{"requestContext":{"authorizer":` + form + `}}`))
+		id, err := apigateway.IdentityOf(behind(form))
 		if err != nil || !slices.Equal(id.Groups, groups) {
 			t.Errorf("%s: %+v %v", form, id, err)
 		}
 	}
 	for _, form := range []string{`null`, `{}`, `{"lambda":{}}`, `{"iss":"i","sub":"s","groups":"admin"}`,
-		`{"iss":"i","groups":"[]"}`, `{"claims":{"iss":"i","sub":"s"},"lambda":{"iss":"i","sub":"t","groups":"[]"}}`} {
-		if id, err := apigateway.IdentityOf(json.RawMessage(`{"requestContext":{"authorizer":` + form + `}}`)); err == nil {
+		`{"iss":"i","groups":"[]"}`,
+		`{"claims":{"iss":"i","sub":"s"},"lambda":{"iss":"i","sub":"t","groups":"[]"}}`} {
+		if id, err := apigateway.IdentityOf(behind(form)); err == nil {
 			t.Errorf("%s: %+v", form, id)
 		}
 	}
@@ -304,7 +319,8 @@ func FuzzHandle(f *testing.F) {
 		if got, err := a.Handle(t.Context(), event); err == nil {
 			t.Fatalf("%s: %s", strconv.Quote(string(event)), got)
 		}
-		if id, err := apigateway.IdentityOf(event); err == nil && (id.Issuer == "" || id.Subject+id.ClientID == "") {
+		id, err := apigateway.IdentityOf(event)
+		if err == nil && (id.Issuer == "" || id.Subject+id.ClientID == "") {
 			t.Fatalf("%+v", id)
 		}
 	})
