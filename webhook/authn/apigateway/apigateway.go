@@ -33,7 +33,9 @@ type Route struct {
 
 // Options are optional settings.
 type Options struct {
-	// Routes are the routes that callers may call. nil = every route, by callers with a good token.
+	// Routes are all routes of the API before which the authorizer stands. nil = every route, by callers with
+	// a good token. List those that need more, too: in a policy, a {parameter} covers the paths below it, and
+	// New can refuse an overlap only between routes that it knows.
 	Routes []Route
 	// Simple answers an HTTP API in the format 2.0 by isAuthorized. false = by a policy.
 	Simple bool
@@ -86,6 +88,8 @@ func (r *Route) check() error {
 		return errors.New("it has no Need: &authn.Need{} lets every caller with a good token in")
 	case slices.Contains(r.Need.Scopes, "") || slices.Contains(r.Need.Groups, ""):
 		return errors.New("a scope or a group is empty")
+	case r.Method == "ANY":
+		return errors.New("its method is ANY: write *")
 	case r.Method != "*" && (r.Method == "" || strings.Trim(r.Method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != ""):
 		return errors.New("its method is not one, such as GET, or *")
 	case !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, "*?$\"\\ "):
