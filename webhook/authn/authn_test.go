@@ -134,6 +134,7 @@ var vectorReasons = map[string]envelope.Reason{
 	"form": envelope.ReasonMalformed, "alphabet": envelope.ReasonMalformed, "nested": envelope.ReasonUnsupported,
 
 	"no exp": envelope.ReasonUndated, "no alg": envelope.ReasonMalformed, "kid path": envelope.ReasonUnknownKey,
+	"alg None": envelope.ReasonMalformed, // its signature is empty
 }
 
 // TestVectors: each row of the vectors has the verdict of the strict profile, for its own Reason.

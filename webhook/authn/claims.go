@@ -30,13 +30,12 @@ func readClaims(text []byte) (*claims, error) {
 	at := "claims"
 	d := jsontext.NewDecoder(text)
 	for o := d.Object(); d.Member(&o); {
-		name := string(o.Name)
-		if !c.read(&d, name) {
+		if !c.read(&d, string(o.Name)) {
 			d.SkipValue()
 			continue
 		}
 		if d.Err() != nil {
-			at = name
+			at = string(o.Name)
 		}
 	}
 	if err := d.End(); err != nil {
