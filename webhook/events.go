@@ -214,7 +214,7 @@ func (e *EventReceiver) admit(ctx context.Context, r Request) (admitted, Respons
 	if err != nil || from == nil {
 		return admitted{}, refusal(http.StatusForbidden, "", 0, errNoOrigin)
 	}
-	if wait := from.wait(e.opts.Now()); wait > 0 {
+	if wait := from.Wait(e.opts.Now()); wait > 0 {
 		return admitted{}, refusal(http.StatusTooManyRequests, "", wait, errOverRate)
 	}
 	return admitted{r, mode, from}, Response{}

@@ -74,6 +74,7 @@ var table = map[string][]string{
 	"internal/localaws/localawstest": {},
 	"internal/awsname":               {},
 	"internal/edtable":               {},
+	"internal/gcra":                  {},
 	"internal/jsontext":              {},
 	"internal/howlong":               {},
 	"internal/lossy":                 {"internal/testbed/cases"},

@@ -56,6 +56,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/internal/gcra"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
@@ -255,7 +256,7 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	}
 	var limit func(time.Time) time.Duration
 	if e.rate > 0 {
-		limit = newLimiter(e.rate, e.burst).take
+		limit = gcra.NewMeter(gcra.PerSecond(e.rate, e.burst)).Take
 	}
 	r, err := webhook.NewReceiver(v, g.store, next, &webhook.ReceiverOptions{
 		ContentTypes: e.contentTypes, Budget: g.opts.Budget, Limit: limit, Diagnose: true,
