@@ -44,18 +44,16 @@ func (r Rate) Each() time.Duration { return time.Duration(r.each) }
 // Slack is how long before it is paid for a request may be made.
 func (r Rate) Slack() time.Duration { return time.Duration(r.slack) }
 
-// clamp is paid, within what can have been taken: the clock may have been set back.
-func (r Rate) clamp(paid, now int64) int64 { return min(max(paid, now), now+r.slack+r.each) }
+// Clamp is the state, within what can have been taken until now: the clock may have been set back. Keep it,
+// also if a request is refused: otherwise all are refused until the clock is where it was.
+func (r Rate) Clamp(paid, now int64) int64 { return min(max(paid, now), now+r.slack+r.each) }
 
 // Take is the state after one more request, in Unix nanoseconds. If the request may not be made, wait is
-// above 0: it may be made after that time, and the state is as it was.
+// above 0: it may be made after that time, and the state is that of Clamp.
 func (r Rate) Take(paid, now int64) (next int64, wait time.Duration) {
-	if r.each == 0 {
-		return 0, 0
-	}
-	in := r.clamp(paid, now)
-	if early := in - now - r.slack; early > 0 {
-		return paid, time.Duration(early)
+	in := r.Clamp(paid, now)
+	if early := in - now - r.slack; early > 0 && r.each > 0 {
+		return in, time.Duration(early)
 	}
 	return in + r.each, 0
 }
@@ -63,10 +61,7 @@ func (r Rate) Take(paid, now int64) (next int64, wait time.Duration) {
 // Force is the state after one more request that was made whatever the limit is. It never owes more than one
 // request beyond a burst.
 func (r Rate) Force(paid, now int64) int64 {
-	if r.each == 0 {
-		return 0
-	}
-	return r.clamp(paid, now) + r.each
+	return r.Clamp(paid, now) + r.each
 }
 
 // Left is how many requests may be made now, at most 1<<30, and when the next one may.
@@ -75,7 +70,7 @@ func (r Rate) Left(paid, now int64) (n int, next int64) {
 	if r.each == 0 {
 		return most, 0
 	}
-	in := r.clamp(paid, now)
+	in := r.Clamp(paid, now)
 	return int(min((now+r.slack+r.each-in)/r.each, most)), in - r.slack
 }
 
@@ -94,7 +89,7 @@ func (m *Meter) Take(now time.Time) (wait time.Duration) {
 	for {
 		was := m.paid.Load()
 		next, wait := m.rate.Take(was, t)
-		if wait > 0 || m.paid.CompareAndSwap(was, next) {
+		if next == was || m.paid.CompareAndSwap(was, next) {
 			return wait
 		}
 	}
@@ -113,6 +108,12 @@ func (m *Meter) Force(now time.Time) {
 
 // Wait is how long the next request must wait; 0 = it may be made now. Nothing is counted.
 func (m *Meter) Wait(now time.Time) time.Duration {
-	_, wait := m.rate.Take(m.paid.Load(), now.UnixNano())
-	return wait
+	t := now.UnixNano()
+	for {
+		was := m.paid.Load()
+		if in := m.rate.Clamp(was, t); in == was || m.paid.CompareAndSwap(was, in) {
+			_, wait := m.rate.Take(in, t)
+			return wait
+		}
+	}
 }

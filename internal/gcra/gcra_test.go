@@ -30,11 +30,26 @@ func TestMeter(t *testing.T) {
 		"a nanosecond early": {time.Second/2 - 1, 1},
 		"in time":            {time.Second / 2, 0},
 		"an hour later":      {time.Hour, 0},
-		"the clock set back": {-time.Hour, time.Second / 2},
 	} {
-		if wait := m.Wait(epoch.Add(c.at)); wait != c.want {
+		fresh := gcra.NewMeter(gcra.PerSecond(2, 3))
+		for range 3 {
+			fresh.Force(epoch)
+		}
+		if wait := fresh.Wait(epoch.Add(c.at)); wait != c.want {
 			t.Errorf("%s: %v, not %v", name, wait, c.want)
 		}
+	}
+	if wait := m.Take(epoch.Add(-time.Hour)); wait != time.Second/2 {
+		t.Errorf("with the clock set back: %v", wait)
+	}
+	if wait := m.Take(epoch.Add(-time.Hour + time.Second/2)); wait != 0 {
+		t.Errorf("after that wait: %v", wait)
+	}
+	if wait := m.Wait(epoch.Add(-2 * time.Hour)); wait != time.Second/2 {
+		t.Errorf("set back again: %v", wait)
+	}
+	if wait := m.Take(epoch.Add(-2*time.Hour + time.Second/2)); wait != 0 {
+		t.Errorf("after that wait: %v", wait)
 	}
 }
 

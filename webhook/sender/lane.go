@@ -47,6 +47,7 @@ func (l *lane) room(now time.Time) (n int, again time.Time) {
 	if l.failures >= breakAfter { // a probe
 		n = 1 - l.inFlight
 	}
+	l.paid = l.rate.Clamp(l.paid, now.UnixNano())
 	if left, next := l.rate.Left(l.paid, now.UnixNano()); n > left {
 		n, again = left, time.Unix(0, next)
 	}
