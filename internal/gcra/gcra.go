@@ -38,6 +38,14 @@ func Every(each time.Duration, burst int) Rate {
 	return Rate{each: n, slack: n * min(max(int64(burst), 1)-1, maxSlack/n)}
 }
 
+// Within is the rate with a burst that is paid for in at most that time: one request, if it is too short.
+func (r Rate) Within(slack time.Duration) Rate {
+	if r.each > 0 {
+		r.slack = min(r.slack, int64(slack)/r.each*r.each)
+	}
+	return r
+}
+
 // Each is the time for which one request pays; 0 = no limit.
 func (r Rate) Each() time.Duration { return time.Duration(r.each) }
 

@@ -19,7 +19,7 @@ import (
 
 func newTable(t testing.TB, rate float64, burst int) *throttle.Addresses {
 	t.Helper()
-	a, err := throttle.NewAddresses(rate, burst, noon)
+	a, err := throttle.NewAddresses(rate, burst, afternoon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestAddressesAreNetworks(t *testing.T) {
 	a := newTable(t, 1, 2)
 	take := func(what, addr string, at time.Duration, pass bool) {
 		t.Helper()
-		wait := a.Take(netip.MustParseAddr(addr), noon.Add(at))
+		wait := a.Take(netip.MustParseAddr(addr), afternoon.Add(at))
 		if (wait == 0) != pass || wait > time.Second+100*time.Microsecond {
 			t.Errorf("%s: waits %v", what, wait)
 		}
@@ -59,9 +59,9 @@ func TestAddressesAreNetworks(t *testing.T) {
 	take("and a second later", "2001:db8::4", -time.Hour+2*time.Second, true)
 	take("after ten years", "2001:db8::4", 10*365*day, true)
 	for range 2 {
-		a.Take(netip.Addr{}, noon)
+		a.Take(netip.Addr{}, afternoon)
 	}
-	if a.Take(netip.Addr{}, noon) == 0 {
+	if a.Take(netip.Addr{}, afternoon) == 0 {
 		t.Error("callers without an address have no limit")
 	}
 }
@@ -73,33 +73,33 @@ func TestAddressesAreBounded(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	a := newTable(t, 1, 5)
 	for n := range uint64(1_000_000) {
-		a.Take(network(n), noon)
+		a.Take(network(n), afternoon)
 	}
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
 		t.Errorf("a million networks cost %d bytes", used)
 	}
 	n := uint64(0)
-	if allocs := testing.AllocsPerRun(1000, func() { n++; a.Take(network(n), noon) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(1000, func() { n++; a.Take(network(n), afternoon) }); allocs != 0 {
 		t.Errorf("%v allocations a call", allocs)
 	}
 	runtime.KeepAlive(a)
 }
 
-// In a crowd of four million networks, the table grants no more than it has room for, and one that was refused
-// is refused until its wait is over.
+// In a crowd of four million networks, the table grants no more than it has room for. One that was refused is
+// refused until its wait is over.
 func TestCrowdGetsNoMore(t *testing.T) {
 	a := newTable(t, 0.001, 2)
 	busy := network(1 << 31)
 	for range 2 {
-		a.Take(busy, noon)
+		a.Take(busy, afternoon)
 	}
 	passed := 0
 	for n := range uint64(4_000_000) {
-		if a.Take(network(n), noon) == 0 {
+		if a.Take(network(n), afternoon) == 0 {
 			passed++
 		}
-		if n%1000 == 0 && a.Take(busy, noon) == 0 {
+		if n%1000 == 0 && a.Take(busy, afternoon) == 0 {
 			t.Fatalf("after %d others, the busy network passes", n)
 		}
 	}
@@ -113,12 +113,12 @@ func TestNetworksAreCountedAlone(t *testing.T) {
 	a := newTable(t, 0.001, 1)
 	refused, leaked := 0, 0
 	for n := range uint64(100_000) {
-		if a.Take(network(n), noon) != 0 {
+		if a.Take(network(n), afternoon) != 0 {
 			refused++
 		}
 	}
 	for n := range uint64(100_000) {
-		if a.Take(network(n), noon) == 0 {
+		if a.Take(network(n), afternoon) == 0 {
 			leaked++
 		}
 	}
@@ -132,7 +132,7 @@ func TestHashHasAKey(t *testing.T) {
 	const most = 400_000
 	collide := func(a *throttle.Addresses, list []uint64) (out []uint64) {
 		for _, n := range list {
-			if a.Take(network(n), noon) != 0 {
+			if a.Take(network(n), afternoon) != 0 {
 				out = append(out, n)
 			}
 		}
@@ -157,7 +157,7 @@ func TestNewAddressesRefuses(t *testing.T) {
 		burst int
 	}{{0, 1}, {-1, 1}, {math.NaN(), 1}, {math.Inf(1), 1}, {1001, 1}, {1e-6, 1}, {1, 0}, {1, -1}, {1, 1_000_001},
 		{1.0 / 86400, 1_000_000}} {
-		if _, err := throttle.NewAddresses(c.rate, c.burst, noon); err == nil {
+		if _, err := throttle.NewAddresses(c.rate, c.burst, afternoon); err == nil {
 			t.Errorf("a rate of %v and a burst of %d are taken", c.rate, c.burst)
 		}
 	}
@@ -219,7 +219,7 @@ func TestCaller(t *testing.T) {
 func TestHandler(t *testing.T) {
 	calls := 0
 	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(204) })
-	h := newTable(t, 0.1, 2).Handler(next, 1, func() time.Time { return noon })
+	h := newTable(t, 0.1, 2).Handler(next, 1, func() time.Time { return afternoon })
 	for i, c := range []struct {
 		from   string
 		status int
@@ -275,6 +275,6 @@ func BenchmarkAddresses(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		a.Take(list[i%len(list)], noon)
+		a.Take(list[i%len(list)], afternoon)
 	}
 }
