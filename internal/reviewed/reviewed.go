@@ -238,7 +238,7 @@ func (r *Reader) Check(n *yaml.Node, err error) {
 
 // Fields calls read for each entry of a mapping; read reports whether it knows the field.
 func (r *Reader) Fields(n *yaml.Node, what string, read func(key, value *yaml.Node) bool) {
-	if isNull(n) {
+	if IsNull(n) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
@@ -252,7 +252,8 @@ func (r *Reader) Fields(n *yaml.Node, what string, read func(key, value *yaml.No
 	}
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+// IsNull reports whether n is empty.
+func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 // Strings reads a list. It is never nil, because an empty list is not an absent one.
 func (r *Reader) Strings(n *yaml.Node, tags ...string) []string {
