@@ -183,7 +183,9 @@ type contextKey struct{}
 
 // With keeps the caller of a request for the program that publishes its event, such as webhook/ingest with
 // Options.Callers.
-func With(ctx context.Context, c Context) context.Context { return context.WithValue(ctx, contextKey{}, c) }
+func With(ctx context.Context, c Context) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
 
 // From is the Context that With kept; ErrNoCaller = there is none.
 func From(ctx context.Context) (Context, error) {

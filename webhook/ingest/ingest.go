@@ -17,6 +17,8 @@
 //	webhooksignature   the hex SHA-256 of the provider's signature
 //	webhookbodysha256  the hex SHA-256 of the body as it came
 //	webhookid          the delivery ID, if the signature does not cover it: believe it no more than a log
+//	authtype, authid, authclaims
+//	                   who called, if Options.Callers is set
 //	webhookunsigned    which of type and subject the provider's signature does not cover: "type", "subject",
 //	                   "type subject"; absent = none. datacontenttype is never covered
 //
@@ -58,6 +60,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 )
 
 // The longest attributes, in bytes. EventBridge takes a detail type of 128 characters and a source of 256.
@@ -84,6 +87,10 @@ type Options struct {
 	// Producer says how events are sealed and published; nil = the zero producer.Options. Where a body lacks
 	// one of EncryptFields, all of it is encrypted.
 	Producer *producer.Options
+	// Callers true: each event says who called, in the attributes of package webhook/authcontext. The program
+	// that verified the caller put it into the context (authcontext.With). A delivery without a caller is not
+	// published, and its sender is to send it again. false = events have no such attributes.
+	Callers bool
 }
 
 // ingester publishes the deliveries of one endpoint.
@@ -92,6 +99,7 @@ type ingester struct {
 	now            func() time.Time
 	fields         []string // EncryptFields of fine
 	bytes          bool     // everything is sealed byte for byte
+	callers        bool     // Options.Callers
 	// Producers of JSON in its canonical form, of the same with all data encrypted that is to be, and of data
 	// byte for byte.
 	fine, whole, exact *producer.Producer
@@ -126,7 +134,7 @@ func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options)
 			o.TypePrefix, maxPrefix)
 	}
 	in := &ingester{source: source, prefix: o.TypePrefix, fields: po.EncryptFields, bytes: po.Exact,
-		now: po.Now}
+		now: po.Now, callers: o.Callers}
 	if in.now == nil {
 		in.now = time.Now
 	}
@@ -145,6 +153,15 @@ func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options)
 // publish seals the delivery and puts it on the bus.
 func (in *ingester) publish(ctx context.Context, v *webhook.Verified) error {
 	ev := in.describe(v)
+	if in.callers {
+		caller, err := authcontext.From(ctx)
+		if err == nil {
+			err = caller.Set(&ev)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	_, err := in.setData(&ev, v).Publish(ctx, ev)
 	if errors.Is(err, envelope.ErrTooLarge) {
 		return &webhook.Error{Reason: envelope.ReasonTooLarge, Provider: v.Provider, Err: err}
