@@ -26,7 +26,7 @@ func newKey(t *testing.T) *authcontext.Key {
 	return k
 }
 
-// What is set is what is read. Anything else is refused, by Set as by Of.
+// Of reads what Set wrote. Anything else is refused, by Set as by Of.
 func TestSetAndOf(t *testing.T) {
 	long := strings.Repeat("a", 257)
 	for name, c := range map[string]struct {

@@ -24,6 +24,8 @@ const (
 	maxID      = 256     // bytes of a client ID, and of a scope or a group
 	maxWords   = 32      // scopes, and groups, of one tenant: they stand in each event
 	maxSchemas = 1_000   // of one tenant
+	// maxWordBytes bounds all scopes, and all groups, of one tenant. Both fit into an authclaims of 4 KiB.
+	maxWordBytes = 1_500
 )
 
 // Parse reads a file of tenants and checks all of it. The error names the line and the column.
@@ -48,7 +50,7 @@ func Parse(doc []byte) (*Tenants, error) {
 // parser walks the nodes; its first error sticks.
 type parser struct {
 	reviewed.Reader
-	all *Tenants
+	all     *Tenants
 	sources []owned // of all tenants
 }
 
@@ -238,13 +240,13 @@ func (p *parser) whole(n *yaml.Node, most int64) int64 {
 // words reads scopes or groups.
 func (p *parser) words(n *yaml.Node) []string {
 	list := p.Strings(n, "!!str")
-	if len(list) > maxWords {
-		p.Fail(n, "more than %d of them", maxWords)
+	if len(list) > maxWords || len(strings.Join(list, "")) > maxWordBytes {
+		p.Fail(n, "more than %d of them, or more than %d bytes", maxWords, maxWordBytes)
 	}
 	for i, word := range list {
 		switch {
-		case !isWord(word):
-			p.Fail(n, "%q must have 1 to %d visible characters of ASCII", keydoc.Clip(word), maxID)
+		case !isWord(word) || strings.ContainsAny(word, `"\`): // RFC 6749, section 3.3
+			p.Fail(n, `%q must have 1 to %d visible characters of ASCII, without " and \`, keydoc.Clip(word), maxID)
 		case slices.Contains(list[:i], word):
 			p.Fail(n, "%q stands twice", word)
 		}

@@ -40,6 +40,7 @@ package tenants
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/sealbus/sealbus/envelope"
@@ -55,9 +56,9 @@ import (
 var ErrForbidden = errors.New("tenants: the caller is not allowed")
 
 var (
-	errNoClient = errors.Join(ErrForbidden, errors.New("no tenant has this client"))
-	errNoScope  = errors.Join(ErrForbidden, errors.New("the token lacks a scope of the tenant"))
-	errNoGroup  = errors.Join(ErrForbidden, errors.New("the caller is in no group of the tenant"))
+	errNoClient = fmt.Errorf("%w: no tenant has this client", ErrForbidden)
+	errNoScope  = fmt.Errorf("%w: the token lacks a scope of the tenant", ErrForbidden)
+	errNoGroup  = fmt.Errorf("%w: the caller is in no group of the tenant", ErrForbidden)
 )
 
 // Errors of Check. They do not say whether another tenant has the source or the type.
