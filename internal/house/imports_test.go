@@ -137,7 +137,8 @@ var homes = map[string][]string{
 	"github.com/go-jose/": {"webhook/jwt", "webhook/gateway", "cmd/sealbus"},
 	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
 		"webhook/sender/sendertest", "cmd/sealbus"},
-	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "webhook/tenants", "cmd/sealbus", "internal/reviewed",
+	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "webhook/tenants", "cmd/sealbus",
+		"internal/reviewed",
 		"internal/testbed/cfntest"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":       {}, // tests only

@@ -81,7 +81,8 @@ func visible(doc []byte) error {
 			return &Error{Line: line, Err: errors.New("not UTF-8")}
 		case !lineEnd && !unicode.IsPrint(r):
 			return &Error{Line: line,
-				Err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
+				Err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, "+
+					"is not allowed anywhere", r)}
 		case spaces > mostSpaces:
 			return &Error{Line: line, Err: fmt.Errorf(
 				"more than %d spaces in a row, behind which a reviewer does not look", mostSpaces)}

@@ -9,8 +9,7 @@ import (
 	"github.com/sealbus/sealbus/internal/reviewed"
 )
 
-// Each thing that a reviewer could misread is refused with its place. The tests of keys/trust/policy have many
-// more.
+// Each thing that a reviewer could misread is refused with its place. keys/trust/policy tests many more.
 func TestDocumentRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		doc          string

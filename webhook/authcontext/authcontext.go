@@ -11,8 +11,8 @@
 //	handler := authcontext.Require(next, authcontext.ServiceAccount) // at a consumer
 //
 // Threats: an attacker who writes the attributes on the bus (they are signed, and an unsigned one is not in
-// the event that a handler gets); a reader of the bus who wants to know who called (the ID is an HMAC, and its
-// key never leaves the gateway). Not stopped: a producer whose key may speak for the source can write any
+// the event that a handler gets); a reader of the bus who wants to know who called (the ID is an HMAC, and
+// its key never leaves the gateway). Not stopped: a producer whose key may speak for the source can write any
 // caller. Not hidden: that two events have one caller.
 //
 // Stable: all of it. https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/authcontext.md
@@ -124,8 +124,8 @@ func Of(ev *event.Event) (Context, error) {
 	return c, nil
 }
 
-// Require is a handler that gets only events whose caller is told: with an ID, and of one of the types. Others
-// are envelope.ReasonSchemaInvalid, and quarantined. No types = ServiceAccount and AppUser.
+// Require is a handler that gets only events whose caller is told: with an ID, and of one of the types.
+// Others are envelope.ReasonSchemaInvalid, and quarantined. No types = ServiceAccount and AppUser.
 func Require(next consumer.Handler, types ...string) consumer.Handler {
 	if next == nil {
 		return nil // Handle says that there is no handler
@@ -164,8 +164,8 @@ func NewKey(secret []byte) (*Key, error) {
 	return &Key{redact.Key("authcontext.Key", "authid"), redact.Hide(slices.Clone(secret))}, nil
 }
 
-// ID is that of a caller, who is named by all parts together, such as tenant, client and user: the HMAC-SHA256
-// of the parts, each after its length, in 43 characters of base64url.
+// ID is that of a caller, who is named by all parts together, such as tenant, client and user: the
+// HMAC-SHA256 of the parts, each after its length, in 43 characters of base64url.
 func (k *Key) ID(parts ...string) string {
 	mac := hmac.New(sha256.New, k.secret())
 	text := []byte("sealbus authid 1\n")

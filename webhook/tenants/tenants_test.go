@@ -137,7 +137,8 @@ func TestMatrix(t *testing.T) {
 // Each fault is refused, with its line.
 func TestParseRefuses(t *testing.T) {
 	second := func(fields string) string {
-		return acme + "  other:\n    clients: {c9: {}}\n    types: [a]\n    scopes: []\n    quota: {rate: 1}\n" + fields
+		return acme + "  other:\n    clients: {c9: {}}\n    types: [a]\n    scopes: []\n" +
+			"    quota: {rate: 1}\n" + fields
 	}
 	for name, c := range map[string]struct {
 		doc  string
@@ -187,7 +188,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want line %d", name, err, c.line)
 		}
 	}
-	parse(t, second("    sources: [\"https://acme.example2/*\", \"urn:acme:shop2\", \"https://acme.example.b/*\"]\n"))
+	parse(t, second(`    sources: ["https://acme.example2/*", "urn:acme:shop2", "https://acme.example.b/*"]`+"\n"))
 	if _, err := tenants.Parse(make([]byte, tenants.MaxFile+1)); err == nil {
 		t.Error("a file over the limit is read")
 	}

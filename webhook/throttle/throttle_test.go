@@ -88,27 +88,28 @@ func header(r webhook.Response, name string) string {
 	return value
 }
 
+func isUnavailable(err error) bool { return errors.Is(err, throttle.ErrUnavailable) }
+
 // A limiter that is full refuses new keys, forgets idle ones, and never the count of a day.
 func TestMemoryIsBounded(t *testing.T) {
 	l, c := newMemory(t, 2)
 	p := throttle.Plan{Rate: 1, Burst: 1}
 	take(t, "a", l, 0, client("a", p))
 	take(t, "b", l, 0, client("b", throttle.Plan{Rate: 1, Burst: 1, Daily: 1}))
-	if _, err := l.Take(t.Context(), []throttle.Limit{client("c", p)}); !errors.Is(err, throttle.ErrUnavailable) {
+	if _, err := l.Take(t.Context(), []throttle.Limit{client("c", p)}); !isUnavailable(err) {
 		t.Errorf("a third key: %v", err)
 	}
 	take(t, "a again", l, time.Second, client("a", p))
 	c.now = afternoon.Add(time.Minute)
 	take(t, "c, in the place of a", l, 0, client("c", p))
-	if _, err := l.Take(t.Context(), []throttle.Limit{client("d", p)}); !errors.Is(err, throttle.ErrUnavailable) {
+	if _, err := l.Take(t.Context(), []throttle.Limit{client("d", p)}); !isUnavailable(err) {
 		t.Errorf("a third key, and b has used the day: %v", err)
 	}
 	take(t, "b has no quota left", l, 10*time.Hour-time.Minute, client("b", throttle.Plan{Rate: 1, Daily: 1}))
 	c.now = afternoon.Add(day)
 	take(t, "c, the next day", l, 0, client("c", p))
 	take(t, "d", l, 0, client("d", p))
-	if _, err := l.Take(t.Context(), []throttle.Limit{client("e", p), tenant("e", p)}); !errors.Is(err,
-		throttle.ErrUnavailable) {
+	if _, err := l.Take(t.Context(), []throttle.Limit{client("e", p), tenant("e", p)}); !isUnavailable(err) {
 		t.Errorf("two keys more: %v", err)
 	}
 }

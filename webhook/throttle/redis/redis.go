@@ -103,8 +103,8 @@ local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local today = math.floor(now / DAY)
 local wait, limits = 0, {}
 for i, key in ipairs(KEYS) do
-  local l = {each = tonumber(ARGV[3 * i - 2]), slack = tonumber(ARGV[3 * i - 1]), daily = tonumber(ARGV[3 * i]),
-    paid = now, day = today, used = 0}
+  local l = {each = tonumber(ARGV[3 * i - 2]), slack = tonumber(ARGV[3 * i - 1]),
+    daily = tonumber(ARGV[3 * i]), paid = now, day = today, used = 0}
   local text = redis.call('GET', key)
   if text then
     local paid, day, used = string.match(text, '^(%d+) (%d+) (%d+)$')

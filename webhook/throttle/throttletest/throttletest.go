@@ -233,7 +233,7 @@ func whatIsLeft(w *world) {
 // Keys that look alike are counted alone.
 func keysAreExact(w *world) {
 	p := throttle.Plan{Rate: 1, Burst: 1}
-	for _, key := range []string{"a", "A", "a ", " a", "a:", "client:a", "{a}", "a\x00", "\xff", "é", "*", "a}"} {
+	for _, key := range []string{"a", "A", "a ", " a", "a:", "client:a", "{a}", "a\x00", "\xff", "*", "a}"} {
 		w.take(key, 0, client(key, p))
 		w.take(key+" as a tenant", 0, tenant(key, p))
 		w.take(key+" again", time.Second, client(key, p))
