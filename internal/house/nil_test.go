@@ -50,6 +50,7 @@ import (
 	"github.com/sealbus/sealbus/webhook/jwt"
 	"github.com/sealbus/sealbus/webhook/sender"
 	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
+	limitredis "github.com/sealbus/sealbus/webhook/throttle/redis"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -286,6 +287,9 @@ var nilArguments = map[string]refused{
 	}, "the store is a nil *"},
 	"webhook/sender/redis.New client": {func() error {
 		return errOf(sendredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
+	}, "the Redis client is a nil *"},
+	"webhook/throttle/redis.New client": {func() error {
+		return errOf(limitredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
 	"webhook/sender.New endpoints": {func() error {
 		return errOf(sender.New(sender.NewMemory(nil), nilEndpoints, nil))

@@ -31,6 +31,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/redact"
 	"github.com/sealbus/sealbus/internal/wire"
@@ -104,8 +105,11 @@ func (c Context) Set(ev *event.Event) error {
 
 // Of is the Context of an event that was verified, such as that of a consumer.Delivery: what is in it was
 // signed. An event without the attributes has the zero Context. One with others than Set writes is an error.
-func Of(ev *event.Event) (Context, error) {
-	all := ev.Extensions()
+func Of(o *envelope.Opened) (Context, error) {
+	if o == nil || o.Event.Context == nil {
+		return Context{}, errors.New("authcontext: there is no event")
+	}
+	all := o.Event.Extensions()
 	var c Context
 	for name, to := range map[string]*string{attrType: &c.Type, attrID: &c.ID, attrClaims: &c.Claims} {
 		value, found := all[name]
@@ -135,7 +139,7 @@ func Require(next consumer.Handler, types ...string) consumer.Handler {
 		allowed = []string{ServiceAccount, AppUser}
 	}
 	return func(ctx context.Context, d consumer.Delivery[[]byte]) error {
-		c, err := Of(&d.Event)
+		c, err := Of(d.Opened)
 		switch {
 		case err != nil:
 			return consumer.Unfit(err.Error())

@@ -50,7 +50,7 @@ func TestSetAndOf(t *testing.T) {
 			t.Errorf("%s: set: %v", name, err)
 		}
 		if c.good {
-			if got, err := authcontext.Of(&ev); err != nil || got != c.context {
+			if got, err := authcontext.Of(&envelope.Opened{Event: ev}); err != nil || got != c.context {
 				t.Errorf("%s: %+v, %v", name, got, err)
 			}
 			continue
@@ -64,17 +64,22 @@ func TestSetAndOf(t *testing.T) {
 				ev.SetExtension(attribute, value)
 			}
 		}
-		if got, err := authcontext.Of(&ev); err == nil || got != (authcontext.Context{}) {
+		if got, err := authcontext.Of(&envelope.Opened{Event: ev}); err == nil || got != (authcontext.Context{}) {
 			t.Errorf("%s: it is read as %+v, %v", name, got, err)
 		}
 	}
 	ev := event.New()
-	if c, err := authcontext.Of(&ev); err != nil || c != (authcontext.Context{}) {
+	if c, err := authcontext.Of(&envelope.Opened{Event: ev}); err != nil || c != (authcontext.Context{}) {
 		t.Errorf("no context: %+v, %v", c, err)
 	}
 	ev.SetExtension("authtype", 7)
-	if _, err := authcontext.Of(&ev); err == nil {
+	if _, err := authcontext.Of(&envelope.Opened{Event: ev}); err == nil {
 		t.Error("a number is a type")
+	}
+	for _, o := range []*envelope.Opened{nil, {}} {
+		if c, err := authcontext.Of(o); err == nil || c != (authcontext.Context{}) {
+			t.Errorf("no event: %+v, %v", c, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/webhook/authcontext"
 )
 
@@ -23,12 +24,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	handle := func(_ context.Context, d consumer.Delivery[[]byte]) error {
-		caller, err := authcontext.Of(&d.Event)
+		caller, err := authcontext.Of(d.Opened)
 		fmt.Println(caller.Type, err)
 		return err
 	}
 	_ = authcontext.Require(handle) // for consumer.Consumer.Handle
-	got, err := authcontext.Of(&ev)
+	got, err := authcontext.Of(&envelope.Opened{Event: ev})
 	fmt.Println(got.Type, len(got.ID), err)
 	// Output: service_account 43 <nil>
 }

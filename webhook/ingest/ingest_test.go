@@ -205,7 +205,7 @@ func TestCallersAreSigned(t *testing.T) {
 	if resp.Status != 200 || len(w.events) != 1 {
 		t.Fatalf("%d, %v", resp.Status, resp.Err)
 	}
-	if got, err := authcontext.Of(&w.events[0].Event); err != nil || got != want {
+	if got, err := authcontext.Of(w.events[0]); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, name := range []string{"authtype", "authid", "authclaims"} {
