@@ -17,7 +17,7 @@ func TestDocumentRefuses(t *testing.T) {
 	}{
 		"empty":           {"", 0, 0},
 		"no YAML":         {"a: [", 0, 0},
-		"two documents":   {"a: 1\n---\nb: 2\n", 3, 0},
+		"two documents":   {"a: 1\n---\nb: 2\n", 2, 0},
 		"not UTF-8":       {"a: \xff\n", 1, 0},
 		"a tab":           {"a:\n\tb: 1\n", 2, 0},
 		"a directive":     {"%YAML 1.2\n---\na: 1\n", 1, 0},
