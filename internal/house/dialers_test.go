@@ -19,7 +19,7 @@ var dialers = map[string]string{
 	"internal/dialguard":           "the guard",
 	"internal/localaws":            "an AWS inside the process, at addresses of this machine",
 	"internal/lossy":               "a proxy for tests",
-	"keys/trust":                   "the operator's URL of the trust bundle, which may be inside",
+	"internal/fetch":               "the operator's URL of a trust bundle or a key set, which may be inside",
 	"cmd/sealbus/internal/clitest": "tests of the command",
 	"cmd/sealbus/internal/listen":  "--forward-to: the operator's own program, at a URL of the command line",
 	"cmd/sealbus/internal/webhook": "resend --to: the operator's own program, at a URL of the command line",

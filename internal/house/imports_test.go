@@ -72,6 +72,9 @@ var table = map[string][]string{
 	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"webhook",
 		"internal/..."},
+	"webhook/authn": {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
+	"webhook/authn/apigateway": {"keys", "keys/session", "keys/trust", "envelope", "webhook/authn",
+		"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"producer", "webhook", "webhook/authcontext", "webhook/awslambda", "webhook/httpsig", "webhook/ingest",
 		"webhook/jwt", "webhook/sender", "internal/..."},
@@ -117,6 +120,8 @@ var named = map[string]string{
 	"consumer/awslambda/sqs":   "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
 	"consumer/replay/dynamodb": "aws-sdk-go",
+	"webhook/authn":            "go-jose",
+	"webhook/authn/apigateway": "go-jose",
 	"webhook/jwt":              "go-jose",
 }
 
@@ -134,7 +139,8 @@ var homes = map[string][]string{
 		"keys/trust/awss3", "keys/awskms", "keys/awssecrets", "keys/awsssm", "keys/tinkkeys/tinkawskms",
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/go-jose/": {"webhook/jwt", "webhook/gateway", "cmd/sealbus"},
+	"github.com/go-jose/": {"webhook/authn", "webhook/authn/apigateway", "webhook/jwt",
+		"webhook/gateway", "cmd/sealbus"},
 	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
 		"webhook/sender/sendertest", "cmd/sealbus"},
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "webhook/tenants", "cmd/sealbus",

@@ -43,6 +43,7 @@ import (
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authn"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
 	"github.com/sealbus/sealbus/webhook/gateway"
 	"github.com/sealbus/sealbus/webhook/httpsig"
@@ -163,6 +164,13 @@ var nilArguments = map[string]refused{
 		resp.Body = (*os.File)(nil)
 		return httpsig.SignResponse(ctx, &resp, nil, nilSigner, nil, time.Now())
 	}, "no signer"},
+	"webhook/authn.FetchKeys opts.Client": {func() error {
+		return errOf(authn.FetchKeys("https://issuer.example/jwks.json",
+			&authn.KeyOptions{Client: &http.Client{Transport: (*http.Transport)(nil)}}))
+	}, "the Transport of Options.Client is a nil *http.Transport"},
+	"webhook/authn.Guard next": {func() error {
+		return errOf(authn.Guard(new(authn.Verifier), &authn.Need{}, (*http.ServeMux)(nil)))
+	}, "the handler is a nil *http.ServeMux"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},

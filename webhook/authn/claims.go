@@ -1,0 +1,244 @@
+package authn
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jsontext"
+)
+
+// claims are the claims that are judged. They are signed by the issuer, and not judged yet.
+type claims struct {
+	iss, sub, clientID, azp, tokenUse, scope, jti string
+	aud, groups, cognitoGroups                    []string
+	exp, nbf, iat                                 date
+	hasUse, hasAud, bound                         bool // token_use, aud and cnf are there
+}
+
+// date is a NumericDate (RFC 7519, section 2), in seconds.
+type date struct {
+	seconds int64
+	part    bool // it has a fraction of a second in addition
+	is      bool
+}
+
+// readClaims reads the claims that are judged, and steps over the others, which are strict JSON all the same.
+func readClaims(text []byte) (*claims, error) {
+	c := new(claims)
+	at := "claims"
+	d := jsontext.NewDecoder(text)
+	for o := d.Object(); d.Member(&o); {
+		name := string(o.Name)
+		if !c.read(&d, name) {
+			d.SkipValue()
+			continue
+		}
+		if d.Err() != nil {
+			at = name
+		}
+	}
+	if err := d.End(); err != nil {
+		return nil, refuse(envelope.ReasonMalformed, at, "the token's claims: %w", err)
+	}
+	return c, nil
+}
+
+// read reads a claim that is judged, each of which has one type. It is false for other claims.
+func (c *claims) read(d *jsontext.Decoder, name string) bool {
+	switch name {
+	case "iss":
+		c.iss = d.String()
+	case "sub":
+		c.sub = d.String()
+	case "client_id":
+		c.clientID = d.String()
+	case "azp":
+		c.azp = d.String()
+	case "token_use":
+		c.tokenUse = d.String()
+		c.hasUse = true
+	case "scope":
+		c.scope = d.String()
+	case "jti":
+		c.jti = d.String()
+	case "aud":
+		if d.PeekKind() == '"' {
+			c.aud = []string{d.String()}
+		} else {
+			c.aud = readStrings(d)
+		}
+		c.hasAud = true
+	case "groups":
+		c.groups = readGroups(d)
+	case "cognito:groups":
+		c.cognitoGroups = readStrings(d)
+	case "exp":
+		c.exp = readDate(d)
+	case "nbf":
+		c.nbf = readDate(d)
+	case "iat":
+		c.iat = readDate(d)
+	case "cnf":
+		c.bound = true
+		d.SkipValue()
+	default:
+		return false
+	}
+	return true
+}
+
+func readStrings(d *jsontext.Decoder) []string {
+	list := []string{}
+	for a := d.Array(); d.Element(&a); {
+		list = append(list, d.String())
+	}
+	return list
+}
+
+// readGroups reads groups as RFC 9068, section 2.2.3.1 has them from SCIM: texts. Objects, which SCIM also
+// allows, name no group here.
+func readGroups(d *jsontext.Decoder) (list []string) {
+	if d.PeekKind() != '[' {
+		d.SkipValue()
+		return nil
+	}
+	for a := d.Array(); d.Element(&a); {
+		if d.PeekKind() == '"' {
+			list = append(list, d.String())
+		} else {
+			d.SkipValue()
+		}
+	}
+	return list
+}
+
+// maxDate is the end of the year 9999. Later times do not survive all readers.
+const maxDate = 253402300799
+
+// readDate reads a NumericDate in plain digits, with or without a fraction.
+func readDate(d *jsontext.Decoder) date {
+	text := string(d.ReadValue())
+	whole, fraction, _ := strings.Cut(text, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if d.Err() != nil {
+		return date{}
+	}
+	if err != nil || n < 0 || n > maxDate || strings.Trim(fraction, "0123456789") != "" || text[0] == '-' {
+		d.Failf("a time was expected at offset %d: seconds since 1970, in plain digits", d.Offset())
+		return date{}
+	}
+	return date{seconds: n, part: strings.Trim(fraction, "0") != "", is: true}
+}
+
+// isPast reports whether the time has come: a date with a fraction counts from the second that follows.
+func (t date) isPast(at time.Time) bool {
+	seconds := t.seconds
+	if t.part {
+		seconds++
+	}
+	return !at.Before(time.Unix(seconds, 0))
+}
+
+// judge judges the claims at that time (RFC 9068, section 4; RFC 7519, section 4.1). The order is that of the
+// questions: who issued it, for what use, when, for whom.
+func (v *Verifier) judge(h header, c *claims, at time.Time) error {
+	if c.iss != v.issuer {
+		return refuse(envelope.ReasonSourceNotAllowed, "iss", "the token's issuer is %.200q", c.iss)
+	}
+	if err := v.judgeUse(h, c); err != nil {
+		return err
+	}
+	leeway := v.opts.Leeway
+	switch {
+	case c.bound:
+		return refuse(envelope.ReasonUnsupported, "cnf",
+			"the token is bound to a key of the caller, whose proof is not verified here")
+	case !c.exp.is:
+		return refuse(envelope.ReasonUndated, "exp", "the token has no exp")
+	case !at.Add(-leeway).Before(time.Unix(c.exp.seconds, 0)):
+		return refuse(envelope.ReasonExpired, "exp", "the token expired at %s",
+			time.Unix(c.exp.seconds, 0).UTC().Format(time.RFC3339))
+	case c.nbf.is && !c.nbf.isPast(at.Add(leeway)):
+		return refuse(envelope.ReasonFromFuture, "nbf", "the token is not valid before %s",
+			time.Unix(c.nbf.seconds, 0).UTC().Format(time.RFC3339))
+	case c.iat.is && !c.iat.isPast(at.Add(leeway)):
+		return refuse(envelope.ReasonFromFuture, "iat", "the token is issued at %s",
+			time.Unix(c.iat.seconds, 0).UTC().Format(time.RFC3339))
+	}
+	if v.opts.IDTokens {
+		return v.judgeIDClient(c)
+	}
+	return v.judgeAudience(c)
+}
+
+// judgeUse tells access tokens and id tokens apart: by token_use, which Cognito writes into both, or by the
+// typ of RFC 9068, section 2.1. A token that says neither could be either.
+func (v *Verifier) judgeUse(h header, c *claims) error {
+	typ := strings.TrimPrefix(strings.ToLower(h.typ), "application/") // RFC 7515, section 4.1.9
+	isAccess, isJWT, says := typ == "at+jwt", typ == "" || typ == "jwt", c.hasUse
+	switch {
+	case !isAccess && !isJWT:
+		return refuse(envelope.ReasonTypeNotAllowed, "typ", "the token's typ is %.40q", h.typ)
+	case !v.opts.IDTokens && says && c.tokenUse != "access":
+		return refuse(envelope.ReasonTypeNotAllowed, "token_use", "the token's token_use is %.40q, not access",
+			c.tokenUse)
+	case !v.opts.IDTokens && !says && !isAccess:
+		return refuse(envelope.ReasonTypeNotAllowed, "typ",
+			"neither typ (at+jwt) nor token_use (access) says that it is an access token")
+	case v.opts.IDTokens && says && c.tokenUse != "id":
+		return refuse(envelope.ReasonTypeNotAllowed, "token_use", "the token's token_use is %.40q, not id",
+			c.tokenUse)
+	case v.opts.IDTokens && (isAccess || !says && c.clientID != ""):
+		return refuse(envelope.ReasonTypeNotAllowed, "typ", "it is an access token, not an id token")
+	}
+	return nil
+}
+
+// judgeAudience judges for which API and of which client an access token is. A token that names an audience
+// is for that one only, so it is refused where no audience is configured.
+func (v *Verifier) judgeAudience(c *claims) error {
+	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
+		return refuse(envelope.ReasonSourceNotAllowed, "client_id", "the token is of the client %.200q",
+			c.clientID)
+	}
+	if len(v.opts.Audiences) > 0 || c.hasAud {
+		if !overlap(c.aud, v.opts.Audiences) {
+			return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the audience %.200q",
+				strings.Join(c.aud, " "))
+		}
+	}
+	return nil
+}
+
+// judgeIDClient judges for which client an id token is (OpenID Connect Core, section 3.1.3.7).
+func (v *Verifier) judgeIDClient(c *claims) error {
+	if !overlap(c.aud, v.opts.ClientIDs) {
+		return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the client %.200q",
+			strings.Join(c.aud, " "))
+	}
+	if (len(c.aud) > 1 || c.azp != "") && !contains(v.opts.ClientIDs, c.azp) {
+		return refuse(envelope.ReasonSourceNotAllowed, "azp", "the token is of the client %.200q", c.azp)
+	}
+	return nil
+}
+
+// contains is false for the empty text, which names nothing.
+func contains(list []string, text string) bool {
+	for _, s := range list {
+		if s == text && text != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func overlap(one, other []string) bool {
+	for _, s := range one {
+		if contains(other, s) {
+			return true
+		}
+	}
+	return false
+}
