@@ -85,6 +85,10 @@ type Options struct {
 	// WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock, safe for concurrent use; nil = time.Now
+	// Schemas judges the data of each event before it is sealed. An event whose data does not follow its schema
+	// is not sent; its error has an *envelope.SchemaError in it. nil = no schema is asked for. Package schema
+	// has one.
+	Schemas envelope.Validator
 
 	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its
 	// originalrecordedtime. false: an event that has a recordedtime is refused.
@@ -144,7 +148,7 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 		return nil, errors.New("producer: RequireTrust without Trust: name where the trust bundle is")
 	}
 	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus),
-		nilcheck.Typed("Trust", o.Trust))
+		nilcheck.Typed("Trust", o.Trust), nilcheck.Typed("Schemas", o.Schemas))
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
@@ -365,6 +369,13 @@ func signersOf(ring keys.SignerSource, now time.Time) ([]keys.Signer, error) {
 func (p *Producer) seal(ctx context.Context, ev event.Event, with signing) (*envelope.Sealed, error) {
 	if err := p.checkScope(&ev); err != nil {
 		return nil, err
+	}
+	if p.opts.Schemas != nil {
+		err := p.opts.Schemas.Validate(envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
+			ContentType: ev.DataContentType(), Data: ev.Data()})
+		if err != nil {
+			return nil, fmt.Errorf("producer: the event is not sent: %w", err)
+		}
 	}
 	signers, clock := with.signers, p.opts.Now
 	if with.plan != nil {
