@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +13,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Limits of a schema.
@@ -240,5 +238,3 @@ func (s *Schema) refuse(cause string) *envelope.SchemaError {
 	return &envelope.SchemaError{Schema: s.name, Cause: cause}
 }
 
-// isJSON reports whether data of the content type is JSON. An event without one has JSON.
-func isJSON(contentType string) bool { return wire.IsJSON(cmp.Or(contentType, "application/json")) }

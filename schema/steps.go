@@ -43,7 +43,11 @@ func (c *counter) judge(s *jsonschema.Schema, v any, depth int) bool {
 	if n == nil { // the graph has all subschemas
 		return false
 	}
-	if !c.pay(n.fixed + depth/4) {
+	steps := n.fixed + depth/4
+	if d := s.DynamicRef; d != nil && d.Anchor != "" { // all subschemas that are under way are asked for the anchor
+		steps += 8 * (depth + 1)
+	}
+	if !c.pay(steps) {
 		return false
 	}
 	for _, next := range n.here {
