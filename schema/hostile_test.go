@@ -130,7 +130,7 @@ func TestHostileDataIsRefused(t *testing.T) {
 		"a huge enum on each element":   {`{"items":{"enum":[` + strings.Join(numbers, ",") + `]}}`, zeros},
 		"many patterns on each name": {`{"patternProperties":{` + strings.Join(patterns, ",") + `}}`,
 			"{" + strings.Join(members, ",") + "}"},
-		"a long text and a large program": {`{"pattern":"(a?){900}b"}`, `"` + strings.Repeat("a", 900_000) + `"`},
+		"a long text and a large program": {`{"pattern":"(?:a?){900}b"}`, `"` + strings.Repeat("a", 900_000) + `"`},
 		"one hash for all elements":       {`{"uniqueItems":true}`, "[" + strings.Join(same, ",") + "]"},
 		"too large":                       {`true`, `"` + strings.Repeat("a", MaxData) + `"`},
 		"a number for ever":               {`{"type":"integer"}`, "1e999999999"},
