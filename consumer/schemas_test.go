@@ -126,4 +126,3 @@ func TestNewRefusesNilSchemas(t *testing.T) {
 type pointerJudge struct{ says error }
 
 func (j *pointerJudge) Validate(envelope.Document) error { return j.says }
-

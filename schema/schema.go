@@ -237,4 +237,3 @@ func (s *Schema) judge(v any) (err error) {
 func (s *Schema) refuse(cause string) *envelope.SchemaError {
 	return &envelope.SchemaError{Schema: s.name, Cause: cause}
 }
-

@@ -129,17 +129,17 @@ func TestFaults(t *testing.T) {
 
 func TestReadSetRefuses(t *testing.T) {
 	for name, set := range map[string]string{
-		"another version":  `{"version":2,"types":{"order":"order.json"}}`,
-		"no version":       `{"types":{"order":"order.json"}}`,
-		"no schemas":       `{"version":1}`,
-		"unknown member":   `{"version":1,"types":{"order":"order.json"},"type":{}}`,
-		"a missing file":   `{"version":1,"types":{"order":"missing.json"}}`,
-		"a file outside":   `{"version":1,"types":{"order":"../order.json"}}`,
-		"an absolute path": `{"version":1,"types":{"order":"/etc/hostname"}}`,
-		"unlisted":         `{"version":1,"types":{"order":"order.json"},"unlisted":"allow"}`,
-		"an empty type":    `{"version":1,"types":{"":"open.json"}}`,
+		"another version":     `{"version":2,"types":{"order":"order.json"}}`,
+		"no version":          `{"types":{"order":"order.json"}}`,
+		"no schemas":          `{"version":1}`,
+		"unknown member":      `{"version":1,"types":{"order":"order.json"},"type":{}}`,
+		"a missing file":      `{"version":1,"types":{"order":"missing.json"}}`,
+		"a file outside":      `{"version":1,"types":{"order":"../order.json"}}`,
+		"an absolute path":    `{"version":1,"types":{"order":"/etc/hostname"}}`,
+		"unlisted":            `{"version":1,"types":{"order":"order.json"},"unlisted":"allow"}`,
+		"an empty type":       `{"version":1,"types":{"":"open.json"}}`,
 		"a missing reference": `{"version":1,"types":{"order":"order.json"}}`,
-		"twice":            `{"version":1,"version":1,"types":{"open":"open.json"}}`,
+		"twice":               `{"version":1,"version":1,"types":{"open":"open.json"}}`,
 	} {
 		if s, err := schema.ReadSet(files(set), "set.json"); err == nil || s != nil {
 			t.Errorf("%s: taken", name)
