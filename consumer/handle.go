@@ -22,8 +22,8 @@ const (
 	settleRounds = 6
 	// finishTimeout is how long one attempt to complete or release may take, also if the context has ended.
 	finishTimeout = 5 * time.Second
-	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a message
-	// out first. It is shorter than the time after which queues deliver a message again.
+	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a
+	// message out first. It is shorter than the time after which queues deliver a message again.
 	transportSkew = 15 * time.Second
 )
 

@@ -36,14 +36,14 @@ func TestSchemasAreAskedBeforeTheHandler(t *testing.T) {
 		t.Fatalf("asked %d times, handled %d times", len(got), len(w.handled))
 	}
 	d := got[0]
-	if d.Type != typ || d.DataSchema != "https://schemas.example/order/1" || d.ContentType != "application/json" ||
-		string(d.Data) != `{"amount":12,"item":"pen"}` {
+	if d.Type != typ || d.DataSchema != "https://schemas.example/order/1" ||
+		d.ContentType != "application/json" || string(d.Data) != `{"amount":12,"item":"pen"}` {
 		t.Errorf("asked about %+v", d)
 	}
 }
 
-// TestSchemaInvalidIsQuarantined: the handler is not called, the claim is released, so that a reopened event is
-// judged anew.
+// TestSchemaInvalidIsQuarantined: the handler is not called, the claim is released, so that a reopened event
+// is judged anew.
 func TestSchemaInvalidIsQuarantined(t *testing.T) {
 	w := newWorld(t)
 	w.opts.Schemas = judge(func(envelope.Document) error { return unfitting })

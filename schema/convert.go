@@ -12,10 +12,10 @@ import (
 // draft4 is the $schema of an export in the format JSONSchemaDraft4.
 const draft4 = "http://json-schema.org/draft-04/schema"
 
-// Convert takes an export of an EventBridge schema registry, OpenAPI 3.0 or draft 4 of JSON Schema, and returns
-// the type of the event and the schema of its data, as a document of draft 7. The type is the detail type that
-// the export names (x-amazon-events-detail-type). The schema is that of "detail", or, if the detail is a
-// CloudEvent, that of its "data".
+// Convert takes an export of an EventBridge schema registry, OpenAPI 3.0 or draft 4 of JSON Schema, and
+// returns the type of the event and the schema of its data, as a document of draft 7. The type is the detail
+// type that the export names (x-amazon-events-detail-type). The schema is that of "detail", or, if the detail
+// is a CloudEvent, that of its "data".
 //
 // A registry says how AWS guesses or a person writes that events look. An export that uses a keyword which
 // draft 7 cannot express is refused: discriminator, id, and a $ref that leads out of the document.
@@ -49,7 +49,8 @@ func Convert(export []byte) (eventType string, document []byte, err error) {
 	if detail == nil {
 		return "", nil, errors.New("schema: the export says nothing about detail")
 	}
-	out := map[string]any{"$schema": draft7 + "#", "definitions": converted, "allOf": []any{dataOf(detail, converted)}}
+	data := dataOf(detail, converted)
+	out := map[string]any{"$schema": draft7 + "#", "definitions": converted, "allOf": []any{data}}
 	document, err = json.Marshal(out)
 	return eventType, document, err
 }

@@ -22,15 +22,17 @@ const (
 
 var errNumber = errors.New("a number is longer than 128 bytes, or its exponent is beyond 400")
 
-// parse reads JSON text, strictly, into nil, bool, string, json.Number, []any and map[string]any. At most that
-// many values are read; 0 = no limit. Its errors quote nothing of the text.
+// parse reads JSON text, strictly, into nil, bool, string, json.Number, []any and map[string]any. At most
+// that many values are read; 0 = no limit. Its errors quote nothing of the text.
 func parse(text []byte, values int) (any, error) {
 	p := parser{Decoder: jsontext.NewDecoder(text), left: values, limited: values > 0}
 	v := p.value()
 	if err := p.End(); err != nil {
 		switch {
-		case errors.Is(err, errNumber), errors.Is(err, errValues):
-			return nil, err
+		case errors.Is(err, errNumber):
+			return nil, errNumber
+		case errors.Is(err, errValues):
+			return nil, errValues
 		}
 		return nil, fmt.Errorf("it is not strict JSON, at byte %d", p.Offset())
 	}

@@ -47,14 +47,16 @@ func TestParse(t *testing.T) {
 		`1e-400`:                      json.Number("1e-400"),
 		`[]`:                          []any{},
 		`{}`:                          map[string]any{},
-		`{"a":[1,{"b":"c"}],"":null}`: map[string]any{"a": []any{json.Number("1"), map[string]any{"b": "c"}}, "": nil},
+		`{"a":[1,{"b":"c"}],"":null}`: map[string]any{
+			"a": []any{json.Number("1"), map[string]any{"b": "c"}}, "": nil},
 	} {
 		if got, err := parse([]byte(text), 0); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %#v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{``, `{`, `1e401`, `1e-401`, `1e99999999999999999999`, strings.Repeat("1", maxNumber+1),
-		`{"a":1,"a":2}`, `[1] 2`, `"\ud800"`, `nul`, `01`, "\"\xff\"", strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
+	for _, text := range []string{``, `{`, `1e401`, `1e-401`, `1e99999999999999999999`,
+		strings.Repeat("1", maxNumber+1), `{"a":1,"a":2}`, `[1] 2`, `"\ud800"`, `nul`, `01`, "\"\xff\"",
+		strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
 		if got, err := parse([]byte(text), 0); err == nil || got != nil {
 			t.Errorf("%.40s: %#v", text, got)
 		}

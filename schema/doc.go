@@ -2,8 +2,8 @@
 // github.com/santhosh-tekuri/jsonschema/v6. Only programs that import this package link that module.
 //
 // Schemas are read when a program starts, from files. Nothing is fetched while an event is judged: the
-// dataschema of an event is looked up in an allow-list. A Set is an envelope.Validator, which producer.Options,
-// consumer.Options and webhook.Validated take.
+// dataschema of an event is looked up in an allow-list. A Set is an envelope.Validator, which
+// producer.Options, consumer.Options and webhook.Validated take.
 //
 // Threats: an attacker who chooses the data (a running validation cannot be cancelled, so its steps are
 // counted first, and data that would take more than MaxSteps is refused); an author of schemas who makes one

@@ -49,8 +49,8 @@ func (f *faults) add(fault envelope.SchemaFault) {
 	}
 }
 
-// pointer is the JSON Pointer of a location. It ends before a member whose name the schema does not have: such
-// a name is data, as in an object that has an entry for each customer.
+// pointer is the JSON Pointer of a location. It ends before a member whose name the schema does not have:
+// such a name is data, as in an object that has an entry for each customer.
 func (f *faults) pointer(location []string) string {
 	var b strings.Builder
 	at := f.data

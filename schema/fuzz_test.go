@@ -7,14 +7,15 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// FuzzSchema: a schema is refused or bounded, and data is accepted or refused by a SchemaError that a sender may
-// see: few faults, and pointers that lead to a value of the data.
+// FuzzSchema: a schema is refused or bounded, and data is accepted or refused by a SchemaError that a sender
+// may see: few faults, and pointers that lead to a value of the data.
 func FuzzSchema(f *testing.F) {
 	for _, seed := range [][2]string{
 		{`{"type":"object","properties":{"a":{"$ref":"#"}}}`, `{"a":{"a":1}}`},
 		{`{"allOf":[{"$ref":"#/$defs/x"}],"$defs":{"x":{"minimum":1e2}}}`, `99`},
 		{`{"$schema":"http://json-schema.org/draft-07/schema#","items":[true],"additionalItems":false}`, `[1,2]`},
-		{`{"$dynamicAnchor":"n","properties":{"n":{"$dynamicRef":"#n"}},"unevaluatedProperties":false}`, `{"n":{"x":1}}`},
+		{`{"$dynamicAnchor":"n","properties":{"n":{"$dynamicRef":"#n"}},"unevaluatedProperties":false}`,
+			`{"n":{"x":1}}`},
 		{`{"patternProperties":{"^x":{"pattern":"a+"}},"propertyNames":{"maxLength":2}}`, `{"xyz":"b"}`},
 		{`{"uniqueItems":true,"contains":{"const":{"a":[1.0]}}}`, `[{"a":[1]},{"a":[1e0]}]`},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":false}`, `{"a":1}`},
@@ -51,7 +52,8 @@ func FuzzConvert(f *testing.F) {
 	f.Add(`{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{"x-amazon-events-detail-type":"T",` +
 		`"properties":{"detail":{"type":"string","nullable":true}}}}}}`)
 	f.Add(`{"$schema":"http://json-schema.org/draft-04/schema#","x-amazon-events-detail-type":"T",` +
-		`"properties":{"detail":{"$ref":"#/definitions/A"}},"definitions":{"A":{"minimum":1,"exclusiveMinimum":true}}}`)
+		`"properties":{"detail":{"$ref":"#/definitions/A"}},` +
+		`"definitions":{"A":{"minimum":1,"exclusiveMinimum":true}}}`)
 	f.Fuzz(func(t *testing.T, export string) {
 		typ, document, err := Convert([]byte(export))
 		if (err == nil) != (document != nil) || err == nil && typ == "" {

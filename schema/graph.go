@@ -77,8 +77,8 @@ func (g *graph) build() error {
 	return nil
 }
 
-// measure computes width and chain of a subschema, and refuses a cycle: a subschema that judges the value that
-// it is judging already would never end, and its result is undefined (2020-12 core, section 9.4.1).
+// measure computes width and chain of a subschema, and refuses a cycle: a subschema that judges the value
+// that it is judging already would never end, and its result is undefined (2020-12 core, section 9.4.1).
 func (g *graph) measure(s *jsonschema.Schema) error {
 	n := g.nodes[s]
 	switch n.state {

@@ -19,8 +19,8 @@ import (
 const (
 	// MaxSchema is the most bytes of one document.
 	MaxSchema = 256 << 10
-	// MaxNodes is how many values a document may have, how many subschemas a schema may reach, and how many of
-	// them may judge one value. 2^22 nested allOf, which fit in a kilobyte, would take half a minute.
+	// MaxNodes is how many values a document may have, how many subschemas a schema may reach, and how many
+	// of them may judge one value. 2^22 nested allOf, which fit in a kilobyte, would take half a minute.
 	MaxNodes = 10_000
 	// maxPattern and maxInstructions bound a regular expression: x{1000} is short, and its program is not.
 	maxPattern      = 1 << 10

@@ -89,10 +89,10 @@ func (s *Set) Validate(d envelope.Document) error {
 //	  "unlisted": "refuse"
 //	}
 //
-// Files are paths in fsys, with slashes and without "..". Each $ref may lead to a file that the set file names,
-// by its path or by its name in references. "registries" are exports of an EventBridge schema registry, as
-// Convert takes them: their detail types are types. "unlisted" is "refuse", which is the default, or
-// "unsafe-allow".
+// Files are paths in fsys, with slashes and without "..". Each $ref may lead to a file that the set file
+// names, by its path or by its name in references. "registries" are exports of an EventBridge schema
+// registry, as Convert takes them: their detail types are types. "unlisted" is "refuse", which is the
+// default, or "unsafe-allow".
 func ReadSet(fsys fs.FS, name string) (*Set, error) {
 	text, err := readFile(fsys, name)
 	if err != nil {
@@ -204,7 +204,8 @@ func readNames(d *jsontext.Decoder) map[string]string {
 	return names
 }
 
-// documents are all files that the set file names, but registries, by path, and references by their names too.
+// documents are all files that the set file names, but registries, by path, and references by their names
+// too.
 func (f *setFile) documents(fsys fs.FS) (map[string][]byte, error) {
 	documents := map[string][]byte{}
 	for _, list := range []map[string]string{f.types, f.dataSchemas, f.references} {

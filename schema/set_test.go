@@ -12,7 +12,8 @@ import (
 )
 
 const orderSchema = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object",
-	"required":["sku"],"properties":{"sku":{"type":"string","maxLength":8},"count":{"$ref":"common.json#/$defs/count"},
+	"required":["sku"],"properties":{"sku":{"type":"string","maxLength":8},
+	"count":{"$ref":"common.json#/$defs/count"},
 	"notes":{"type":"object","additionalProperties":{"type":"string"}}}}`
 
 const commonSchema = `{"$defs":{"count":{"type":"integer","minimum":1}}}`
@@ -26,7 +27,8 @@ func files(set string) fstest.MapFS {
 	}
 }
 
-const goodSet = `{"version":1,"types":{"order":"order.json"},"dataschemas":{"https://s.example/open":"open.json"},
+const goodSet = `{"version":1,"types":{"order":"order.json"},
+	"dataschemas":{"https://s.example/open":"open.json"},
 	"references":{"https://s.example/common":"common.json"}}`
 
 // refusal is the SchemaError of a document; nil = it is accepted.
@@ -69,7 +71,8 @@ func TestSetChoosesTheSchema(t *testing.T) {
 		{"order", "", "application/json", `{"sku":"A","count":0}`, false}, // through the reference
 		{"order", "", "application/vnd.x+json; charset=utf-8", `{"sku":"A"}`, true},
 	} {
-		d := envelope.Document{Type: c.typ, DataSchema: c.dataSchema, ContentType: c.contentType, Data: []byte(c.data)}
+		d := envelope.Document{Type: c.typ, DataSchema: c.dataSchema, ContentType: c.contentType,
+			Data: []byte(c.data)}
 		if got := refusal(t, s, d); (got == nil) != c.accepted {
 			t.Errorf("%+v %s: %v", c, c.data, got)
 		}
@@ -205,8 +208,10 @@ func TestConvertRefuses(t *testing.T) {
 		"a $ref to itself":  open(`{"$ref":"#/components/schemas/AWSEvent"}`),
 		"a nullable enum":   open(`{"type":"string","nullable":true,"enum":["a"]}`),
 		"a later draft":     open(`{"if":{}}`),
-		"no detail":         `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{"x-amazon-events-detail-type":"T"}}}}`,
-		"no type":           `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{"properties":{"detail":{}}}}}}`,
+		"no detail":         `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
+			`"x-amazon-events-detail-type":"T"}}}}`,
+		"no type":           `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
+			`"properties":{"detail":{}}}}}}`,
 		"OpenAPI 3.1":       `{"openapi":"3.1.0","components":{"schemas":{"AWSEvent":{}}}}`,
 		"no AWSEvent":       `{"openapi":"3.0.0","components":{"schemas":{}}}`,
 		"draft 7":           `{"$schema":"http://json-schema.org/draft-07/schema#"}`,

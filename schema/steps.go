@@ -17,8 +17,8 @@ const MaxSteps = 2_000_000
 // regexSteps is the cost of the format "regex": each value is compiled.
 const regexSteps = 20_000
 
-// counter counts the steps of a validation before it is run. It follows all subschemas that may judge a value,
-// also those that the library may skip: it never counts fewer than the library takes.
+// counter counts the steps of a validation before it is run. It follows all subschemas that may judge a
+// value, also those that the library may skip: it never counts fewer than the library takes.
 type counter struct {
 	*graph
 	left int
@@ -36,15 +36,15 @@ func (c *counter) pay(steps int) bool {
 	return steps >= 0 && c.left >= 0
 }
 
-// judge counts the steps of one subschema on one value, depth levels below the top. A fault keeps its location,
-// so that it costs memory by its depth.
+// judge counts the steps of one subschema on one value, depth levels below the top. A fault keeps its
+// location, so that it costs memory by its depth.
 func (c *counter) judge(s *jsonschema.Schema, v any, depth int) bool {
 	n := c.nodes[s]
 	if n == nil { // the graph has all subschemas
 		return false
 	}
 	steps := n.fixed + depth/4
-	if d := s.DynamicRef; d != nil && d.Anchor != "" { // all subschemas that are under way are asked for the anchor
+	if d := s.DynamicRef; d != nil && d.Anchor != "" { // all that are under way are asked for the anchor
 		steps += 8 * (depth + 1)
 	}
 	if !c.pay(steps) {

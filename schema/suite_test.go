@@ -26,8 +26,8 @@ type suiteGroup struct {
 
 const suiteURL = "http://localhost:1234/"
 
-// TestSuite runs JSON-Schema-Test-Suite. The tests that do not pass are those of exceptions.txt, each with the
-// reason, no more and no less.
+// TestSuite runs JSON-Schema-Test-Suite. The tests that do not pass are those of exceptions.txt, each with
+// the reason, no more and no less.
 func TestSuite(t *testing.T) {
 	var exceptions []string
 	total := 0
@@ -108,8 +108,8 @@ func suiteLines(t *testing.T, file string) [][]byte {
 	return bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 }
 
-// suiteRemotes are the remote documents of a draft, by URL. Those of other dialects are left out: the tests that
-// need them are exceptions.
+// suiteRemotes are the remote documents of a draft, by URL. Those of other dialects are left out: the tests
+// that need them are exceptions.
 func suiteRemotes(t *testing.T, draft, uri string) map[string][]byte {
 	t.Helper()
 	remotes := map[string][]byte{}

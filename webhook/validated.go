@@ -50,8 +50,8 @@ func Validated(
 	}, nil
 }
 
-// appendFaults appends the member "errors" of a problem to an object that has members: where the data does not
-// follow its schema. https://www.rfc-editor.org/rfc/rfc9457#section-3.2
+// appendFaults appends the member "errors" of a problem to an object that has members: where the data does
+// not follow its schema. https://www.rfc-editor.org/rfc/rfc9457#section-3.2
 func appendFaults(dst []byte, reason envelope.Reason, err error) []byte {
 	invalid, ok := errors.AsType[*envelope.SchemaError](err)
 	if !ok || reason != envelope.ReasonSchemaInvalid || len(invalid.Faults) == 0 {
