@@ -38,15 +38,15 @@ func lookUp(v any, pointer string) (any, error) {
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]any{
-		` null `:                      nil,
-		`true`:                        true,
-		`false`:                       false,
-		`"a\u00e9\""`:                 "aé\"",
-		`-1.50e+3`:                    json.Number("-1.50e+3"),
-		`1e400`:                       json.Number("1e400"),
-		`1e-400`:                      json.Number("1e-400"),
-		`[]`:                          []any{},
-		`{}`:                          map[string]any{},
+		` null `:      nil,
+		`true`:        true,
+		`false`:       false,
+		`"a\u00e9\""`: "aé\"",
+		`-1.50e+3`:    json.Number("-1.50e+3"),
+		`1e400`:       json.Number("1e400"),
+		`1e-400`:      json.Number("1e-400"),
+		`[]`:          []any{},
+		`{}`:          map[string]any{},
 		`{"a":[1,{"b":"c"}],"":null}`: map[string]any{
 			"a": []any{json.Number("1"), map[string]any{"b": "c"}}, "": nil},
 	} {

@@ -170,7 +170,8 @@ func (g *graph) learnNames(s *jsonschema.Schema) {
 		}
 	}
 	for n, names := range s.DependentRequired {
-		add(append(names, n)...)
+		add(n)
+		add(names...)
 	}
 	for n := range s.DependentSchemas {
 		add(n)

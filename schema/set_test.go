@@ -201,16 +201,16 @@ func TestConvertRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, export := range map[string]string{
-		"discriminator":     open(`{"discriminator":{"propertyName":"kind"}}`),
-		"id":                open(`{"id":"https://s.example/x"}`),
-		"a $ref outside":    open(`{"$ref":"https://s.example/x"}`),
-		"a $ref to a file":  open(`{"$ref":"other.json"}`),
-		"a $ref to itself":  open(`{"$ref":"#/components/schemas/AWSEvent"}`),
-		"a nullable enum":   open(`{"type":"string","nullable":true,"enum":["a"]}`),
-		"a later draft":     open(`{"if":{}}`),
-		"no detail":         `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
+		"discriminator":    open(`{"discriminator":{"propertyName":"kind"}}`),
+		"id":               open(`{"id":"https://s.example/x"}`),
+		"a $ref outside":   open(`{"$ref":"https://s.example/x"}`),
+		"a $ref to a file": open(`{"$ref":"other.json"}`),
+		"a $ref to itself": open(`{"$ref":"#/components/schemas/AWSEvent"}`),
+		"a nullable enum":  open(`{"type":"string","nullable":true,"enum":["a"]}`),
+		"a later draft":    open(`{"if":{}}`),
+		"no detail": `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
 			`"x-amazon-events-detail-type":"T"}}}}`,
-		"no type":           `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
+		"no type": `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
 			`"properties":{"detail":{}}}}}}`,
 		"OpenAPI 3.1":       `{"openapi":"3.1.0","components":{"schemas":{"AWSEvent":{}}}}`,
 		"no AWSEvent":       `{"openapi":"3.0.0","components":{"schemas":{}}}`,

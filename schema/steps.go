@@ -214,7 +214,11 @@ func hashLikeLibrary(v any, h *maphash.Hash) {
 		_ = h.WriteByte(2)
 	case bool:
 		_ = h.WriteByte(3)
-		_ = h.WriteByte(map[bool]byte{true: 1}[v])
+		if v {
+			_ = h.WriteByte(1)
+		} else {
+			_ = h.WriteByte(0)
+		}
 	case string:
 		_ = h.WriteByte(4)
 		_, _ = h.WriteString(v)

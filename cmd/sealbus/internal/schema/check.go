@@ -23,7 +23,7 @@ type checkFlags struct {
 func checkCommand(env *ui.Env) *cobra.Command {
 	f := &checkFlags{}
 	cmd := env.Command(ui.Command{
-		Use: "check FILE [--data FILE]...", Short: "Say whether a schema is taken, and judge data by it",
+		Use: "check FILE...", Short: "Say whether a schema is taken, and judge data by it",
 		Args: ui.AtLeastOne("FILE"),
 		Long: `Read schemas, draft 7 or 2020-12 of JSON Schema, as a program would, and say of each whether it is
 taken: whether it is a schema, within the bounds that keep validation under a second.
