@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/wire"
 )
 
@@ -94,6 +95,9 @@ func (s *Set) Validate(d envelope.Document) error {
 // registry, as Convert takes them: their detail types are types. "unlisted" is "refuse", which is the
 // default, or "unsafe-allow".
 func ReadSet(fsys fs.FS, name string) (*Set, error) {
+	if err := nilcheck.Check("the file system", fsys); err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
 	text, err := readFile(fsys, name)
 	if err != nil {
 		return nil, err
