@@ -178,7 +178,8 @@ func (g *graph) learnNames(s *jsonschema.Schema) {
 	}
 }
 
-// fixedCost is how many steps a subschema takes for any value: lists of names are looked up one by one.
+// fixedCost is how many steps a subschema takes for any value: lists of names are looked up one by one, and a
+// fault may keep all of them.
 func fixedCost(s *jsonschema.Schema) int {
 	names := len(s.Required) + len(s.Dependencies) + len(s.DependentRequired) + len(s.DependentSchemas)
 	for _, dep := range s.Dependencies {
@@ -189,7 +190,7 @@ func fixedCost(s *jsonschema.Schema) int {
 	for _, list := range s.DependentRequired {
 		names += len(list)
 	}
-	return 1 + names/4
+	return 1 + names
 }
 
 // enumCost is what comparing a value with an enum or a const takes: that of numbers, which are compared

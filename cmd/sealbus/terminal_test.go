@@ -124,6 +124,8 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{"", []string{"webhook", "dead", "list", "--redis", noNUL}},
 		{"", []string{"webhook", "resend", odd, "--to", noNUL}},
 		{"", []string{"gateway", "--config", odd, "--check"}},
+		{"", []string{"schema", "check", odd, "--data", odd, "--reference", odd}},
+		{"", []string{"schema", "check", odd, "--set", "--type", noNUL, "--dataschema", noNUL}},
 		{"", []string{"gateway", "--config", noNUL, "--bus", noNUL, "--keyring", odd}},
 		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},
 		{"", []string{"completion", noNUL}},
