@@ -14,6 +14,12 @@
 //	set, err := schema.ReadSet(os.DirFS("schemas"), "set.json")
 //	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Schemas: set})
 //
+// # Names
+//
+// A member whose name differs from a property of its schema in case only is refused, also where the schema
+// allows unknown members. encoding/json takes it for the property, so a handler would get a value that the
+// schema did not judge.
+//
 // # Bounds
 //
 // A schema is refused if it has more than MaxSchema bytes or MaxNodes subschemas, if more than MaxNodes

@@ -27,6 +27,8 @@ type node struct {
 	here  []*jsonschema.Schema // judge the same value
 	fixed int                  // steps that it takes for any value, beside those of here
 	enum  enumCost
+	// folded are the names of its properties as readers that ignore case compare them.
+	folded map[string]bool
 
 	state        int // of the walk for width: 0 = new, 1 = under way, 2 = done
 	width, chain int // how many subschemas judge one value, and how deep they nest
@@ -49,7 +51,10 @@ func (g *graph) build() error {
 		if len(g.nodes) == MaxNodes {
 			return fmt.Errorf("it has more than %d subschemas", MaxNodes)
 		}
-		n := &node{fixed: fixedCost(s), enum: costOfEnum(s)}
+		n := &node{fixed: fixedCost(s), enum: costOfEnum(s), folded: map[string]bool{}}
+		for name := range s.Properties {
+			n.folded[fold(name)] = true
+		}
 		g.nodes[s] = n
 		n.here = inPlace(s)
 		if s.DynamicAnchor != "" {

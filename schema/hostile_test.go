@@ -225,11 +225,11 @@ func BenchmarkWorst(b *testing.B) {
 	}
 }
 
-// worst is an array of as many units as are affordable.
+// worst is an array of as many units as may be judged.
 func worst(s *Schema, unit string) []byte {
 	for n := MaxData / (len(unit) + 1); ; n = n * 9 / 10 {
 		data := append(append([]byte("["), bytes.Repeat([]byte(unit+","), n-1)...), unit+"]"...)
-		if v, err := parse(data, 0); err == nil && len(data) <= MaxData && s.graph.affordable(s.root, v) {
+		if v, err := parse(data, 0); err == nil && len(data) <= MaxData && s.graph.refusal(s.root, v) == "" {
 			return data
 		}
 	}

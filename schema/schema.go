@@ -208,8 +208,8 @@ func (s *Schema) Validate(text []byte) error {
 	if err != nil {
 		return s.refuse(err.Error())
 	}
-	if !s.graph.affordable(s.root, v) {
-		return s.refuse("judging it would take too many steps")
+	if cause := s.graph.refusal(s.root, v); cause != "" {
+		return s.refuse(cause)
 	}
 	return s.judge(v)
 }

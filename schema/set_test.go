@@ -130,6 +130,29 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestAnotherCaseIsRefused: encoding/json takes COUNT for count, so a schema that allows unknown members
+// would not see the value that a handler gets.
+func TestAnotherCaseIsRefused(t *testing.T) {
+	s, err := schema.Compile("s", map[string][]byte{"s": []byte(`{"properties":{"count":{"minimum":1},
+		"kind":{},"id":{},"ID":{},"labels":{"additionalProperties":{"type":"string"}}}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for data, accepted := range map[string]bool{
+		`{"count":1}`:                          true,
+		`{"count":1,"COUNT":-5}`:               false,
+		`{"Count":1}`:                          false,
+		"{\"\u212aind\":1}":                    false, // the Kelvin sign is a k
+		`{"id":1,"ID":2}`:                      true,
+		`{"labels":{"Count":"a","count":"b"}}`: true, // no property there
+		`{"counter":1}`:                        true,
+	} {
+		if err := s.Validate([]byte(data)); (err == nil) != accepted {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+}
+
 func TestReadSetRefuses(t *testing.T) {
 	for name, set := range map[string]string{
 		"another version":     `{"version":2,"types":{"order":"order.json"}}`,

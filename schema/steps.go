@@ -1,11 +1,14 @@
 package schema
 
 import (
+	"cmp"
 	"encoding/json"
 	"hash/maphash"
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -21,13 +24,23 @@ const regexSteps = 20_000
 // value, also those that the library may skip: it never counts fewer than the library takes.
 type counter struct {
 	*graph
-	left int
+	left  int
+	cause string // why it ended early, if not for the steps
 }
 
-// affordable reports whether judging v takes at most MaxSteps.
-func (g *graph) affordable(root *jsonschema.Schema, v any) bool {
+// Why data is refused before it is judged.
+const (
+	tooManySteps = "judging it would take too many steps"
+	otherCase    = "a member has the name of a property in another case"
+)
+
+// refusal is why v is not given to the library; "" = it is.
+func (g *graph) refusal(root *jsonschema.Schema, v any) string {
 	c := counter{graph: g, left: MaxSteps}
-	return c.judge(root, v, 0)
+	if c.judge(root, v, 0) {
+		return ""
+	}
+	return cmp.Or(c.cause, tooManySteps)
 }
 
 // pay takes steps from what is left; false = there are not as many.
@@ -83,6 +96,9 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 			if !c.judge(p, value, depth+1) {
 				return false
 			}
+		} else if folded := c.nodes[s].folded; len(folded) > 0 && folded[fold(name)] {
+			c.cause = otherCase
+			return false
 		}
 		for re, p := range s.PatternProperties {
 			if !c.pay(costOf(re, name)) {
@@ -108,6 +124,21 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 		}
 	}
 	return true
+}
+
+// fold is a name as encoding/json compares it with the names of struct fields: without case. A handler that
+// reads {"count":1,"COUNT":-5} with it gets -5, and a schema for count never sees that. So such a member is
+// refused.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		for { // to the smallest of all runes that differ in case only
+			next := unicode.SimpleFold(r)
+			if next <= r {
+				return next
+			}
+			r = next
+		}
+	}, name)
 }
 
 func (c *counter) array(s *jsonschema.Schema, v []any, depth int) bool {

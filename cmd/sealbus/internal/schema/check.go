@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/schema"
@@ -106,7 +107,7 @@ func (f *checkFlags) open(env *ui.Env, file string, r *checkResult) (func(data [
 	if f.set {
 		set, err := schema.ReadSet(os.DirFS(filepath.Dir(file)), filepath.Base(file))
 		if err != nil {
-			r.Finding = err.Error()
+			r.Finding = errtext.Plain(err)
 			return nil, nil
 		}
 		return func(data []byte) error {
@@ -119,7 +120,7 @@ func (f *checkFlags) open(env *ui.Env, file string, r *checkResult) (func(data [
 	}
 	if isExport(document) {
 		if r.Type, document, err = schema.Convert(document); err != nil {
-			r.Finding = err.Error()
+			r.Finding = errtext.Plain(err)
 			return nil, nil
 		}
 	}
@@ -138,7 +139,7 @@ func (f *checkFlags) open(env *ui.Env, file string, r *checkResult) (func(data [
 	}
 	s, err := schema.Compile(name, documents)
 	if err != nil {
-		r.Finding = err.Error()
+		r.Finding = errtext.Plain(err)
 		return nil, nil
 	}
 	return s.Validate, nil
