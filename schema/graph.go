@@ -65,6 +65,9 @@ func (g *graph) build() error {
 		}
 		g.learnNames(s)
 		queue = append(append(queue, n.here...), below(s)...)
+		if s.DynamicRef != nil {
+			queue = append(queue, s.DynamicRef.Ref)
+		}
 	}
 	for s, n := range g.nodes { // all anchors are known only now
 		if d := s.DynamicRef; d != nil && d.Anchor != "" {

@@ -96,9 +96,14 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 			if !c.judge(p, value, depth+1) {
 				return false
 			}
-		} else if folded := c.nodes[s].folded; len(folded) > 0 && folded[fold(name)] {
-			c.cause = otherCase
-			return false
+		} else if folded := c.nodes[s].folded; len(folded) > 0 {
+			if !c.pay(1 + len(name)/32) {
+				return false
+			}
+			if folded[fold(name)] {
+				c.cause = otherCase
+				return false
+			}
 		}
 		for re, p := range s.PatternProperties {
 			if !c.pay(costOf(re, name)) {
