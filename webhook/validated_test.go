@@ -121,3 +121,33 @@ func countPointers(body []byte) (n int) {
 	}
 	return n
 }
+
+// TestEventsSchemaInvalid: a receiver of events tells the sender where, in each mode; with a quarantine it does
+// not, because the event is taken.
+func TestEventsSchemaInvalid(t *testing.T) {
+	w := newEventWorld(t)
+	w.consumer.Schemas = schemas(func(envelope.Document) error { return faultsOf(1) })
+	const faults = `,"reason":"schema_invalid","errors":[{"pointer":"/lines/0","keyword":"type"}]}`
+	for name, r := range map[string]webhook.Request{
+		"structured": structured(w.event()), "binary": binary(w.event()),
+	} {
+		resp := w.receive(r)
+		want := `{"title":"Bad Request","status":400` + faults
+		if resp.Status != 400 || resp.Reason != envelope.ReasonSchemaInvalid || string(resp.Body) != want {
+			t.Errorf("%s: %d %s", name, resp.Status, resp.Body)
+		}
+	}
+	resp := w.receive(batch(w.event(), w.event()))
+	one := `{"status":400` + faults
+	want := `{"status":400,"title":"Bad Request","events":[` + one + `,` + one + `]}`
+	if resp.Status != 400 || string(resp.Body) != want {
+		t.Errorf("batch: %d %s", resp.Status, resp.Body)
+	}
+	w.consumer.Quarantine = &eventBin{}
+	if resp := w.receive(structured(w.event())); resp.Status != 202 || countPointers(resp.Body) != 0 {
+		t.Errorf("quarantined: %d %s", resp.Status, resp.Body)
+	}
+	if len(w.handled) != 0 {
+		t.Error("the handler was called")
+	}
+}
