@@ -22,8 +22,8 @@ const (
 	settleRounds = 6
 	// finishTimeout is how long one attempt to complete or release may take, also if the context has ended.
 	finishTimeout = 5 * time.Second
-	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a message
-	// out first. It is shorter than the time after which queues deliver a message again.
+	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a
+	// message out first. It is shorter than the time after which queues deliver a message again.
 	transportSkew = 15 * time.Second
 )
 
@@ -74,6 +74,7 @@ type delivery struct {
 	reopened string // the quarantine from which msg was reopened; "" = none
 
 	opened     *envelope.Opened
+	follows    bool        // the data follows its schema
 	encrypted  bool        // the data was encrypted; kept here, because a handler may change opened
 	permission *Permission // the one that admitted opened; nil = none
 	covers     *Permission // the one that covers the event which is being opened; nil = none
@@ -283,12 +284,35 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 				return asVerdict(err)
 			}
 			d.opened = opened
+		case d.opts.Schemas != nil && !d.follows:
+			if verdict := d.validate(); verdict != nil {
+				return verdict
+			}
+			d.follows = true // an event that is judged again has the same data
 		default:
 			return nil
 		}
 	}
 	return d.because(envelope.ReasonInProgress,
 		"the clock keeps jumping: no verdict and no lease is of this moment", nil)
+}
+
+// validate judges the data by its schema. It runs within settle, so that the time that it takes counts when
+// settle asks whether verdict and lease are of this moment.
+func (d *delivery) validate() *envelope.Error {
+	ev := &d.opened.Event
+	err := protect(func() error {
+		return d.opts.Schemas.Validate(envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
+			ContentType: ev.DataContentType(), Data: ev.Data()})
+	})
+	switch invalid := err.(type) {
+	case nil:
+		return nil
+	case *envelope.SchemaError: // its text quotes nothing of the data
+		return d.because(envelope.ReasonSchemaInvalid, clip(invalid.Error()), invalid)
+	}
+	err = d.discreet(err)
+	return d.because(envelope.ReasonHandlerFailed, clip("the schema could not be asked: "+fmt.Sprint(err)), err)
 }
 
 // handle calls the handler and judges its error.

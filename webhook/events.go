@@ -348,6 +348,7 @@ func batchResponse(results []eventResult) Response {
 		if r.reason != "" {
 			doc = jsontext.AppendQuote(append(doc, `,"reason":`...), string(r.reason))
 		}
+		doc = appendFaults(doc, r.reason, r.err)
 		doc = append(doc, '}')
 	}
 	resp.Body = append(doc, "]}"...)

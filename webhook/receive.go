@@ -262,7 +262,8 @@ func refused(reason envelope.Reason, err error) Response {
 	return refusal(statusOf(reason), reason, wait, err)
 }
 
-// refusal is a Response with a problem as its body. Of the cause, the body has the Reason only.
+// refusal is a Response with a problem as its body. Of the cause, the body has the Reason only, and
+// where a body does not follow its schema.
 // https://www.rfc-editor.org/rfc/rfc9457#section-3
 func refusal(status int, reason envelope.Reason, wait time.Duration, err error) Response {
 	r := Response{Status: status, Reason: reason, Err: err}
@@ -279,6 +280,7 @@ func refusal(status int, reason envelope.Reason, wait time.Duration, err error) 
 	if reason != "" {
 		r.Body = jsontext.AppendQuote(append(r.Body, `,"reason":`...), string(reason))
 	}
+	r.Body = appendFaults(r.Body, reason, err)
 	r.Body = append(r.Body, '}')
 	return r
 }

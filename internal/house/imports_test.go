@@ -18,6 +18,7 @@ var table = map[string][]string{
 	"keys/session": {"keys", "internal/..."},
 	"keys/trust":   {"keys", "internal/..."},
 	"envelope":     {"keys", "keys/session", "keys/trust", "internal/..."},
+	"schema":       {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
 	"producer":     {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
 	"producer/eventbridge": {"keys", "keys/session", "keys/trust", "envelope", "producer",
 		"internal/..."},
@@ -106,7 +107,7 @@ var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer"
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
-	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
+	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki", "santhosh-tekuri"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
@@ -123,6 +124,7 @@ var named = map[string]string{
 	"webhook/authn":            "go-jose",
 	"webhook/authn/apigateway": "go-jose",
 	"webhook/jwt":              "go-jose",
+	"schema":                   "santhosh-tekuri",
 }
 
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
@@ -146,9 +148,10 @@ var homes = map[string][]string{
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "webhook/tenants", "cmd/sealbus",
 		"internal/reviewed",
 		"internal/testbed/cfntest"},
-	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
-	"github.com/alicebob/":       {}, // tests only
-	"github.com/yuin/gopher-lua": {},
+	"github.com/tink-crypto/":     {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
+	"github.com/santhosh-tekuri/": {"schema", "cmd/sealbus"},
+	"github.com/alicebob/":        {}, // tests only
+	"github.com/yuin/gopher-lua":  {},
 }
 
 // forbidden are packages that the core and its sub-packages have no business with.
