@@ -168,7 +168,7 @@ func (e *EventReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return e.handle(r.Context(), in)
 		})
 	}
-	resp.write(w)
+	resp.Write(w)
 }
 
 // admitted is a request that may have events.
@@ -263,7 +263,8 @@ func (e *EventReceiver) handleEvent(ctx context.Context, format consumer.Format,
 	if err := context.Cause(ctx); err != nil { // the sender is gone, or the time of the invocation is up
 		return eventResult{status: http.StatusServiceUnavailable, err: err}
 	}
-	r, err := e.consumer.Handle(ctx, consumer.Message{Body: body, Format: format}, e.handler)
+	r, err := e.consumer.Handle(ctx, consumer.Message{Body: body, Format: format, Caller: CallerOf(ctx)},
+		e.handler)
 	out := eventResult{http.StatusNoContent, r.Reason(), r.Producer != "", err}
 	unkept, isRefused := errors.AsType[*consumer.QuarantineError](err)
 	switch {

@@ -42,6 +42,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,6 +55,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wire"
@@ -109,8 +111,10 @@ type ingester struct {
 // signed by the keys of ring, through bus. Give each endpoint a source of its own: id and source together
 // name an event.
 //
-// It returns nil when the bus has the event. An event that is too large, once sealed, is a *webhook.Error
-// with the Reason too_large; every other error makes the provider send the delivery again.
+// It returns nil when the bus has the event. These are a *webhook.Error: an event that is too large, once
+// sealed (too_large); data that does not follow a schema of Producer or of the caller (schema_invalid); an
+// event for which the caller may not speak (webhook.WithCaller). Every other error makes the provider send the
+// delivery again.
 func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options) (
 	func(ctx context.Context, v *webhook.Verified) error, error,
 ) {
@@ -162,11 +166,37 @@ func (in *ingester) publish(ctx context.Context, v *webhook.Verified) error {
 			return err
 		}
 	}
-	_, err := in.setData(&ev, v).Publish(ctx, ev)
-	if errors.Is(err, envelope.ErrTooLarge) {
-		return &webhook.Error{Reason: envelope.ReasonTooLarge, Provider: v.Provider, Err: err}
+	seals := in.setData(&ev, v)
+	if caller := webhook.CallerOf(ctx); caller != nil {
+		if err := ask(caller, &ev); err != nil {
+			return refusal(v, cmp.Or(webhook.ReasonOf(err), envelope.ReasonHandlerFailed), err)
+		}
 	}
-	return err
+	_, err := seals.Publish(ctx, ev)
+	if errors.Is(err, envelope.ErrTooLarge) {
+		return refusal(v, envelope.ReasonTooLarge, err)
+	}
+	return refusal(v, "", err)
+}
+
+// ask judges whether the caller may speak for the event, and its data by the caller's schemas.
+func ask(caller consumer.Caller, ev *event.Event) error {
+	if err := caller.Check(ev.Source(), ev.Type()); err != nil {
+		return err
+	}
+	return caller.Validate(envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
+		ContentType: ev.DataContentType(), Data: ev.Data()})
+}
+
+// refusal is an error with its Reason; "" = it has none, unless data does not follow its schema.
+func refusal(v *webhook.Verified, reason envelope.Reason, err error) error {
+	if _, ok := errors.AsType[*envelope.SchemaError](err); ok {
+		reason = envelope.ReasonSchemaInvalid
+	}
+	if reason == "" {
+		return err
+	}
+	return &webhook.Error{Reason: reason, Provider: v.Provider, Err: err}
 }
 
 // describe is the event without its data.

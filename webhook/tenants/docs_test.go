@@ -21,7 +21,8 @@ func TestDocs(t *testing.T) {
 		t.Fatal("there is no file of tenants in docs/webhooks.md")
 	}
 	all := parse(t, code)
-	tenant, err := all.Find(tenants.Caller{ClientID: "77ab01", Scopes: []string{"events/write"}})
+	tenant, err := all.Find(tenants.Caller{Issuer: "https://issuer.example", ClientID: "77ab01",
+		Scopes: []string{"events/write"}})
 	if err != nil || len(tenant.Limits()) != 2 || tenant.Check("https://acme.example/x", "com.acme.order") != nil {
 		t.Errorf("%v, %v", tenant, err)
 	}

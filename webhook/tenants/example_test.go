@@ -11,6 +11,7 @@ import (
 // A client of one tenant tries to speak for another one.
 func Example() {
 	all, err := tenants.Parse([]byte(`version: 1
+issuer: https://issuer.example
 tenants:
   acme:
     clients: {4f9c2d: {}}
@@ -18,11 +19,12 @@ tenants:
     types: [com.acme.*]
     scopes: [events/write]
     quota: {rate: 50, burst: 100, daily: 100000}
-`))
+`), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	tenant, err := all.Find(tenants.Caller{ClientID: "4f9c2d", Scopes: []string{"events/write"}})
+	tenant, err := all.Find(tenants.Caller{Issuer: "https://issuer.example", ClientID: "4f9c2d",
+		Scopes: []string{"events/write"}})
 	if err != nil {
 		log.Fatal(err) // 403
 	}

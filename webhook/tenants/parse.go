@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/reviewed"
 	"github.com/sealbus/sealbus/keys"
@@ -23,13 +24,13 @@ const (
 	maxName    = 64      // bytes of a tenant's name
 	maxID      = 256     // bytes of a client ID, and of a scope or a group
 	maxWords   = 32      // scopes, and groups, of one tenant: they stand in each event
-	maxSchemas = 1_000   // of one tenant
 	// maxWordBytes bounds all scopes, and all groups, of one tenant. Both fit into an authclaims of 4 KiB.
 	maxWordBytes = 1_500
 )
 
-// Parse reads a file of tenants and checks all of it. The error names the line and the column.
-func Parse(doc []byte) (*Tenants, error) {
+// Parse reads a file of tenants and checks all of it. The error names the line and the column. For each field
+// schemas it calls open with the file that is named there, such as schema.ReadSet; nil = the field is refused.
+func Parse(doc []byte, open func(file string) (envelope.Validator, error)) (*Tenants, error) {
 	if len(doc) > MaxFile {
 		return nil, fmt.Errorf("tenants: more than %d bytes", MaxFile)
 	}
@@ -37,7 +38,7 @@ func Parse(doc []byte) (*Tenants, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
-	p := &parser{all: &Tenants{byClient: map[string]*client{}}}
+	p := &parser{all: &Tenants{byClient: map[string]*client{}}, open: open}
 	p.file(root)
 	p.disjoint()
 	if p.Err != nil {
@@ -51,6 +52,7 @@ func Parse(doc []byte) (*Tenants, error) {
 type parser struct {
 	reviewed.Reader
 	all     *Tenants
+	open    func(file string) (envelope.Validator, error)
 	sources []owned // of all tenants
 }
 
@@ -60,6 +62,8 @@ func (p *parser) file(root *yaml.Node) {
 		switch key.Value {
 		case "version":
 			version = value.Value
+		case "issuer":
+			p.all.issuer = p.Scalar(value, "!!str")
 		case "tenants":
 			p.Fields(value, "tenants", p.tenant)
 		default:
@@ -70,6 +74,8 @@ func (p *parser) file(root *yaml.Node) {
 	switch {
 	case version != "1":
 		p.Fail(root, `"version: 1" is missing: this program reads no other version`)
+	case p.all.issuer == "":
+		p.Fail(root, "there is no issuer: the claim iss of the tokens whose client IDs are meant")
 	case len(p.all.names) == 0:
 		p.Fail(root, "there is no tenant")
 	}
@@ -254,22 +260,20 @@ func (p *parser) words(n *yaml.Node) []string {
 	return list
 }
 
-// schemas reads the files of JSON Schemas, by the exact type of the event.
-func (p *parser) schemas(n *yaml.Node) map[string]string {
-	out := map[string]string{}
-	p.Fields(n, "schemas", func(typ, value *yaml.Node) bool {
-		file := p.Scalar(value, "!!str")
-		switch {
-		case strings.Contains(typ.Value, "*") || keys.CheckTypePattern(typ.Value) != nil:
-			p.Fail(typ, "%q is not the type of an event", keydoc.Clip(typ.Value))
-		case file == "" || path.Clean(file) != file || path.IsAbs(file) || strings.HasPrefix(file, "../") ||
-			file == ".." || file == "." || strings.ContainsAny(file, `\:`):
-			p.Fail(value, "%q is not a file below that of the tenants", keydoc.Clip(file))
-		case len(out) == maxSchemas:
-			p.Fail(typ, "more than %d schemas", maxSchemas)
-		}
-		out[typ.Value] = file
-		return true
-	})
-	return out
+// schemas opens the set of JSON Schemas of a tenant.
+func (p *parser) schemas(n *yaml.Node) envelope.Validator {
+	file := p.Scalar(n, "!!str")
+	switch {
+	case p.open == nil:
+		p.Fail(n, "this program does not read the schemas of tenants: leave the field out")
+	case file == "" || path.Clean(file) != file || path.IsAbs(file) || file == ".." ||
+		strings.HasPrefix(file, "../") || file == "." || strings.ContainsAny(file, `\:`):
+		p.Fail(n, "%q is not a file below that of the tenants", keydoc.Clip(file))
+	}
+	if p.Err != nil {
+		return nil
+	}
+	set, err := p.open(file)
+	p.Check(n, err)
+	return set
 }

@@ -2,6 +2,7 @@
 // which scopes, and how often. It is one YAML file beside the trust policy, which a person reviews:
 //
 //	version: 1
+//	issuer: https://issuer.example              # of the tokens, whose client IDs these are
 //	tenants:
 //	  acme:
 //	    clients:
@@ -12,17 +13,16 @@
 //	    scopes: [events/write]                    # all of them are needed
 //	    groups: []                                # or any one of these
 //	    quota: {rate: 50, burst: 100, daily: 100000}  # of all clients together
-//	    schemas: {com.acme.order: order.json}     # of the data, by type
+//	    schemas: acme/set.json                    # of the data, by type: package schema
 //
-// A program verifies a token, and then asks:
+// Package webhook/entry does all of this at an HTTP entry. A program of its own verifies a token, and then asks:
 //
-//	tenant, err := all.Find(tenants.Caller{ClientID: id, Scopes: scopes}) // 403 if it is ErrForbidden
-//	v, err := limiter.Take(ctx, tenant.Limits())                          // 429 if v.Wait is above 0
-//	err = tenant.Check(source, typ)                                       // 403, with its Reason
+//	tenant, err := all.Find(tenants.Caller{Issuer: iss, ClientID: id, Scopes: scopes}) // else 403
+//	v, err := limiter.Take(ctx, tenant.Limits())                                // 429 if v.Wait is above 0
+//	err = tenant.Check(source, typ)                                             // 403, with its Reason
 //	err = tenant.AuthContext(key).Set(&ev)
 //
-// The client IDs of a file are those of one issuer. Two issuers could give one ID to two clients: use a file
-// for each.
+// The client IDs of a file are those of one issuer, because two issuers could give one ID to two clients.
 //
 // # Foreign IDs
 //
@@ -39,10 +39,12 @@
 package tenants
 
 import (
+	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
@@ -51,26 +53,28 @@ import (
 	"github.com/sealbus/sealbus/webhook/throttle"
 )
 
-// ErrForbidden says that a caller speaks for no tenant: answer 403. To the caller, an unknown client and one
-// without a scope or a group are the same. The text is for the operator.
-var ErrForbidden = errors.New("tenants: the caller is not allowed")
-
+// Errors of Find. To the caller they are the same: an unknown client, and one without a scope or a group. The
+// text is for the operator.
 var (
-	errNoClient = fmt.Errorf("%w: no tenant has this client", ErrForbidden)
-	errNoScope  = fmt.Errorf("%w: the token lacks a scope of the tenant", ErrForbidden)
-	errNoGroup  = fmt.Errorf("%w: the caller is in no group of the tenant", ErrForbidden)
+	errIssuer = forbidden("the token is of another issuer than the tenants")
+	errClient = forbidden("no tenant has this client")
+	errScope  = forbidden("the token lacks a scope of the tenant")
+	errGroup  = forbidden("the caller is in no group of the tenant")
 )
+
+func forbidden(cause string) error {
+	return &webhook.Error{Reason: envelope.ReasonForbidden, Provider: "tenants", Err: errors.New(cause)}
+}
 
 // Errors of Check. They do not say whether another tenant has the source or the type.
 var (
-	errSource = &webhook.Error{Reason: envelope.ReasonSourceNotAllowed, Provider: "tenants",
-		Err: errors.New("the tenant has no such source")}
-	errType = &webhook.Error{Reason: envelope.ReasonTypeNotAllowed, Provider: "tenants",
-		Err: errors.New("the tenant has no such type")}
+	errSource = &envelope.Error{Reason: envelope.ReasonSourceNotAllowed, Cause: "the tenant has no such source"}
+	errType   = &envelope.Error{Reason: envelope.ReasonTypeNotAllowed, Cause: "the tenant has no such type"}
 )
 
 // Caller is who called, of a token that was verified.
 type Caller struct {
+	Issuer   string // iss
 	ClientID string
 	Subject  string   // the user on whose behalf the client called; "" = none, it called for itself
 	Scopes   []string // of the token
@@ -79,6 +83,7 @@ type Caller struct {
 
 // Tenants are those of one file. They do not change, and are safe for concurrent use.
 type Tenants struct {
+	issuer   string
 	byClient map[string]*client
 	names    []string // of the tenants, sorted
 }
@@ -95,27 +100,36 @@ type tenant struct {
 	name                           string
 	sources, types, scopes, groups []string
 	plan                           throttle.Plan
-	schemas                        map[string]string
+	schemas                        envelope.Validator // nil = none
 	clients                        []*client
 }
 
 // Names are those of the tenants, sorted.
 func (t *Tenants) Names() []string { return slices.Clone(t.names) }
 
-// Find is the tenant for which a caller speaks. Any error is ErrForbidden.
+// Issuer is that of the tokens whose client IDs are meant.
+func (t *Tenants) Issuer() string { return t.issuer }
+
+// ClientIDs are those of all tenants, sorted.
+func (t *Tenants) ClientIDs() []string { return slices.Sorted(maps.Keys(t.byClient)) }
+
+// Find is the tenant for which a caller speaks. Any error is a *webhook.Error of the Reason forbidden: 403.
 func (t *Tenants) Find(c Caller) (*Tenant, error) {
 	found := t.byClient[c.ClientID]
-	if found == nil {
-		return nil, errNoClient
+	switch {
+	case c.Issuer != t.issuer:
+		return nil, errIssuer
+	case found == nil:
+		return nil, errClient
 	}
 	for _, scope := range found.of.scopes {
 		if !slices.Contains(c.Scopes, scope) {
-			return nil, errNoScope
+			return nil, errScope
 		}
 	}
 	groups := common(found.of.groups, c.Groups)
 	if len(found.of.groups) > 0 && len(groups) == 0 {
-		return nil, errNoGroup
+		return nil, errGroup
 	}
 	return &Tenant{client: found, subject: c.Subject, groups: groups}, nil
 }
@@ -138,6 +152,14 @@ type Tenant struct {
 	groups  []string // of the tenant's, those that the caller is in
 }
 
+var _ consumer.Caller = (*Tenant)(nil)
+
+// From is the tenant for which the caller of a request speaks, behind package webhook/entry; nil = none.
+func From(ctx context.Context) *Tenant {
+	t, _ := webhook.CallerOf(ctx).(*Tenant)
+	return t
+}
+
 // Name is that of the tenant.
 func (t *Tenant) Name() string { return t.client.of.name }
 
@@ -145,11 +167,14 @@ func (t *Tenant) Name() string { return t.client.of.name }
 // the ID of a foreign thing finds nothing.
 func (t *Tenant) Key(id string) string { return t.client.of.name + "/" + id }
 
-// Check refuses an event for which the tenant may not speak. The error is a *webhook.Error of the Reason
-// source_not_allowed or type_not_allowed.
+// Speaks reports whether the tenant has the source.
+func (t *Tenant) Speaks(source string) bool { return keys.MatchSource(t.client.of.sources, source) }
+
+// Check refuses an event for which the tenant may not speak. The error is an *envelope.Error of the
+// Reason source_not_allowed or type_not_allowed.
 func (t *Tenant) Check(source, typ string) error {
 	switch {
-	case !keys.MatchSource(t.client.of.sources, source):
+	case !t.Speaks(source):
 		return errSource
 	case !keys.MatchType(t.client.of.types, typ):
 		return errType
@@ -167,8 +192,13 @@ func (t *Tenant) Limits() []throttle.Limit {
 	return append(limits, throttle.Limit{Policy: "tenant", Key: of.name, Plan: of.plan})
 }
 
-// Schema is the file of the JSON Schema for data of that type; "" = there is none.
-func (t *Tenant) Schema(typ string) string { return t.client.of.schemas[typ] }
+// Validate judges data by the schemas of the tenant, if the file names any.
+func (t *Tenant) Validate(d envelope.Document) error {
+	if t.client.of.schemas == nil {
+		return nil
+	}
+	return t.client.of.schemas.Validate(d)
+}
 
 // AuthContext is the caller as it stands in events: the ID is that of tenant, client and user under the key.
 // The claims are the tenant, and those scopes and groups of the caller that the file names.

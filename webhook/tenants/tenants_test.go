@@ -16,7 +16,7 @@ import (
 
 // acme is a file with one tenant. The tests change single lines of it.
 const acme = `version: 1
-tenants:
+` + issuer + `tenants:
   acme:
     clients:
       4f9c2d: {}
@@ -26,20 +26,40 @@ tenants:
     scopes: [events/write, events/list]
     groups: [admin, ops]
     quota: {rate: 50, burst: 100, daily: 100000}
-    schemas: {com.acme.order: schemas/order.json}
+    schemas: acme/set.json
 `
+
+const issuer = "issuer: https://issuer.example\n"
+
+// orders judges that data is "good".
+type orders struct{}
+
+func (orders) Validate(d envelope.Document) error {
+	if string(d.Data) != "good" {
+		return &envelope.SchemaError{Cause: "it is not good"}
+	}
+	return nil
+}
+
+// openSet opens the one file that there is.
+func openSet(file string) (envelope.Validator, error) {
+	if file != "acme/set.json" {
+		return nil, errors.New("there is no such file")
+	}
+	return orders{}, nil
+}
 
 func parse(t *testing.T, doc string) *tenants.Tenants {
 	t.Helper()
-	all, err := tenants.Parse([]byte(doc))
+	all, err := tenants.Parse([]byte(doc), openSet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
-var writer = tenants.Caller{ClientID: "77ab01", Scopes: []string{"x", "events/list", "events/write"},
-	Groups: []string{"ops", "sales"}}
+var writer = tenants.Caller{Issuer: "https://issuer.example", ClientID: "77ab01",
+	Scopes: []string{"x", "events/list", "events/write"}, Groups: []string{"ops", "sales"}}
 
 func TestTenant(t *testing.T) {
 	all := parse(t, acme)
@@ -57,9 +77,13 @@ func TestTenant(t *testing.T) {
 	if err := throttle.CheckLimits(limits); err != nil {
 		t.Error(err)
 	}
-	if tenant.Name() != "acme" || tenant.Key("7") != "acme/7" || tenant.Schema("com.acme.order") !=
-		"schemas/order.json" || tenant.Schema("com.acme.other") != "" || fmt.Sprint(all.Names()) != "[acme]" {
+	if tenant.Name() != "acme" || tenant.Key("7") != "acme/7" || fmt.Sprint(all.ClientIDs()) !=
+		"[4f9c2d 77ab01]" || all.Issuer() != writer.Issuer || fmt.Sprint(all.Names()) != "[acme]" {
 		t.Errorf("%s, %s, %v", tenant.Name(), tenant.Key("7"), all.Names())
+	}
+	if good, bad := tenant.Validate(envelope.Document{Data: []byte("good")}),
+		tenant.Validate(envelope.Document{}); good != nil || bad == nil {
+		t.Errorf("by the schemas of the tenant: %v, %v", good, bad)
 	}
 	other := writer
 	other.ClientID = "4f9c2d"
@@ -72,6 +96,8 @@ func TestTenant(t *testing.T) {
 func TestFindRefuses(t *testing.T) {
 	all := parse(t, acme)
 	for name, change := range map[string]func(*tenants.Caller){
+		"another issuer":  func(c *tenants.Caller) { c.Issuer = "https://issuer.example/" },
+		"no issuer":       func(c *tenants.Caller) { c.Issuer = "" },
 		"no client":       func(c *tenants.Caller) { c.ClientID = "" },
 		"another client":  func(c *tenants.Caller) { c.ClientID = "77ab02" },
 		"another case":    func(c *tenants.Caller) { c.ClientID = "77AB01" },
@@ -86,7 +112,7 @@ func TestFindRefuses(t *testing.T) {
 	} {
 		c := writer
 		change(&c)
-		if tenant, err := all.Find(c); !errors.Is(err, tenants.ErrForbidden) || tenant != nil {
+		if tenant, err := all.Find(c); webhook.ReasonOf(err) != envelope.ReasonForbidden || tenant != nil {
 			t.Errorf("%s: %v, %v", name, tenant, err)
 		}
 	}
@@ -95,7 +121,7 @@ func TestFindRefuses(t *testing.T) {
 // Five tenants and five sources: the diagonal passes. Everything else is refused in the same words as a
 // source that no tenant has.
 func TestMatrix(t *testing.T) {
-	doc := "version: 1\ntenants:\n"
+	doc := "version: 1\n" + issuer + "tenants:\n"
 	for i := range 5 {
 		doc += fmt.Sprintf("  t%d:\n    clients: {c%d: {}}\n    sources: [\"https://t%d.example/*\"]\n"+
 			"    types: [com.t%d.*]\n    scopes: []\n    quota: {rate: 1}\n", i, i, i, i)
@@ -103,7 +129,7 @@ func TestMatrix(t *testing.T) {
 	all := parse(t, doc)
 	missing := ""
 	for i := range 5 {
-		tenant, err := all.Find(tenants.Caller{ClientID: fmt.Sprintf("c%d", i)})
+		tenant, err := all.Find(tenants.Caller{Issuer: writer.Issuer, ClientID: fmt.Sprintf("c%d", i)})
 		if err != nil || tenant.Name() != fmt.Sprintf("t%d", i) {
 			t.Fatal(tenant, err)
 		}
@@ -147,50 +173,55 @@ func TestParseRefuses(t *testing.T) {
 		"empty":               {"", 0},
 		"no version":          {strings.Replace(acme, "version: 1\n", "", 1), 1},
 		"another version":     {strings.Replace(acme, "version: 1", "version: 2", 1), 1},
-		"no tenant":           {"version: 1\ntenants: {}\n", 1},
-		"unknown field":       {acme + "    typs: [a]\n", 13},
-		"a field twice":       {acme + "    types: [a]\n", 13},
-		"an anchor":           {strings.Replace(acme, "[com.acme.*]", "&a [com.acme.*]", 1), 8},
-		"a tag":               {strings.Replace(acme, "[com.acme.*]", "!!seq [com.acme.*]", 1), 8},
-		"an escape":           {strings.Replace(acme, "urn:acme:shop", `urn:acme:\x2a`, 1), 7},
-		"invisible":           {strings.Replace(acme, "com.acme.*", "com.acme\u200b.*", 1), 8},
-		"an upper-case name":  {strings.Replace(acme, "  acme:", "  Acme:", 1), 3},
-		"no clients":          {strings.Replace(acme, "    scopes:", "    clients2:", 1), 9},
-		"a client is null":    {strings.Replace(acme, "4f9c2d: {}", "4f9c2d:", 1), 5},
-		"a client, a space":   {strings.Replace(acme, "4f9c2d: {}", "\"4f 9c\": {}", 1), 5},
-		"no sources":          {strings.Replace(acme, `["https://acme.example/*", "urn:acme:shop"]`, "[]", 1), 7},
-		"a wide source":       {strings.Replace(acme, "https://acme.example/*", "https://*", 1), 7},
-		"a wide type":         {strings.Replace(acme, "com.acme.*", "com.ac*", 1), 8},
-		"a scope, a space":    {strings.Replace(acme, "events/write, ", `"events/write x", `, 1), 9},
-		"a scope twice":       {strings.Replace(acme, "events/list", "events/write", 1), 9},
-		"no quota":            {strings.Replace(acme, "    quota:", "    # quota:", 1), 3},
-		"no rate":             {strings.Replace(acme, "rate: 50, ", "", 1), 11},
-		"a rate of 0":         {strings.Replace(acme, "rate: 50", "rate: 0", 1), 11},
-		"infinite":            {strings.Replace(acme, "rate: 50", "rate: .inf", 1), 11},
-		"hexadecimal":         {strings.Replace(acme, "rate: 50", "rate: 0x50", 1), 11},
-		"a text":              {strings.Replace(acme, "rate: 50", `rate: "50"`, 1), 11},
-		"half a burst":        {strings.Replace(acme, "burst: 100", "burst: 1.5", 1), 11},
-		"a burst of 0":        {strings.Replace(acme, "burst: 100", "burst: 0", 1), 11},
-		"an underscore":       {strings.Replace(acme, "daily: 100000", "daily: 100_000", 1), 11},
-		"a schema elsewhere":  {strings.Replace(acme, "schemas/order.json", "../order.json", 1), 12},
-		"an absolute schema":  {strings.Replace(acme, "schemas/order.json", "/etc/order.json", 1), 12},
-		"a schema's URL":      {strings.Replace(acme, "schemas/order.json", `"https://x/y"`, 1), 12},
-		"schemas of patterns": {strings.Replace(acme, "{com.acme.order:", "{com.acme.*:", 1), 12},
-		"one client twice":    {strings.Replace(second("    sources: [\"urn:b:x\"]\n"), "c9:", "77ab01:", 1), 14},
-		"one source twice":    {second("    sources: [\"urn:acme:shop\"]\n"), 18},
-		"below a pattern":     {second("    sources: [\"https://acme.example/a/b\"]\n"), 18},
-		"a pattern below one": {second("    sources: [\"https://acme.example/a/*\"]\n"), 18},
-		"a pattern above one": {second("    sources: [\"urn:acme:*\"]\n"), 7},
+		"no tenant":           {"version: 1\nissuer: a\ntenants: {}\n", 1},
+		"no issuer":           {strings.Replace(acme, issuer, "", 1), 1},
+		"an empty issuer":     {strings.Replace(acme, "https://issuer.example", `""`, 1), 1},
+		"unknown field":       {acme + "    typs: [a]\n", 14},
+		"a field twice":       {acme + "    types: [a]\n", 14},
+		"an anchor":           {strings.Replace(acme, "[com.acme.*]", "&a [com.acme.*]", 1), 9},
+		"a tag":               {strings.Replace(acme, "[com.acme.*]", "!!seq [com.acme.*]", 1), 9},
+		"an escape":           {strings.Replace(acme, "urn:acme:shop", `urn:acme:\x2a`, 1), 8},
+		"invisible":           {strings.Replace(acme, "com.acme.*", "com.acme\u200b.*", 1), 9},
+		"an upper-case name":  {strings.Replace(acme, "  acme:", "  Acme:", 1), 4},
+		"no clients":          {strings.Replace(acme, "    scopes:", "    clients2:", 1), 10},
+		"a client is null":    {strings.Replace(acme, "4f9c2d: {}", "4f9c2d:", 1), 6},
+		"a client, a space":   {strings.Replace(acme, "4f9c2d: {}", "\"4f 9c\": {}", 1), 6},
+		"no sources":          {strings.Replace(acme, `["https://acme.example/*", "urn:acme:shop"]`, "[]", 1), 8},
+		"a wide source":       {strings.Replace(acme, "https://acme.example/*", "https://*", 1), 8},
+		"a wide type":         {strings.Replace(acme, "com.acme.*", "com.ac*", 1), 9},
+		"a scope, a space":    {strings.Replace(acme, "events/write, ", `"events/write x", `, 1), 10},
+		"a scope twice":       {strings.Replace(acme, "events/list", "events/write", 1), 10},
+		"no quota":            {strings.Replace(acme, "    quota:", "    # quota:", 1), 4},
+		"no rate":             {strings.Replace(acme, "rate: 50, ", "", 1), 12},
+		"a rate of 0":         {strings.Replace(acme, "rate: 50", "rate: 0", 1), 12},
+		"infinite":            {strings.Replace(acme, "rate: 50", "rate: .inf", 1), 12},
+		"hexadecimal":         {strings.Replace(acme, "rate: 50", "rate: 0x50", 1), 12},
+		"a text":              {strings.Replace(acme, "rate: 50", `rate: "50"`, 1), 12},
+		"half a burst":        {strings.Replace(acme, "burst: 100", "burst: 1.5", 1), 12},
+		"a burst of 0":        {strings.Replace(acme, "burst: 100", "burst: 0", 1), 12},
+		"an underscore":       {strings.Replace(acme, "daily: 100000", "daily: 100_000", 1), 12},
+		"a schema elsewhere":  {strings.Replace(acme, "acme/set.json", "../set.json", 1), 13},
+		"an absolute schema":  {strings.Replace(acme, "acme/set.json", "/etc/set.json", 1), 13},
+		"a schema's URL":      {strings.Replace(acme, "acme/set.json", `"https://x/y"`, 1), 13},
+		"no such schemas":     {strings.Replace(acme, "acme/set.json", "none.json", 1), 13},
+		"one client twice":    {strings.Replace(second("    sources: [\"urn:b:x\"]\n"), "c9:", "77ab01:", 1), 15},
+		"one source twice":    {second("    sources: [\"urn:acme:shop\"]\n"), 19},
+		"below a pattern":     {second("    sources: [\"https://acme.example/a/b\"]\n"), 19},
+		"a pattern below one": {second("    sources: [\"https://acme.example/a/*\"]\n"), 19},
+		"a pattern above one": {second("    sources: [\"urn:acme:*\"]\n"), 8},
 	} {
-		all, err := tenants.Parse([]byte(c.doc))
+		all, err := tenants.Parse([]byte(c.doc), openSet)
 		e, _ := errors.AsType[*reviewed.Error](err)
 		if err == nil || all != nil || e == nil || e.Line != c.line {
 			t.Errorf("%s: %v, want line %d", name, err, c.line)
 		}
 	}
 	parse(t, second(`    sources: ["https://acme.example2/*", "urn:acme:shop2", "https://acme.example.b/*"]`+"\n"))
-	if _, err := tenants.Parse(make([]byte, tenants.MaxFile+1)); err == nil {
+	if _, err := tenants.Parse(make([]byte, tenants.MaxFile+1), nil); err == nil {
 		t.Error("a file over the limit is read")
+	}
+	if _, err := tenants.Parse([]byte(acme), nil); err == nil {
+		t.Error("schemas that no program reads are taken")
 	}
 }
 
@@ -223,14 +254,14 @@ func TestAuthContext(t *testing.T) {
 	}
 }
 
-// FuzzParse: a file is read, or its error has a place. What is read keeps the rules.
+// FuzzParse: a file is read, or its error has a place. A file that is read keeps the rules.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(acme))
-	f.Add([]byte("version: 1\ntenants: {a: {clients: {c: {}}, sources: [urn:a:b], types: ['*'], scopes: [], " +
+	f.Add([]byte("version: 1\nissuer: x\ntenants: {a: {clients: {c: {}}, sources: [urn:a:b], types: ['*'], scopes: [], " +
 		"quota: {rate: 1}}}\n"))
-	f.Add([]byte("version: 1\ntenants: &a {}\n"))
+	f.Add([]byte("version: 1\nissuer: x\ntenants: &a {}\n"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		all, err := tenants.Parse(doc)
+		all, err := tenants.Parse(doc, openSet)
 		if err != nil {
 			if _, ok := errors.AsType[*reviewed.Error](err); !ok && len(doc) <= tenants.MaxFile {
 				t.Errorf("an error without a place: %v", err)
@@ -240,7 +271,7 @@ func FuzzParse(f *testing.F) {
 		if len(all.Names()) == 0 {
 			t.Error("there is no tenant")
 		}
-		if _, err := all.Find(tenants.Caller{}); !errors.Is(err, tenants.ErrForbidden) {
+		if _, err := all.Find(tenants.Caller{}); webhook.ReasonOf(err) != envelope.ReasonForbidden {
 			t.Errorf("a caller without an ID: %v", err)
 		}
 	})

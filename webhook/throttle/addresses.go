@@ -6,13 +6,11 @@ import (
 	"hash/maphash"
 	"math"
 	"math/bits"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/gcra"
-	"github.com/sealbus/sealbus/webhook"
 )
 
 // The table of Addresses has room for 1,040,000 networks in 8,320,000 bytes, which is less than 8 MiB. A set
@@ -130,35 +128,3 @@ func (a *Addresses) hash(addr netip.Addr) uint64 {
 func (a *Addresses) ticks(now time.Time) int64 {
 	return min(max((now.UnixNano()-a.epoch)>>tickBits+began, 0), last)
 }
-
-// Handler has callers over their rate refused with 429 before next sees the request, and before a body is
-// read. The address is that of Caller. A request without the lines that the trusted hops write is refused
-// with 400: it came past them. A nil now is time.Now.
-func (a *Addresses) Handler(next http.Handler, trustedHops int, now func() time.Time) http.Handler {
-	if now == nil {
-		now = time.Now
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		resp := webhook.Response{}
-		addr, err := caller(r.RemoteAddr, r.Header[forwardedFor], trustedHops)
-		if err != nil {
-			resp = refusal(http.StatusBadRequest, 0, err)
-		} else if wait := a.Take(addr, now()); wait > 0 {
-			resp = refusal(http.StatusTooManyRequests, wait, ErrThrottled)
-		}
-		if resp.Status == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		// Before it answers, net/http waits for the body, which was not read.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTimeout))
-		for _, f := range resp.Header {
-			w.Header().Set(f.Name, f.Value)
-		}
-		w.WriteHeader(resp.Status)
-		_, _ = w.Write(resp.Body) // if it fails, the caller has gone
-	})
-}
-
-// unreadTimeout is how long the body of a refused request may take.
-const unreadTimeout = time.Second

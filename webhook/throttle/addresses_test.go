@@ -3,8 +3,6 @@ package throttle_test
 import (
 	"encoding/binary"
 	"math"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -199,7 +197,7 @@ func TestCaller(t *testing.T) {
 		"zeros":                   {xff("198.051.100.1"), 1, ""},
 		"a long text":             {xff(strings.Repeat("1", 1<<20)), 1, ""},
 	} {
-		got, err := throttle.Caller("192.0.2.7:4711", c.header, c.hops)
+		got, err := throttle.Caller(&webhook.Request{Peer: "192.0.2.7:4711", Header: c.header}, c.hops)
 		switch {
 		case c.want == "" && (webhook.ReasonOf(err) != envelope.ReasonMalformed || got.IsValid()):
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -208,36 +206,9 @@ func TestCaller(t *testing.T) {
 		}
 	}
 	for _, hops := range []int{-1, 17} {
-		if _, err := throttle.Caller("192.0.2.7:1", nil, hops); err == nil {
+		if _, err := throttle.Caller(&webhook.Request{Peer: "192.0.2.7:1"}, hops); err == nil {
 			t.Errorf("%d hops are taken", hops)
 		}
-	}
-}
-
-// A refused request does not come to next, and its body is not read.
-func TestHandler(t *testing.T) {
-	calls := 0
-	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(204) })
-	h := newTable(t, 0.1, 2).Handler(next, 1, func() time.Time { return afternoon })
-	for i, c := range []struct {
-		from   string
-		status int
-		retry  string
-	}{{"10.0.0.1, 192.0.2.1", 204, ""}, {"10.0.0.2, 192.0.2.1", 204, ""}, {"10.0.0.3, 192.0.2.1", 429, "11"},
-		{"192.0.2.2", 204, ""}, {"192.0.2.2, ", 400, ""}} {
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))
-		r.Header.Set("X-Forwarded-For", c.from)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != c.status || w.Header().Get("Retry-After") != c.retry {
-			t.Errorf("request %d: %d, Retry-After %q", i, w.Code, w.Header().Get("Retry-After"))
-		}
-		if n, _ := r.Body.Read(make([]byte, 1)); n != 1 {
-			t.Errorf("request %d: its body was read", i)
-		}
-	}
-	if calls != 3 {
-		t.Errorf("%d requests come to next, not 3", calls)
 	}
 }
 
@@ -247,7 +218,8 @@ func FuzzCaller(f *testing.F) {
 	f.Add("[::1%lo]:1", "", 0)
 	f.Add("", ",,,", 2)
 	f.Fuzz(func(t *testing.T, peer, line string, hops int) {
-		got, err := throttle.Caller(peer, []webhook.Field{{Name: "X-Forwarded-For", Value: line}}, hops)
+		got, err := throttle.Caller(&webhook.Request{Peer: peer,
+			Header: []webhook.Field{{Name: "X-Forwarded-For", Value: line}}}, hops)
 		if (err == nil) != got.IsValid() || got.Zone() != "" || got.Is4In6() {
 			t.Fatalf("%v, %v", got, err)
 		}
@@ -258,7 +230,7 @@ func FuzzCaller(f *testing.F) {
 		if hops > len(parts) {
 			t.Fatalf("%d hops of %d: %v", hops, len(parts), got)
 		}
-		alone, err := throttle.Caller(parts[len(parts)-hops], nil, 0)
+		alone, err := throttle.Caller(&webhook.Request{Peer: parts[len(parts)-hops]}, 0)
 		if err != nil || alone != got {
 			t.Errorf("%v, and alone %v, %v", got, alone, err)
 		}

@@ -16,35 +16,26 @@ const forwardedFor = "X-Forwarded-For"
 // MaxTrustedHops bounds the trusted hops of Caller.
 const MaxTrustedHops = 16
 
-// Caller is the address of the caller of a request, without a zone. With no trusted hops it is that of the
-// peer: the RemoteAddr of net/http, or the sourceIp of API Gateway. Behind N proxies of your own give N: it
-// is the N-th address from the right of all lines of X-Forwarded-For. Everything to the left of it was
-// written by the caller.
+// Caller is the address of the caller of a request, without a zone. With no trusted hops it is the Peer: the
+// RemoteAddr of net/http, or the sourceIp of API Gateway. Behind N proxies of your own give N: it is the N-th
+// address from the right of all lines of X-Forwarded-For. Everything to the left of it was written by the
+// caller. An Application Load Balancer is such a proxy.
 //
 // Each of the N proxies must append to X-Forwarded-For, and no request may come past them. A request with
 // fewer addresses, or with another text in that place, is a *webhook.Error of the Reason malformed.
-func Caller(peer string, header []webhook.Field, trustedHops int) (netip.Addr, error) {
-	var lines []string
-	if trustedHops > 0 {
-		for i := range header {
-			if strings.EqualFold(header[i].Name, forwardedFor) {
-				lines = append(lines, header[i].Value)
-			}
-		}
-	}
-	return caller(peer, lines, trustedHops)
-}
-
-func caller(peer string, lines []string, trustedHops int) (netip.Addr, error) {
+func Caller(r *webhook.Request, trustedHops int) (netip.Addr, error) {
 	if trustedHops < 0 || trustedHops > MaxTrustedHops {
 		return netip.Addr{}, fmt.Errorf("throttle: %d trusted hops: give 0 to %d", trustedHops, MaxTrustedHops)
 	}
 	if trustedHops == 0 {
-		return parseAddress(peer)
+		return parseAddress(r.Peer)
 	}
 	left := trustedHops
-	for i := len(lines) - 1; i >= 0; i-- {
-		rest, more := lines[i], true
+	for i := len(r.Header) - 1; i >= 0; i-- {
+		if !strings.EqualFold(r.Header[i].Name, forwardedFor) {
+			continue
+		}
+		rest, more := r.Header[i].Value, true
 		for more {
 			cut := strings.LastIndexByte(rest, ',')
 			if left--; left == 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net/http"
 	"time"
 
 	"github.com/sealbus/sealbus/webhook/throttle"
@@ -34,20 +33,8 @@ func Example() {
 	// 0s
 	// 0s
 	// 2s
-	// Content-Type: application/problem+json
 	// Retry-After: 2
+	// Content-Type: application/problem+json
 	// RateLimit-Policy: "client";q=2;w=4
 	// RateLimit: "client";r=0;t=4
-}
-
-// Each network may make ten requests a second, before anything else is looked at. One proxy is in front.
-func ExampleAddresses_Handler() {
-	table, err := throttle.NewAddresses(10, 100, time.Now())
-	if err != nil {
-		log.Fatal(err)
-	}
-	var receiver http.Handler // a webhook.Receiver, or a gateway
-	server := &http.Server{Addr: "127.0.0.1:8080", Handler: table.Handler(receiver, 1, nil),
-		ReadHeaderTimeout: 5 * time.Second}
-	_ = server
 }

@@ -68,19 +68,7 @@ func seconds(d time.Duration) int64 {
 
 // Response is the answer to a request that may not be made: 429, with Retry-After and the Fields.
 func (v *Verdict) Response() webhook.Response {
-	r := refusal(http.StatusTooManyRequests, v.Wait, ErrThrottled)
+	r := webhook.Refusal(http.StatusTooManyRequests, v.Wait, ErrThrottled)
 	r.Header = append(r.Header, v.Fields()...)
-	return r
-}
-
-// refusal is a problem (RFC 9457).
-func refusal(status int, wait time.Duration, err error) webhook.Response {
-	r := webhook.Response{Status: status, Err: err,
-		Header: []webhook.Field{{Name: "Content-Type", Value: "application/problem+json"}},
-		Body:   []byte(`{"title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) + `}`)}
-	if wait > 0 {
-		r.Header = append(r.Header,
-			webhook.Field{Name: "Retry-After", Value: strconv.FormatInt(seconds(wait), 10)})
-	}
 	return r
 }
