@@ -27,6 +27,7 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
@@ -187,6 +188,31 @@ func TestADeliveryBecomesASealedEvent(t *testing.T) {
 		}
 	}
 	w.receive(r, 200, 1) // a duplicate
+}
+
+// The caller of a delivery is in its event, signed. Without a caller nothing is published, and the sender is
+// to send again.
+func TestCallersAreSigned(t *testing.T) {
+	w := newWorld(t, "github")
+	w.opts.Callers = true
+	w.start()
+	r := github(`{"a":1}`, "application/json", "X-GitHub-Event", "push")
+	if resp := w.receive(r, 503, 0); !errors.Is(resp.Err, authcontext.ErrNoCaller) {
+		t.Errorf("without a caller: %v", resp.Err)
+	}
+	want := authcontext.Context{Type: authcontext.ServiceAccount, ID: "x", Claims: `{"tenant":"acme"}`}
+	resp := w.receiver.Receive(authcontext.With(t.Context(), want), r, time.Time{})
+	if resp.Status != 200 || len(w.events) != 1 {
+		t.Fatalf("%d, %v", resp.Status, resp.Err)
+	}
+	if got, err := authcontext.Of(w.events[0]); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, name := range []string{"authtype", "authid", "authclaims"} {
+		if !slices.Contains(w.events[0].SignedAttributes, name) {
+			t.Errorf("%s is not signed", name)
+		}
+	}
 }
 
 // TestASignedIDIsTheEventsID, and the signed time its time.
