@@ -40,6 +40,9 @@ func TestAppendQuoteInWords(t *testing.T) {
 			if got := AppendQuote([]byte("x"), text); string(got) != string(want) {
 				t.Fatalf("byte %#x at %d: %s, want %s", c, at, got, want)
 			}
+			if n := len(want) - len("x"); QuotedSize(text) != n && utf8.Valid(text) {
+				t.Fatalf("byte %#x: a size of %d, want %d", c, QuotedSize(text), n)
+			}
 			if got := AppendQuote([]byte("x"), string(text)); string(got) != string(want) {
 				t.Fatalf("byte %#x at %d, as a string: %s, want %s", c, at, got, want)
 			}
