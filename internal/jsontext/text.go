@@ -216,11 +216,31 @@ func AppendQuote[T string | []byte](dst []byte, text T) []byte {
 // QuotedSize is how many bytes AppendQuote appends, if text is UTF-8. It allocates nothing for a dst that has
 // room for them and for 8 bytes more.
 func QuotedSize[T string | []byte](text T) int {
-	size := len(text) + len(`""`)
-	for i := range len(text) {
+	const low = ones * 0x7f
+	size, i := len(text)+len(`""`), 0
+	for ; len(text)-i >= 8; i += 8 {
+		w := word(text, i)
+		quote, slash, control := w^('"'*ones), w^('\\'*ones), w&(0xe0*ones)
+		// The top bit of a byte is set exactly where it is zero: unlike those of plain, these can be counted.
+		quote, slash = ^((quote&low + low) | quote | low), ^((slash&low + low) | slash | low)
+		if ^((control&low + low) | control | low) == 0 {
+			size += bits.OnesCount64(quote | slash)
+			continue
+		}
+		for k := range 8 {
+			size += int(longer[text[i+k]])
+		}
+	}
+	for ; i < len(text); i++ {
 		size += int(longer[text[i]])
 	}
 	return size
+}
+
+// word is the eight bytes at text[i:], the first one lowest, in one load.
+func word[T string | []byte](text T, i int) uint64 {
+	return uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+		uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
 }
 
 // longer is how many bytes more than itself a byte takes in a string; short is the escape sequence of two
@@ -245,8 +265,7 @@ func escape[T string | []byte](dst []byte, text T) (out []byte, wide uint64) {
 	out, n := dst[:cap(dst)], len(dst)
 	for i := 0; i < len(text); {
 		if len(text)-i >= 8 {
-			w := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
-				uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+			w := word(text, i)
 			binary.LittleEndian.PutUint64(out[n:], w)
 			wide |= w & highs
 			quote, slash := w^('"'*ones), w^('\\'*ones) // as in plain
