@@ -214,7 +214,7 @@ func AppendQuote[T string | []byte](dst []byte, text T) []byte {
 }
 
 // QuotedSize is how many bytes AppendQuote appends, if text is UTF-8. It allocates nothing for a dst that has
-// room for them and for 8 bytes more.
+// room for them and for 16 bytes more.
 func QuotedSize[T string | []byte](text T) int {
 	const low = ones * 0x7f
 	size, i := len(text)+len(`""`), 0
@@ -257,13 +257,16 @@ var longer, short = func() (longer, short [256]byte) {
 	return longer, short
 }()
 
-// escape appends text with escape sequences. wide has a top bit if there are bytes beyond ASCII, which are not
-// checked. As in unquote, eight bytes are copied at a time, whatever they are, since text with JSON in it has
-// a quote at every few bytes.
+// escape appends text with escape sequences. wide has a top bit if there are bytes beyond ASCII, which it
+// does not check. As in unquote, eight bytes are copied at a time, whatever they are, since text with JSON in
+// it has a quote at every few bytes.
 func escape[T string | []byte](dst []byte, text T) (out []byte, wide uint64) {
-	dst = slices.Grow(dst, QuotedSize(text)+8-len(`""`))
 	out, n := dst[:cap(dst)], len(dst)
 	for i := 0; i < len(text); {
+		if len(out)-n < 16 { // one step writes 13 bytes at most
+			out = slices.Grow(out[:n], QuotedSize(text[i:])+16)
+			out = out[:cap(out)]
+		}
 		if len(text)-i >= 8 {
 			w := word(text, i)
 			binary.LittleEndian.PutUint64(out[n:], w)

@@ -57,7 +57,7 @@ func (p protocol) SerializeRequest(ctx context.Context, op *smithy.OperationSche
 	if len(parts) != len(put.Entries)+1 { // an entry has none, or another SDK writes it otherwise
 		return p.ClientProtocol.SerializeRequest(ctx, op, in, req)
 	}
-	size := len(written) + 8
+	size := len(written) + 16 // see QuotedSize
 	for i := range put.Entries {
 		size += jsontext.QuotedSize(aws.ToString(put.Entries[i].Detail))
 	}

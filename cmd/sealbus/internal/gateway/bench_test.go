@@ -30,7 +30,8 @@ const benchSecret = "whsec_c2VhbGJ1cyBsb2FkIHRlc3Qgc2VjcmV0IDAxMjM="
 // that takes everything. Signing it, as its provider does, is not measured.
 func BenchmarkDelivery(b *testing.B) {
 	for _, c := range []struct{ name, line string }{
-		{"canonical", `{"price":12.5,"qty":2,"sku":"A/1","text":"a thing of an order, with a name of some length"},`},
+		{"canonical", `{"price":12.5,"qty":2,"sku":"A/1",` +
+			`"text":"a thing of an order, with a name of some length"},`},
 		{"github", `{"id":1296269,"node_id":"MDEwOlJlcG9zaXRvcnkx","name":"Hello-World","private":false,` +
 			`"owner":{"login":"octocat","id":1,"url":"https://api.github.com/users/octocat","site_admin":false}},`},
 	} {
@@ -86,7 +87,8 @@ func benchDelivery(b *testing.B, body []byte) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
-		signed, err := webhook.Sign(fmt.Sprintf("d-%d", i), time.Now(), body, []webhook.Secret{{Text: benchSecret}})
+		signed, err := webhook.Sign(fmt.Sprintf("d-%d", i), time.Now(), body,
+			[]webhook.Secret{{Text: benchSecret}})
 		if err != nil {
 			b.Fatal(err)
 		}
