@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,14 +52,14 @@ type Certificates struct {
 	// an issuer may be among them.
 	Roots *x509.CertPool
 	// Transport carries the requests; nil = directly to the host, without a proxy, also if the environment
-	// names one.
+	// names one. Over https the host may be at a private address, as in a VPC with an interface endpoint. Other
+	// special addresses, and private ones over http, are refused.
 	Transport http.RoundTripper
 
 	mu      sync.Mutex
 	kept    map[string]*certificate // by address
 	flights map[string]*certFlight  // by address
 	slots   chan struct{}
-	direct  *http.Transport // in the place of a Transport that is nil
 }
 
 // certificate is the certificate of a sender: its chain and name were judged, or it was pinned.
@@ -146,9 +147,6 @@ func (c *Certificates) chainAt(ctx context.Context, address string, at time.Time
 		if c.flights == nil {
 			c.flights, c.slots = make(map[string]*certFlight), make(chan struct{}, maxFetches)
 		}
-		if c.direct == nil && c.Transport == nil {
-			c.direct = onefetch.Direct()
-		}
 		f = new(certFlight)
 		var own context.Context
 		own, f.Flight = flight.New(ctx, at, 2*onefetch.Timeout) // for the certificate and its issuer's
@@ -180,7 +178,7 @@ func (c *Certificates) fly(ctx context.Context, f *certFlight, address string, a
 
 // fetch gets the chain, and the issuer's certificate if no chain leads to a root without it.
 func (c *Certificates) fetch(ctx context.Context, address string, at time.Time) (chain, error) {
-	text, err := onefetch.Get(ctx, c.via(), address)
+	text, err := onefetch.Get(ctx, c.via(address), address)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +193,7 @@ func (c *Certificates) fetch(ctx context.Context, address string, at time.Time) 
 		if !issuerAddress().MatchString(issuer) {
 			continue
 		}
-		if text, err = onefetch.Get(ctx, c.via(), issuer); err != nil {
+		if text, err = onefetch.Get(ctx, c.via(issuer), issuer); err != nil {
 			return nil, fmt.Errorf("the certificate of its issuer: %w", err)
 		}
 		issuers, err := parseChain(text)
@@ -223,20 +221,20 @@ func (c chain) lacksIssuer(roots *x509.CertPool, at time.Time) bool {
 	return unknown
 }
 
-func (c *Certificates) via() http.RoundTripper {
-	if c.Transport != nil {
+// via is the way to an address: over http, where nothing proves who answers, to public addresses only.
+func (c *Certificates) via(address string) http.RoundTripper {
+	switch {
+	case c.Transport != nil:
 		return c.Transport
+	case strings.HasPrefix(address, "https:"):
+		return onefetch.Direct()
 	}
-	return c.direct
+	return onefetch.Public()
 }
 
 // get asks an address of the same host for something else than a certificate.
 func (c *Certificates) get(ctx context.Context, address string) error {
-	via := c.Transport
-	if via == nil {
-		via = onefetch.Direct()
-	}
-	_, err := onefetch.Get(ctx, via, address)
+	_, err := onefetch.Get(ctx, c.via(address), address)
 	return err
 }
 

@@ -37,7 +37,8 @@ func (v *Verifier) Diagnose(ctx context.Context, r Request, at time.Time, others
 			say("it has no header of %s, but the signature of another provider's header: %s", v.provider,
 				other)
 		}
-	case envelope.ReasonBadSignature, envelope.ReasonMalformed, envelope.ReasonUnknownKey:
+	case envelope.ReasonBadSignature, envelope.ReasonMalformed, envelope.ReasonUnknownKey,
+		envelope.ReasonModified:
 		if how := v.changedBody(ctx, r, at); how != "" {
 			say("it matches after %s: a program before this one changes the body, so hand on the bytes as "+
 				"they came", how)

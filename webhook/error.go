@@ -13,11 +13,13 @@ import (
 //	too_large         the body, a header or the number of signatures exceeds a limit
 //	unsigned          there is no signature, or none of a version that the scheme reads
 //	bad_signature     no secret made the signature
+//	modified          the signature is genuine, and another body than the one whose digest it covers came
 //	key_not_valid     a secret made the signature, at a time at which it is not valid
 //	unknown_key       the request names a key that the verifier does not have, or a certificate elsewhere
 //	unsupported       the request is signed by an algorithm that is not taken, such as the SHA-1 of SNS
 //	source_not_allowed, audience_mismatch
 //	                  the signature is genuine, and of another topic, account or audience
+//	undated           the signature has no time, and the scheme needs one
 //	expired           the signed time is too old
 //	from_future       the signed time is too far ahead
 //	trust_unavailable a certificate or a key set could not be fetched; transient

@@ -73,10 +73,11 @@ type EventReceiver struct {
 // Anyone who can reach the receiver can fill the quarantine with forgeries. On the open Internet a consumer
 // without one is the better choice: the sender is told.
 func Events(c *consumer.Consumer, handler consumer.Handler, opts *EventOptions) (*EventReceiver, error) {
-	e := &EventReceiver{consumer: c, handler: tolled(handler), callback: publicTransport()}
+	e := &EventReceiver{consumer: c, handler: tolled(handler)}
 	if opts != nil {
 		e.opts = *opts
 	}
+	e.callback = guardFor(0, e.opts.CallbackHosts...)
 	o := &e.opts
 	switch {
 	case c == nil || c.Name() == "":

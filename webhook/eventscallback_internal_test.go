@@ -1,16 +1,15 @@
 package webhook
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sealbus/sealbus/internal/dialguard"
 )
 
 // calls is a transport that notes where callbacks go.
@@ -99,50 +98,51 @@ func TestNoCallbackForAnotherOrigin(t *testing.T) {
 	}
 }
 
-// The addresses that Svix' sender refuses, and those that it allows.
-func TestPublicAddresses(t *testing.T) {
-	f, err := os.Open("testdata/ssrf-addresses.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	counts := map[bool]int{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		verdict, address, found := strings.Cut(lines.Text(), " ")
-		if !found || verdict == "#" {
-			continue
-		}
-		public := verdict == "allow"
-		if counts[public]++; isPublic(netip.MustParseAddr(address)) != public {
-			t.Errorf("%s: want %s", address, verdict)
-		}
-	}
-	if counts[true] < 3 || counts[false] < 30 {
-		t.Errorf("only %v addresses were tried", counts)
-	}
-	for _, address := range []string{"::7f00:1", "fec0::1", "2002:7f00:1::", "2001::1", "fe80::1%eth0",
-		"2606:4700::1111%eth0", "255.255.255.255", "::", "ff02::1", "fd00::1"} {
-		if isPublic(netip.MustParseAddr(address)) {
-			t.Errorf("%s counts as public", address)
-		}
-	}
-	if !isPublic(netip.MustParseAddr("2606:4700::1111")) {
-		t.Error("2606:4700::1111 is public")
-	}
-}
-
-// The transport of callbacks does not connect to an address inside, whichever name leads there.
+// Neither a callback nor a request of a sender goes to an address inside, whichever name leads there, nor to
+// another port. TestListedAddresses of internal/dialguard tries the addresses.
 func TestCallbackTransportStaysOutside(t *testing.T) {
-	for _, address := range []string{"https://localhost:1/", "https://127.0.0.1:1/", "https://[::1]:1/"} {
+	g := guardFor(0, "hooks.example", "hooks.example:8443", "[::1]:9443", "hooks.example:x")
+	for address, want := range map[string]dialguard.Reason{
+		"https://localhost:8443/": dialguard.LocalName, "https://127.0.0.1:8443/": dialguard.NotPublic,
+		"https://[::1]:9443/": dialguard.NotPublic, "https://127.0.0.1/": dialguard.NotPublic,
+		"https://hooks.example:22/": dialguard.PortRefused, "https://hooks.example:0/": dialguard.PortRefused,
+		"http://hooks.example/": dialguard.BadScheme,
+	} {
 		req, err := http.NewRequest(http.MethodPost, address, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := publicTransport().RoundTrip(req); !errors.Is(err, errNotPublic) {
-			t.Errorf("%s: %v", address, err)
+		_, err = g.RoundTrip(req)
+		if refused, ok := err.(*dialguard.RefusedError); !ok || refused.Reason != want {
+			t.Errorf("%s: %v; want %s", address, err, want)
 		}
 	}
-	if publicTransport().Proxy != nil {
-		t.Error("callbacks go through a proxy")
+	for _, target := range []string{"https://127.0.0.1:8443/", "https://[::1]/", "https://169.254.169.254/"} {
+		_, err := AskPermission(t.Context(), nil, target, "orders.example", 0)
+		refused, _ := errors.AsType[*dialguard.RefusedError](err)
+		if refused == nil || refused.Reason != dialguard.NotPublic || strings.Contains(err.Error(), "169.254") {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	if _, err := guardFor(0).Check("https://hooks.example/"); err == nil {
+		t.Error("no host has the port 443")
+	}
+}
+
+// Certificates are fetched over https from where the name of the provider leads, and over http from public
+// addresses only.
+func TestWayOfCertificates(t *testing.T) {
+	c := new(Certificates)
+	for address, passes := range map[string]bool{
+		"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem": true,
+		"https://api.paypal.com/v1/notifications/certs/CERT-1":                true,
+		"http://crt.rootca1.amazontrust.com/rootca1.cer":                      true,
+		"http://cacerts.digicert.com/DigiCertEVRSACAG2.crt":                   true,
+		"https://10.1.2.3/": true, "http://10.1.2.3/": false, "https://127.0.0.1/": false,
+	} {
+		guard := c.via(address).(*dialguard.Guard)
+		if _, err := guard.Check(address); (err == nil) != passes {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }

@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/dialguard"
 )
 
 // The headers of the handshake (CloudEvents HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4).
@@ -44,9 +43,8 @@ type Origin struct {
 }
 
 var (
-	errNoOrigin  = errors.New("no permitted origin")
-	errOverRate  = errors.New("over the rate of this origin")
-	errNotPublic = errors.New("the host is at an address that is not of the public Internet")
+	errNoOrigin = errors.New("no permitted origin")
+	errOverRate = errors.New("over the rate of this origin")
 )
 
 // notAllowed is the answer to a method that is not supported.
@@ -245,38 +243,18 @@ func (t *toll) settle(authentic bool) time.Duration {
 	return t.refused
 }
 
-// publicTransport connects to addresses of the public Internet only, without a proxy: a name of an allowed
-// host may lead inside.
-func publicTransport() *http.Transport {
-	control := func(_, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil || !isPublic(to.Addr()) {
-			return errNotPublic
+// guardFor goes to the ports of these hosts, and to addresses of the public Internet only: the name of an
+// allowed host may lead inside. It keeps connections for idle.
+func guardFor(idle time.Duration, hosts ...string) *dialguard.Guard {
+	ports := []uint16{}
+	for _, host := range hosts {
+		_, text, err := net.SplitHostPort(host)
+		if err != nil {
+			text = "443"
 		}
-		return nil
+		if port, err := strconv.ParseUint(text, 10, 16); err == nil {
+			ports = append(ports, uint16(port))
+		}
 	}
-	dialer := &net.Dialer{Timeout: callbackTimeout, Control: control}
-	return &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true,
-		TLSHandshakeTimeout: callbackTimeout, MaxResponseHeaderBytes: 16 << 10}
-}
-
-// notPublic are the networks that are not of the public Internet, beside those that package netip knows. Of
-// IPv6, only 2000::/3 is.
-// https://www.iana.org/assignments/iana-ipv4-special-registry
-// https://www.iana.org/assignments/iana-ipv6-special-registry
-var notPublic = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
-	"198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-	"::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
-
-func prefixes(texts ...string) (list []netip.Prefix) {
-	for _, text := range texts {
-		list = append(list, netip.MustParsePrefix(text))
-	}
-	return list
-}
-
-func isPublic(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && a.Zone() == "" && !slices.ContainsFunc(notPublic,
-		func(p netip.Prefix) bool { return p.Contains(a) })
+	return dialguard.New(&dialguard.Options{Ports: ports, Idle: idle})
 }

@@ -16,6 +16,9 @@ import (
 // askTimeout bounds the handshake, and a request whose client has no timeout of its own.
 const askTimeout = 30 * time.Second
 
+// sendIdle is how long a connection is kept for the next request, in a client of its own.
+const sendIdle = 90 * time.Second
+
 // maxRetryAfter is the longest wait that a receiver can ask for.
 const maxRetryAfter = 24 * time.Hour
 
@@ -42,8 +45,9 @@ type Permission struct {
 
 // AskPermission asks the receiver at target, an https address, for the permission to send to it in the name
 // of origin, at so many requests a minute; 0 = no rate is named (CloudEvents HTTP 1.1 Web Hooks for Event
-// Delivery 1.0.2, section 4). No redirect is followed. nil = a client of its own. The error wraps
-// ErrNotPermitted if the receiver answers, and does not permit it.
+// Delivery 1.0.2, section 4). No redirect is followed. nil = a client of its own, which goes to addresses of
+// the public Internet only, and through no proxy. The error wraps ErrNotPermitted if the receiver answers,
+// and does not permit it.
 func AskPermission(ctx context.Context, client *http.Client, target, origin string, rate int,
 ) (*Permission, error) {
 	to, err := url.Parse(target)
@@ -55,7 +59,7 @@ func AskPermission(ctx context.Context, client *http.Client, target, origin stri
 	case rate < 0:
 		return nil, fmt.Errorf("webhook: a rate of %d requests a minute: give a number, or 0 for none", rate)
 	}
-	p := &Permission{client: &http.Client{Timeout: askTimeout}, target: to.String(), origin: origin}
+	p := &Permission{client: guardFor(sendIdle, to.Host).Client(askTimeout), target: to.String(), origin: origin}
 	if client != nil {
 		err := errors.Join(nilcheck.Typed("the Transport of the client", client.Transport),
 			nilcheck.Typed("the Jar of the client", client.Jar))

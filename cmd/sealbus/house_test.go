@@ -21,6 +21,8 @@ var base = map[string][]string{
 	"loadtrust":      {"awscli", "errtext", "ui"},
 	"loadkeys":       {"awscli", "errtext", "loadtrust", "ui"},
 	"loadquarantine": {"awscli", "errtext", "ui"},
+	"pollqueue":      {"awscli", "errtext", "ui"},
+	"dialing":        {"ui"},
 	"loadclaims":     {"ui"},
 	"serving":        {"errtext", "ui"},
 	"input":          {"awscli", "errtext", "ui"},

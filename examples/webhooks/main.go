@@ -1,5 +1,6 @@
-// Command webhooks plays the way of a GitHub webhook to a consumer: a receiver verifies it, publishes it as a
-// sealed event, and the consumer verifies that. Bus, receiver and consumer are in this process.
+// Command webhooks plays the way of a GitHub webhook to a consumer and to a partner: a receiver verifies it,
+// publishes it as a sealed event, and the consumer verifies that. A sender verifies it, too, and sends it on
+// to the partner as a webhook that is signed anew. All of them are in this process.
 //
 //	go run ./examples/webhooks
 package main
@@ -11,6 +12,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,15 +57,35 @@ func play(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{ // in production: signed by root keys
+		Verifier: signer.Verifier(), Producer: "hooks", Sources: []string{source},
+		Types: []string{"webhook.github.*"},
+	})
+	if err != nil {
+		return err
+	}
 	bus := producer.NewLocalBus(nil) // on AWS: package producer/eventbridge
-	deliver, err := newConsumer(signer, out)
+	deliver, err := newConsumer(bundle, out)
+	if err != nil {
+		return err
+	}
+	partner, err := newPartner(out)
+	if err != nil {
+		return err
+	}
+	address, stopPartner, err := serve(partner)
+	if err != nil {
+		return err
+	}
+	defer stopPartner()
+	forward, err := newForwarder(bundle, out, address)
 	if err != nil {
 		return err
 	}
 	var sealed []byte
 	bus.Subscribe(func(ctx context.Context, delivery []byte) error {
 		sealed = bytes.Clone(delivery)
-		return deliver(ctx, delivery)
+		return errors.Join(deliver(ctx, delivery), forward(ctx, delivery))
 	})
 	const current, previous = "the secret since June", "the secret until June"
 	handler, err := newReceiver(signer, bus, out, []webhook.Secret{
@@ -73,11 +95,12 @@ func play(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	url, stop, err := serve(handler)
+	address, stop, err := serve(handler)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	url := "http://" + address + "/hooks/github"
 
 	body := []byte(`{"ref":"refs/heads/main","repository":{"full_name":"acme/shop"}}`)
 	second := bytes.Replace(body, []byte("main"), []byte("next"), 1)
@@ -96,7 +119,8 @@ func play(ctx context.Context, out io.Writer) error {
 		}
 	}
 	fmt.Fprintln(out, "an attacker changes the sealed event on the bus")
-	return deliver(ctx, bytes.ReplaceAll(sealed, []byte("acme"), []byte("evil")))
+	changed := bytes.ReplaceAll(sealed, []byte("acme"), []byte("evil"))
+	return errors.Join(deliver(ctx, changed), forward(ctx, changed))
 }
 
 // newReceiver verifies deliveries of GitHub, and publishes each as a sealed event.
@@ -125,14 +149,7 @@ func newReceiver(
 
 // newConsumer is the other end of the bus: it trusts the key of the receiver, for this source and the events
 // of GitHub only, and knows no secret of GitHub.
-func newConsumer(signer keys.Signer, out io.Writer) (func(context.Context, []byte) error, error) {
-	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{ // in production: signed by root keys
-		Verifier: signer.Verifier(), Producer: "hooks", Sources: []string{source},
-		Types: []string{"webhook.github.*"},
-	})
-	if err != nil {
-		return nil, err
-	}
+func newConsumer(bundle *trust.Bundle, out io.Writer) (func(context.Context, []byte) error, error) {
 	policy := &envelope.Policy{Sources: []string{source}, Audience: "central"}
 	c, err := consumer.New("deploy", bundle, replay.NewMemory(nil), policy, &consumer.Options{Logger: quiet})
 	if err != nil {
@@ -186,12 +203,12 @@ func (d *delivery) post(ctx context.Context, url string) error {
 }
 
 // serve serves the handler on a free port of this machine.
-func serve(handler http.Handler) (url string, stop func(), err error) {
+func serve(handler http.Handler) (address string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	return "http://" + listener.Addr().String() + "/hooks/github", func() { _ = server.Close() }, nil
+	return listener.Addr().String(), func() { _ = server.Close() }, nil
 }

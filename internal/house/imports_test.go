@@ -40,6 +40,11 @@ var table = map[string][]string{
 		"webhook", "internal/..."},
 	"webhook/ingest": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"producer", "webhook", "internal/..."},
+	"webhook/sender": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
+		"webhook/httpsig", "internal/..."},
+	"webhook/sender/redis": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"consumer/replay/internal/remote", "consumer/replay/redis", "webhook", "webhook/httpsig",
+		"webhook/sender", "internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -53,13 +58,17 @@ var table = map[string][]string{
 		"consumer/replay", "internal/..."},
 	"consumer/awslambda/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "consumer/awslambda", "internal/..."},
+	"webhook/httpsig": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"webhook", "internal/..."},
 	"webhook/jwt": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"webhook",
 		"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
-		"producer", "webhook", "webhook/awslambda", "webhook/ingest", "webhook/jwt", "internal/..."},
+		"producer", "webhook", "webhook/awslambda", "webhook/httpsig", "webhook/ingest", "webhook/jwt",
+		"webhook/sender", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
-	"internal/onefetch":              {},
+	"internal/dialguard":             {},
+	"internal/onefetch":              {"internal/dialguard"},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
@@ -78,7 +87,8 @@ var table = map[string][]string{
 
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
-	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/ingest"}
+	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/httpsig",
+	"webhook/ingest", "webhook/sender"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
@@ -114,6 +124,8 @@ var homes = map[string][]string{
 		"consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus",
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/go-jose/": {"webhook/jwt", "webhook/gateway", "cmd/sealbus"},
+	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
+		"webhook/sender/sendertest", "cmd/sealbus"},
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "cmd/sealbus",
 		"internal/testbed/cfntest"},
 	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},

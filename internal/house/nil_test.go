@@ -45,8 +45,11 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
 	"github.com/sealbus/sealbus/webhook/gateway"
+	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
+	"github.com/sealbus/sealbus/webhook/sender"
+	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -65,6 +68,11 @@ var (
 	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
 	nilScheme     webhook.Scheme       = (*struct{ webhook.Scheme })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
+	nilDeliveries sender.BackEnd       = (*struct{ sender.BackEnd })(nil)
+	nilEndpoints  sender.Endpoints     = (*struct{ sender.Endpoints })(nil)
+	nilSigning    sender.Signing       = (*struct{ sender.Signing })(nil)
+	nilAttempts   sender.Observer      = (*struct{ sender.Observer })(nil)
+	nilService    *awskms.Recipient    = nil
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
 )
@@ -86,8 +94,19 @@ var (
 var (
 	someVerifier = must(webhook.New(must(webhook.Provider("github")), "e", []webhook.Secret{{Text: "x"}},
 		nil))
-	someNext = func(context.Context, *webhook.Verified) error { return nil }
+	someRequest  = must(http.NewRequest(http.MethodPost, "https://hooks.example/", nil))
+	someResponse = &http.Response{StatusCode: http.StatusOK, Request: someRequest}
+	someNext     = func(context.Context, *webhook.Verified) error { return nil }
 )
+
+var (
+	someEndpoints = must(sender.NewEndpoints())
+	someLocalKey  = must(sender.NewLocalKey("a", []byte("0123456789abcdef0123456789abcdef")))
+)
+
+func newSender(o sender.Options) error {
+	return errOf(sender.New(sender.NewMemory(nil), someEndpoints, &o))
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -132,6 +151,17 @@ var nilArguments = map[string]refused{
 		}
 		return errors.New("no description")
 	}, "no description"},
+	"webhook/httpsig.Sign signer": {func() error {
+		return httpsig.Sign(ctx, someRequest, nil, nilSigner, nil, time.Now())
+	}, "no signer"},
+	"webhook/httpsig.SignResponse signer": {func() error {
+		return httpsig.SignResponse(ctx, someResponse, nil, nilSigner, nil, time.Now())
+	}, "no signer"},
+	"webhook/httpsig.SignResponse resp.Body": {func() error { // is not used
+		resp := *someResponse
+		resp.Body = (*os.File)(nil)
+		return httpsig.SignResponse(ctx, &resp, nil, nilSigner, nil, time.Now())
+	}, "no signer"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},
@@ -243,10 +273,50 @@ var nilArguments = map[string]refused{
 	"webhook/gateway.New store": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), nilStore, nil))
 	}, "the replay store is a nil *"},
+	"webhook/gateway.New opts.Pending": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
+			&gateway.Options{Pending: nilDeliveries}))
+	}, "Pending is a nil *"},
 	"webhook/gateway.New opts.Logger": {func() error {
 		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
 			&gateway.Options{Logger: nilLogger}))
 	}, "the handler of Logger is a nil *slog.JSONHandler"},
+	"webhook/sender.New store": {func() error {
+		return errOf(sender.New(nilDeliveries, someEndpoints, nil))
+	}, "the store is a nil *"},
+	"webhook/sender/redis.New client": {func() error {
+		return errOf(sendredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
+	}, "the Redis client is a nil *"},
+	"webhook/sender.New endpoints": {func() error {
+		return errOf(sender.New(sender.NewMemory(nil), nilEndpoints, nil))
+	}, "the endpoints is a nil *"},
+	"webhook/sender.New opts.Observer": {func() error {
+		return newSender(sender.Options{Observer: nilAttempts})
+	}, "Options.Observer is a nil *"},
+	"webhook/sender.New opts.Logger": {func() error {
+		return newSender(sender.Options{Logger: nilLogger})
+	}, "Options.Logger is a nil *"},
+	"webhook/sender.New opts.UnsafeTransport": {func() error {
+		return newSender(sender.Options{UnsafeTransport: nilTransport})
+	}, "Options.UnsafeTransport is a nil *"},
+	"webhook/sender.NewEndpoints list[].Signing": {func() error {
+		return errOf(sender.NewEndpoints(sender.Endpoint{ID: "a", URL: "https://a.example/", Signing: nilSigning}))
+	}, "the Signing is a nil *"},
+	"webhook/sender.StandardWebhooks signers[]": {func() error {
+		return errOf(sender.StandardWebhooks(nil, nilSigner))
+	}, "signers[0] is a nil *"},
+	"webhook/sender.HTTPSignature signer": {func() error {
+		return errOf(sender.HTTPSignature(nilSigner, nil))
+	}, "the signer is a nil *"},
+	"webhook/sender.SealSecret to": {func() error {
+		return errOf(sender.SealSecret(ctx, nilService, "a", webhook.Secret{Text: "x"}))
+	}, "the key is a nil *"},
+	"webhook/sender.OpenSecret with": {func() error {
+		return errOf(sender.OpenSecret(ctx, (*awskms.Identity)(nil), "a", nil))
+	}, "the key is a nil *"},
+	"webhook/sender.EncryptBodies store": {func() error {
+		return errOf(sender.EncryptBodies(nilDeliveries, someLocalKey))
+	}, "the store is a nil *"},
 	"webhook/ingest.New ring": {func() error {
 		return errOf(ingest.New(nilRing, producer.NewLocalBus(nil), "https://hooks.example/x", nil))
 	}, "the keys to sign with is a nil *"},

@@ -4,29 +4,40 @@ package onefetch
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/dialguard"
 )
 
 // The limits of a request. Each fails closed.
 const (
-	MaxBytes  = 64 << 10         // of an answer: a certificate chain has 5 KiB, a set of ten RSA keys 4 KiB
-	Timeout   = 10 * time.Second // senders of webhooks wait for 15 s or longer
-	maxHeader = 16 << 10         // bytes of the answer's header
+	MaxBytes = 64 << 10         // of an answer: a certificate chain has 5 KiB, a set of ten RSA keys 4 KiB
+	Timeout  = 10 * time.Second // senders of webhooks wait for 15 s or longer
 )
 
-// Direct is a transport that goes directly to the host: it looks at no variable of the environment. It
-// keeps no idle connections: one that was idle while the process was frozen is dead.
-func Direct() *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
-		MaxResponseHeaderBytes: maxHeader, TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-	}
+// nat64 is where DNS64 has the names of a provider lead in a subnet without IPv4. The guard judges the IPv4
+// address in it. private has the networks of VPCs, too (RFC 1918, RFC 6598, RFC 4193).
+var (
+	nat64   = []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96")}
+	private = append([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7")}, nat64...)
+)
+
+// Direct goes directly to a provider, over https. In a VPC with an interface endpoint, the name of the
+// provider leads to a private address: so these are dialled, because TLS proves who answers there. This
+// machine, metadata services and other special addresses are refused. No connection is kept: one that was
+// idle while the process was frozen is dead.
+func Direct() *dialguard.Guard { return dialguard.New(&dialguard.Options{Allow: private}) }
+
+// Public goes to addresses of the public Internet only, also over http, where nothing proves who answers.
+func Public() *dialguard.Guard {
+	return dialguard.New(&dialguard.Options{Allow: nat64, PlainHTTP: true})
 }
 
 // Do makes the request and returns the body of the answer 200. It goes past http.Client, so that no

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/sealbus/sealbus/internal/dialguard"
 	"github.com/sealbus/sealbus/internal/onefetch"
 )
 
@@ -42,7 +45,7 @@ func TestGetTakesOneAnswer(t *testing.T) {
 	defer server.Close()
 	for path, want := range map[string]int{"/ok": 3, "/largest": onefetch.MaxBytes, "/large": 0, "/header": 0,
 		"/empty": 0, "/redirect": 0, "/broken": 0, "/missing": 0} {
-		got, err := onefetch.Get(context.Background(), onefetch.Direct(), server.URL+path)
+		got, err := onefetch.Get(context.Background(), near(server), server.URL+path)
 		if len(got) != want || (err == nil) != (want > 0) {
 			t.Errorf("%s: %d bytes, %v", path, len(got), err)
 		}
@@ -52,20 +55,64 @@ func TestGetTakesOneAnswer(t *testing.T) {
 	}
 }
 
-// TestDirectKnowsNoProxy, whatever the environment says.
-func TestDirectKnowsNoProxy(t *testing.T) {
-	if onefetch.Direct().Proxy != nil {
-		t.Error("a proxy")
+// near is a guard that also goes to a server on this machine.
+func near(server *httptest.Server) *dialguard.Guard {
+	to := server.Listener.Addr().(*net.TCPAddr).AddrPort()
+	return dialguard.New(&dialguard.Options{Allow: []netip.Prefix{netip.PrefixFrom(to.Addr(), to.Addr().BitLen())},
+		Ports: []uint16{to.Port()}, PlainHTTP: true})
+}
+
+// TestDirectAndPublic: only over TLS is a private address dialled, and neither goes to this machine or to a
+// metadata service.
+func TestDirectAndPublic(t *testing.T) {
+	const passes dialguard.Reason = ""
+	for address, want := range map[string][2]dialguard.Reason{
+		"https://hooks.example/":        {passes, passes},
+		"http://hooks.example/":         {dialguard.BadScheme, passes},
+		"https://10.1.2.3/":             {passes, dialguard.NotPublic},
+		"https://172.31.0.1/":           {passes, dialguard.NotPublic},
+		"https://192.168.0.1/":          {passes, dialguard.NotPublic},
+		"https://100.64.0.1/":           {passes, dialguard.NotPublic},
+		"https://[fd12::1]/":            {passes, dialguard.NotPublic},
+		"http://10.1.2.3/":              {dialguard.BadScheme, dialguard.NotPublic},
+		"https://[64:ff9b::8.8.8.8]/":   {passes, passes},
+		"http://[64:ff9b::8.8.8.8]/":    {dialguard.BadScheme, passes},
+		"https://[64:ff9b::10.1.2.3]/":  {passes, dialguard.NotPublic},
+		"https://[64:ff9b::127.0.0.1]/": {dialguard.NotPublic, dialguard.NotPublic},
+		"https://[64:ff9b::a9fe:a9fe]/": {dialguard.NotPublic, dialguard.NotPublic},
+		"https://127.0.0.1/":            {dialguard.NotPublic, dialguard.NotPublic},
+		"https://[::1]/":                {dialguard.NotPublic, dialguard.NotPublic},
+		"https://169.254.169.254/":      {dialguard.NotPublic, dialguard.NotPublic},
+		"https://100.100.100.200/":      {dialguard.NotPublic, dialguard.NotPublic},
+		"https://[fd00:ec2::254]/":      {dialguard.NotPublic, dialguard.NotPublic},
+		"https://hooks.example:8443/":   {dialguard.PortRefused, dialguard.PortRefused},
+	} {
+		for i, guard := range []*dialguard.Guard{onefetch.Direct(), onefetch.Public()} {
+			got := passes
+			if _, err := guard.Check(address); err != nil {
+				refused, _ := errors.AsType[*dialguard.RefusedError](err)
+				got = refused.Reason
+			}
+			if got != want[i] {
+				t.Errorf("%s: %q, want %q", address, got, want[i])
+			}
+		}
+	}
+	for _, guard := range []*dialguard.Guard{onefetch.Direct(), onefetch.Public()} {
+		_, err := onefetch.Get(context.Background(), guard, "https://127.0.0.1/")
+		if refused, _ := errors.AsType[*dialguard.RefusedError](err); refused == nil {
+			t.Error(err)
+		}
 	}
 }
 
-// TestDirectVerifiesTheServer: a server whose certificate no authority signed is not read.
-func TestDirectVerifiesTheServer(t *testing.T) {
+// TestServerIsVerified: a server whose certificate no authority signed is not read.
+func TestServerIsVerified(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
-	if got, err := onefetch.Get(context.Background(), onefetch.Direct(), server.URL); err == nil {
+	if got, err := onefetch.Get(context.Background(), near(server), server.URL); err == nil {
 		t.Errorf("%q", got)
 	}
 }

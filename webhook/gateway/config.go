@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sealbus/sealbus/webhook/httpsig"
 )
 
 // The limits of a configuration.
@@ -64,6 +66,7 @@ type placed struct {
 type config struct {
 	baseURL   string
 	endpoints []endpointConfig
+	out       []outConfig
 }
 
 type endpointConfig struct {
@@ -79,6 +82,7 @@ type endpointConfig struct {
 	rate                                         float64 // deliveries a second; 0 = no limit
 	contentTypes, topics                         []string
 	unsafeSHA1                                   bool
+	profile                                      *httpsig.Profile // nil = the zero one
 }
 
 type secretConfig struct {
@@ -111,10 +115,12 @@ func parse(doc []byte) (*config, error) {
 			return r.text(&c.baseURL)
 		case "endpoints":
 			return func(n *yaml.Node, at place) { c.endpoints = r.endpoints(n, at) }
+		case "out":
+			return func(n *yaml.Node, at place) { c.out = r.out(n, at) }
 		}
 		return nil
 	})
-	if len(r.errs) == 0 && len(c.endpoints) == 0 {
+	if len(r.errs) == 0 && len(c.endpoints)+len(c.out) == 0 {
 		r.fail(place{root.Content[0].Line, "endpoints"}, "there is none")
 	}
 	r.unique(c)
@@ -317,12 +323,16 @@ func (r *reader) endpoints(n *yaml.Node, at place) (list []endpointConfig) {
 	return list
 }
 
-func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
-	e := endpointConfig{name: name, at: at}
+func (r *reader) endpointName(name string, at place) {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 	if len(name) > 64 || strings.Trim(name, letters) != "" {
 		r.fail(at, `the name must have 1 to 64 of a-z, 0-9, "-" and "_"`)
 	}
+}
+
+func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
+	e := endpointConfig{name: name, at: at}
+	r.endpointName(name, at)
 	before := len(r.errs)
 	r.mapping(n, at.field, func(field string) reading {
 		return map[string]reading{
@@ -337,6 +347,7 @@ func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
 			"webhook_id": r.text(&e.webhookID), "unsafe_sha1": r.flag(&e.unsafeSHA1),
 			"audience": r.text(&e.audience), "email": r.text(&e.email),
 			"client_id": r.text(&e.clientID), "client_secret": r.placed(&e.clientSecret, checkReference),
+			"profile": func(n *yaml.Node, at place) { e.profile = r.profile(n, at) },
 		}[field]
 	})
 	if len(r.errs) > before {
@@ -351,11 +362,26 @@ func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
 		r.fail(at, "it needs either provider or recipe")
 	case e.burst > 0 && e.rate == 0:
 		r.fail(at, "it has a burst and no rate")
+	case e.profile != nil && e.provider.value != httpsig.Name:
+		r.fail(at, "it has a profile, which only the provider %s has", httpsig.Name)
 	}
 	if e.burst == 0 {
 		e.burst = max(1, int(math.Ceil(e.rate)))
 	}
 	return e
+}
+
+// profile reads what HTTP Message Signatures cover.
+func (r *reader) profile(n *yaml.Node, at place) *httpsig.Profile {
+	p := new(httpsig.Profile)
+	r.mapping(n, at.field, func(field string) reading {
+		return map[string]reading{
+			"label": r.text(&p.Label), "tag": r.text(&p.Tag), "id": r.text(&p.ID),
+			"components": r.texts(&p.Components), "optional": r.texts(&p.Optional),
+			"parameters": r.texts(&p.Parameters),
+		}[field]
+	})
+	return p
 }
 
 // checkPath refuses a path that could be written in two ways, or that net/http or a proxy would change.

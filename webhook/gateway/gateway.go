@@ -1,5 +1,6 @@
 // Package gateway receives the webhooks of several providers, and brings each delivery onto the bus as a
-// sealed event. Its endpoints stand in a file:
+// sealed event. It also sends events of the bus to endpoints of partners, as signed webhooks. Its endpoints
+// stand in a file:
 //
 //	base_url: https://hooks.example            # as providers call it; for those that sign the URL
 //	endpoints:
@@ -8,6 +9,11 @@
 //	    provider: github                       # or recipe: acme.json
 //	    secrets: [env:GITHUB_SECRET]           # or file:, secretsmanager:, ssm:
 //	    source: https://hooks.example/github   # of the events; each endpoint has one of its own
+//	out:
+//	  acme:                                    # for ever of this one endpoint
+//	    url: https://acme.example/hooks
+//	    secrets: [env:ACME_SECRET]             # two during a rotation: both sign
+//	    sources: [https://shop.example/*]      # whose events it gets
 //
 // docs/webhooks.md lists all fields. The file has references to secrets and no secret.
 //
@@ -18,6 +24,9 @@
 // the same gateway as a Lambda function. The path of an endpoint is the one that the provider calls, with the
 // stage of an API Gateway.
 //
+// Take has a consumer verify a message of a queue, and keeps what the endpoints under out are to get in
+// Options.Pending; Run sends that (package webhook/sender).
+//
 // Reload takes another file, all of it or nothing. Deliveries in flight are finished by the configuration
 // under which they came, and none is refused in between.
 //
@@ -27,6 +36,8 @@
 // reference and two endpoints with one source are refused, with their line). Forgeries and copies do not use
 // up the rate of an endpoint. Not stopped: a flood that fills the Budget, during which all senders are
 // answered 503; bound senders by their address in front.
+//
+// Events leave only after they were verified, and only to addresses that Options.Network allows.
 //
 // Stable: New, Gateway, Options, ConfigError, the fields of the file and the names of the metrics.
 package gateway
@@ -43,6 +54,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
@@ -50,6 +62,7 @@ import (
 	"github.com/sealbus/sealbus/webhook"
 	"github.com/sealbus/sealbus/webhook/awslambda"
 	"github.com/sealbus/sealbus/webhook/ingest"
+	"github.com/sealbus/sealbus/webhook/sender"
 )
 
 // defaultBudget is small, and more bodies wait for room: a gateway, with all that it links and with what
@@ -73,8 +86,12 @@ type Options struct {
 	CheckSource func(source string) error
 	// Producer says how events are sealed and published; nil = the zero producer.Options.
 	Producer *producer.Options
-	Logger   *slog.Logger     // nil = slog.Default()
-	Now      func() time.Time // the wall clock; nil = time.Now
+	// Pending keeps what the endpoints under out are to get, until they have it: a store in Redis (package
+	// webhook/sender/redis), or sender.NewMemory, which loses it with the process. nil = there is no out.
+	Pending sender.BackEnd
+	Network *sender.Network  // which addresses out may lead to; nil = https at public addresses
+	Logger  *slog.Logger     // nil = slog.Default()
+	Now     func() time.Time // the wall clock; nil = time.Now
 }
 
 // SecretFetch fetches the secret of that name. The error must not have the secret.
@@ -88,7 +105,8 @@ type Gateway struct {
 	opts  Options
 
 	work     *work
-	reload   sync.Mutex // one Reload at a time
+	sender   *sender.Sender // nil = there is no out
+	reload   sync.Mutex     // one Reload at a time
 	routes   atomic.Pointer[routes]
 	draining atomic.Bool
 	metrics  metrics
@@ -99,10 +117,11 @@ var (
 	_ awslambda.Receiver = (*Gateway)(nil)
 )
 
-// routes are the endpoints of one configuration, by their path.
+// routes are the endpoints of one configuration, by their path, and those to which events are sent.
 type routes struct {
 	byPath map[string]*endpoint
-	only   *endpoint // the only one; nil = there are several
+	only   *endpoint // the only one; nil = there are several, or none
+	out    outlets
 }
 
 type endpoint struct {
@@ -111,16 +130,18 @@ type endpoint struct {
 }
 
 // New makes a Gateway of a configuration in YAML. The keys of ring sign the events, bus takes them, and store
-// remembers deliveries: replay.NewMemory serves one process. Each thing that is wrong in the configuration is
-// a *ConfigError inside the error.
+// remembers deliveries: replay.NewMemory serves one process. A configuration that has only out needs no bus
+// and no store, and a ring only to sign by RFC 9421: give nil. Each thing that is wrong in the configuration
+// is a *ConfigError inside the error.
 func New(ctx context.Context, config []byte, ring keys.SignerSource, bus producer.Bus, store replay.Store,
 	opts *Options) (*Gateway, error) {
 	g := &Gateway{ring: ring, bus: bus, store: store, work: newWork()}
 	if opts != nil {
 		g.opts = *opts
 	}
-	err := errors.Join(nilcheck.Check("the keys to sign with", ring), nilcheck.Check("the bus", bus),
-		nilcheck.Check("the replay store", store), nilcheck.Logger("Logger", g.opts.Logger))
+	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus),
+		nilcheck.Typed("the replay store", store), nilcheck.Typed("Pending", g.opts.Pending),
+		nilcheck.Logger("Logger", g.opts.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -135,7 +156,15 @@ func New(ctx context.Context, config []byte, ring keys.SignerSource, bus produce
 	if g.opts.Now == nil {
 		g.opts.Now = time.Now
 	}
-	g.metrics.deliveries = map[delivery]uint64{}
+	g.metrics.deliveries, g.metrics.attempts = map[delivery]uint64{}, map[attempt]uint64{}
+	g.metrics.events = map[consumer.Outcome]uint64{}
+	if g.opts.Pending != nil {
+		g.sender, err = sender.New(g.opts.Pending, current{g}, &sender.Options{Observer: &g.metrics,
+			Logger: g.opts.Logger, Network: g.opts.Network, Now: g.opts.Now})
+		if err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
+	}
 	if err := g.load(ctx, config); err != nil {
 		return nil, err
 	}
@@ -159,6 +188,7 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 	}
 	next := &routes{byPath: map[string]*endpoint{}}
 	var problems []error
+	next.out, problems = g.openOut(ctx, c.out)
 	for i := range c.endpoints {
 		r, err := g.open(ctx, &c.endpoints[i])
 		if err != nil {
@@ -182,6 +212,11 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 
 // open makes the receiver of an endpoint.
 func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receiver, error) {
+	err := errors.Join(nilcheck.Check("the keys to sign with", g.ring), nilcheck.Check("the bus", g.bus),
+		nilcheck.Check("the replay store", g.store))
+	if err != nil {
+		return nil, e.at.fail("an endpoint that receives needs all of these: %w", err)
+	}
 	if g.opts.CheckSource != nil {
 		if err := g.opts.CheckSource(e.source.value); err != nil {
 			return nil, e.source.fail("%w", err)

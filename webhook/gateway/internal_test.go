@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sealbus/sealbus/keys"
 )
 
 // A limiter lets a burst pass, and then so many a second. A clock that is set back does not block it for
@@ -105,6 +108,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("endpoints: {a: {path: /a, provider: github, secrets: [env:A], source: urn:a}}"))
 	f.Add([]byte("endpoints:\n  a: &x\n    path: /a\n  b: *x\n"))
 	f.Add([]byte("base_url: [\n"))
+	f.Add([]byte("out: {a: {url: 'https://a.example', secrets: [env:A], sources: ['https://b.example/*']}}"))
+	f.Add([]byte("out:\n  a:\n    url: https://a.example\n    sign: sealed\n    sources: [urn:a]\n" +
+		"    types: ['*']\n"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		c, err := parse(doc)
 		if err != nil {
@@ -120,6 +126,13 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v", e)
 			}
 			paths[e.path.value], sources[e.source.value] = true, true
+		}
+		for _, e := range c.out {
+			if e.url.value == "" || len(e.sources) == 0 || keys.CheckScope(e.sources, e.types) != nil ||
+				e.at.line < 1 || checkSign(cmp.Or(e.sign.value, signStandard)) != nil ||
+				(len(e.secrets) > 0) != (cmp.Or(e.sign.value, signStandard) == signStandard) {
+				t.Errorf("%+v", e)
+			}
 		}
 	})
 }

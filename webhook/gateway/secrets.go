@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/jwt"
 )
 
@@ -129,6 +130,8 @@ func (e *endpointConfig) scheme(ctx context.Context, g *Gateway) (webhook.Scheme
 		return s, nil
 	}
 	switch e.provider.value {
+	case httpsig.Name:
+		return httpsig.Scheme(e.profile), nil
 	case "google-pubsub":
 		return jwt.GooglePubSub(e.audience, e.email, nil), nil
 	case "plaid":
@@ -160,7 +163,12 @@ func (e *endpointConfig) openSecrets(
 			return nil, s.reference.fail("%w", err)
 		}
 		one := []webhook.Secret{{ID: s.id, Text: text}}
-		if strings.HasPrefix(text, "{") && scheme != "google-pubsub" && scheme != "plaid" {
+		switch {
+		case scheme == httpsig.Name:
+			if s.id == s.reference.value { // no id is given: that of the key
+				one[0].ID = ""
+			}
+		case strings.HasPrefix(text, "{") && scheme != "google-pubsub" && scheme != "plaid":
 			if one, err = webhook.SecretsOf([]byte(text)); err != nil {
 				return nil, s.reference.fail("%w", err)
 			}

@@ -19,8 +19,8 @@ const (
 
 // Options are optional settings.
 type Options struct {
-	// Transport carries the requests for keys; nil = directly to the provider: no proxy, no variable of the
-	// environment. No redirect is followed.
+	// Transport carries the requests for keys; nil = directly to the provider, at an address that is public or
+	// private: no proxy, no variable of the environment. No redirect is followed.
 	Transport http.RoundTripper
 	// Sandbox takes the keys of Plaid from its sandbox; false = from production. It does nothing for Google.
 	Sandbox bool

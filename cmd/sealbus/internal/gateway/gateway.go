@@ -1,7 +1,9 @@
-// Package gateway has the command that takes webhooks of several providers and puts them on a bus, sealed.
+// Package gateway has the command that takes webhooks of several providers and puts them on a bus, sealed. It
+// also sends events of the bus to partners.
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/dialing"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
@@ -20,6 +23,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/webhook/gateway"
+	"github.com/sealbus/sealbus/webhook/sender"
 )
 
 // maxConfig bounds the configuration, in bytes; the package has a lower limit, and says it.
@@ -35,13 +39,14 @@ type gatewayFlags struct {
 	layout              ui.Choice
 	checkOnly, verbose  bool
 	needTrust           bool
+	out                 outFlags
 }
 
 func Command(env *ui.Env) *cobra.Command {
 	f := &gatewayFlags{layout: ui.NewChoice("structured", "embedded")}
 	cmd := env.Command(ui.Command{
-		Use:   "gateway --config FILE --keyring FILE --bus NAME",
-		Short: "Take webhooks of several providers, and put them on a bus, sealed",
+		Use:   "gateway --config FILE (--keyring FILE --bus NAME | --queue URL --redis URL)",
+		Short: "Put webhooks of several providers on a bus, sealed, and send events to partners",
 		Long: `Take the webhooks of the endpoints in a file. Each delivery is verified, handled once, sealed
 as a CloudEvent and put on an EventBridge bus. The provider is answered 200 when the bus has the event, and
 503 if anything failed: it sends the delivery again. docs/webhooks.md has the fields of the file.
@@ -63,13 +68,22 @@ With --trust and --roots, an event is signed only by a key that all consumers kn
 consumers would refuse is not sent, and the provider is answered 503. While the bundle cannot be had, the
 keyring alone decides, with a warning, unless --require-trust is given.
 
+--queue reads an SQS queue of the bus, and sends each verified event to the endpoints under out in the file
+that want it, as a webhook that is signed anew. It is tried again for three days. Beside --trust and --roots
+it needs --allow-source, and --redis: what is pending survives there. A message leaves the queue when Redis
+has it, or when --quarantine has it because it was refused; other refused ones stay. It needs the permissions
+sqs:ReceiveMessage and sqs:DeleteMessage. sealbus webhook dead lists what could not be delivered.
+
 It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics
 (Prometheus).`,
 		Example: `sealbus gateway --config hooks.yaml --check
 sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus - --http 8080
 sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central \
   --table sealbus-replay --trust s3://trust/bundle.dsse --roots roots.json \
-  --http 0.0.0.0:8080`,
+  --http 0.0.0.0:8080
+sealbus gateway --config out.yaml --queue https://sqs.eu-west-1.amazonaws.com/111122223333/partners \
+  --redis redis://hooks.internal --trust s3://trust/bundle.dsse --roots roots.json \
+  --allow-source 'https://shop.example/*'`,
 		Run: func(ctx context.Context, _ []string) error { return run(ctx, env, f) },
 	})
 	flags := cmd.Flags()
@@ -83,12 +97,15 @@ sealbus gateway --config hooks.yaml --keyring hooks.keyring --bus central \
 	flags.Var(&f.layout, "layout",
 		"of the detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
-	flags.StringVar(&f.redis, "redis", "", "remember deliveries in this Redis, a `URL` (default in memory)")
+	flags.StringVar(&f.redis, "redis", "",
+		"remember deliveries in this Redis, and keep there what is pending, a `URL` or its reference, such as "+
+			"env:NAME (default in memory)")
 	flags.StringVar(&f.table, "table", "", "remember deliveries in this DynamoDB table, a `NAME`")
 	flags.BoolVar(&f.verbose, "verbose", false, "also log deliveries that were handled")
 	f.AWSFlags.Register(cmd)
 	f.SignFlags.Register(cmd)
 	f.EncryptFlags.Register(cmd)
+	f.out.register(cmd)
 	f.TrustAlone = true
 	flags.BoolVar(&f.needTrust, "require-trust", false,
 		"with --trust: send nothing while there is no live bundle to check the key with")
@@ -102,7 +119,7 @@ func (f *gatewayFlags) check() error {
 	switch {
 	case f.config == "-":
 		return ui.Usage("name the file", "--config - cannot be read again on SIGHUP")
-	case f.bus == "":
+	case f.bus == "" && f.out.queue == "":
 		return ui.Usage("add --bus NAME, or --bus - to write the events to standard output",
 			"missing flag --bus")
 	case f.redis != "" && f.table != "":
@@ -113,8 +130,19 @@ func (f *gatewayFlags) check() error {
 	case f.needTrust && f.Trust == "":
 		return ui.Usage("add --trust and --roots", "--require-trust names no bundle")
 	}
-	return errors.Join(f.AWSFlags.Check(), f.SignFlags.Check(), f.EncryptFlags.Check())
+	if err := f.out.check(f); err != nil {
+		return err
+	}
+	if f.signs() {
+		if err := f.SignFlags.Check(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(f.AWSFlags.Check(), f.EncryptFlags.Check())
 }
+
+// signs reports whether there are keys: a gateway that only sends needs them to sign by RFC 9421 alone.
+func (f *gatewayFlags) signs() bool { return f.bus != "" || f.SignFlags.Named() }
 
 func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 	if err := f.check(); err != nil {
@@ -123,21 +151,35 @@ func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 	if f.checkOnly {
 		return checkConfig(ctx, env, f)
 	}
-	owner, ring, err := loadkeys.OpenSigning(ctx, env, &f.SignFlags)
-	if err != nil {
-		return err
+	o := &gateway.Options{Producer: &producer.Options{
+		Audience: f.audience, EncryptFields: f.Fields, Now: env.Now, RequireTrust: f.needTrust,
+		Warn: func(w producer.Warning) { env.Warnf("%s", w.Text) },
+	}}
+	var ring keys.SignerSource
+	var err error
+	if f.signs() {
+		var owner loadkeys.Ring
+		if owner, ring, err = loadkeys.OpenSigning(ctx, env, &f.SignFlags); err != nil {
+			return err
+		}
+		o.CheckSource = func(source string) error { return checkSource(owner, source) }
 	}
 	if f.Trust != "" {
 		if f.Live, err = loadtrust.Live(ctx, env, &f.TrustFlags); err != nil {
 			return err
 		}
 	}
-	encrypt, err := loadkeys.Encrypter(ctx, env, &f.EncryptFlags)
-	if err != nil {
+	o.Producer.Trust = f.Live
+	if o.Producer.Encrypt, err = loadkeys.Encrypter(ctx, env, &f.EncryptFlags); err != nil {
 		return err
 	}
-	bus, err := openBus(ctx, env, f)
-	if err != nil {
+	var bus producer.Bus
+	if f.bus != "" {
+		if bus, err = openBus(ctx, env, f); err != nil {
+			return err
+		}
+	}
+	if f.redis, err = redisURL(ctx, env, f); err != nil {
 		return err
 	}
 	store, closeStore, err := openStore(ctx, env, f)
@@ -145,18 +187,20 @@ func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 		return err
 	}
 	defer closeStore()
-	g, err := open(ctx, env, f, ring, bus, store, &gateway.Options{
-		Producer: &producer.Options{
-			Audience: f.audience, Encrypt: encrypt, EncryptFields: f.Fields, Now: env.Now,
-			Trust: f.Live, RequireTrust: f.needTrust,
-			Warn: func(w producer.Warning) { env.Warnf("%s", w.Text) },
-		},
-		CheckSource: func(source string) error { return checkSource(owner, source) },
-	})
+	closePending, err := f.out.open(env, f, o)
 	if err != nil {
 		return err
 	}
-	return serve(ctx, env, f, g)
+	defer closePending()
+	g, err := open(ctx, env, f, ring, bus, store, o)
+	if err != nil {
+		return err
+	}
+	q, err := newQueue(ctx, env, f, g, store, o.Logger)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, env, f, g, q)
 }
 
 // checkConfig makes a gateway that signs with a key of its own and sends to no bus.
@@ -165,8 +209,12 @@ func checkConfig(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 	if err != nil {
 		return ui.Unavailable("try again", "%w", err)
 	}
+	network, err := f.out.network()
+	if err != nil {
+		return err
+	}
 	_, err = open(ctx, env, f, keys.SignWith(signer), producer.NewLocalBus(nil), replay.NewMemory(nil),
-		&gateway.Options{})
+		&gateway.Options{Pending: sender.NewMemory(nil), Network: network})
 	if err == nil {
 		env.Sayf("%s is good, and its secrets can be had", f.config)
 	}
@@ -205,7 +253,8 @@ func configFailed(path string, err error) error {
 	if errtext.IsNetwork(err) || errtext.MayPass(err) {
 		return ui.Unavailable("try again", "%s cannot be used now\n%w", path, err)
 	}
-	return ui.WrongFile("correct it; docs/webhooks.md has its fields", "%s cannot be used\n%w", path, err)
+	fix := cmp.Or(dialing.Fix(err), "correct it; docs/webhooks.md has its fields")
+	return ui.WrongFile(fix, "%s cannot be used\n%w", path, err)
 }
 
 // reloadTimeout is how long the secrets of a new configuration may take.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/pollqueue"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/serving"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/webhook/gateway"
@@ -38,13 +40,24 @@ func newServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: headTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout}
 }
 
-// serve serves until a signal ends it.
-func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway) error {
-	listening, err := serving.Listen("http", f.http)
-	if err != nil {
-		return err
+// serve serves until a signal ends it. Without a bus nothing is received; q is nil if no queue is read.
+func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway, q *pollqueue.Poller,
+) error {
+	var parts []func(context.Context) error
+	var listening net.Listener
+	var err error
+	if f.bus != "" {
+		if listening, err = serving.Listen("http", f.http); err != nil {
+			return err
+		}
+		defer listening.Close()
+		parts = append(parts, func(ctx context.Context) error {
+			return serving.Until(ctx, newServer(g), listening, endPatience)
+		})
 	}
-	defer listening.Close()
+	if q != nil {
+		parts = append(parts, q.Poll, g.Run)
+	}
 	admin, err := serving.Listen("admin", f.admin)
 	if err != nil {
 		return err
@@ -58,35 +71,72 @@ func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway
 	defer cancel()
 	env.EndOnSignal(ctx, cancel)
 	defer context.AfterFunc(ctx, g.Drain)()
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOMEMLIMIT") == "" && q == nil { // what is sent needs more
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	}
-	reloads := make(chan os.Signal, 1)
-	signal.Notify(reloads, syscall.SIGHUP)
-	defer signal.Stop(reloads)
-	go func() {
-		for {
-			select {
-			case <-reloads:
-				reload(ctx, env, f, g)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	greet(env, listening, admin)
-	if err := serving.Until(ctx, newServer(g), listening, endPatience); err != nil {
+	defer reloads(ctx, env, f, g)()
+	greet(env, f, listening, admin)
+	if err := together(ctx, cancel, parts); err != nil {
 		return err
 	}
 	env.Sayf("ended: what was under way is finished")
 	return nil
 }
 
-func greet(env *ui.Env, listening, admin net.Listener) {
+// together runs the parts. When one ends, all do; what is under way is finished, for so long at most.
+func together(ctx context.Context, cancel context.CancelFunc, parts []func(context.Context) error) error {
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() {
+			defer cancel()
+			ended <- part(ctx)
+		}()
+	}
+	<-ctx.Done()
+	late := time.NewTimer(endPatience + time.Second) // each part is patient, too
+	defer late.Stop()
+	var errs []error
+	for range parts {
+		select {
+		case err := <-ended:
+			errs = append(errs, err)
+		case <-late.C:
+			return ui.Unavailable("start it again: what was not finished is sent again, unless it was in memory",
+				"ending: something was not finished within %s", endPatience)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reloads reads the configuration again at each SIGHUP, until stop is called.
+func reloads(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				reload(ctx, env, f, g)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(hangups) }
+}
+
+func greet(env *ui.Env, f *gatewayFlags, listening, admin net.Listener) {
+	env.Sayf("health and metrics on http://%s/metrics", admin.Addr())
+	if f.out.queue != "" {
+		env.Sayf("reading %s for the endpoints under out", f.out.queue)
+	}
+	if listening == nil {
+		env.Sayf("Ctrl-C ends it, SIGHUP reads the configuration again")
+		return
+	}
 	if !serving.Loopback(listening.Addr()) {
 		env.Warnf("%s is HTTP without TLS: put what ends TLS in front of it", listening.Addr())
 	}
-	env.Sayf("health and metrics on http://%s/metrics", admin.Addr())
 	env.Sayf("listening on http://%s/, Ctrl-C ends it, SIGHUP reads the configuration again",
 		listening.Addr())
 }

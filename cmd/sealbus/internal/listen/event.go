@@ -11,7 +11,6 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
 // listener takes deliveries through a consumer and says what became of each. It is safe for concurrent use.
@@ -78,17 +77,7 @@ func (h *heard) done() bool {
 // take takes one delivery through the consumer. first is when a queue handed it out first; zero = now.
 func (l *listener) take(ctx context.Context, body []byte, first time.Time) *heard {
 	h := &heard{}
-	msg := consumer.Message{Body: body, Account: l.account, FirstReceived: first}
-	switch s := input.ShapeOf(body); {
-	case s.EventBridge():
-		msg.Format = consumer.EventBridge
-	case s.Record():
-		msg.Format = consumer.QuarantineRecord
-	case !s.Event():
-		if _, ok := wrapper.Look(body); ok {
-			msg.Format = consumer.Wrapped
-		}
-	}
+	msg := consumer.Message{Body: body, Format: input.FormatOf(body), Account: l.account, FirstReceived: first}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
 		h.KeyIDs, h.SignedAt = slices.Clone(d.KeyIDs), ui.FormatTime(d.SignedAt)
 		h.Encryption, h.Ignored = input.EncryptionOf(d.Encryption), slices.Clone(d.Ignored)

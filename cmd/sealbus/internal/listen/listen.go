@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -37,21 +36,19 @@ type listenFlags struct {
 	loadkeys.IdentityFlags
 	loadkeys.RequireFlags
 	input.IgnoreFlags
-	queue, http   string
-	sources       []string
-	types         []string
-	audience      string
-	account       string
-	maxAge        ui.DurationValue
-	name          string
-	forwardTo     string
-	quarantine    string
-	quarantineKey string
-	quarantined   string // the quarantine's name in its records; "" = that of the consumer
-	redis         string
-	limit         int
-	remove        bool
-	wrapper       string
+	quarantine  loadquarantine.ConsumerFlags
+	queue, http string
+	sources     []string
+	types       []string
+	audience    string
+	account     string
+	maxAge      ui.DurationValue
+	name        string
+	forwardTo   string
+	redis       string
+	limit       int
+	remove      bool
+	wrapper     string
 }
 
 func Command(env *ui.Env) *cobra.Command {
@@ -107,12 +104,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.Lookup("max-age").DefValue = "24h5m"
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
-	flags.StringVar(&f.quarantine, "quarantine", "",
-		"where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
-	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "",
-		"the quarantine's key, a `FILE` of `sealbus quarantine key new`")
-	flags.StringVar(&f.quarantined, "quarantine-name", "",
-		"the quarantine's `NAME` in its records (default that of --name)")
+	f.quarantine.Register(cmd)
 	flags.StringVar(&f.redis, "redis", "",
 		"remember in this Redis what was handled, a `URL` (default in memory)")
 	flags.StringVar(&f.name, "name", listenName, "the consumer's `NAME`: with --redis, its workers share one")
@@ -146,12 +138,9 @@ func (f *listenFlags) check() error {
 		return ui.Usage("add --forward-to URL, or drop --name or --redis",
 			"what is only shown would be remembered as handled by %s: a consumer of that name would skip it",
 			f.name)
-	case (f.quarantine == "") != (f.quarantineKey == ""):
-		return ui.Usage("give both or none", "--quarantine and --quarantine-key-file belong together")
-	case f.quarantined != "" && f.quarantine == "":
-		return ui.Usage("add --quarantine PLACE and --quarantine-key-file FILE, or drop it",
-			"--quarantine-name names no quarantine")
-	case f.quarantine != "" && f.queue != "" && !f.deletes():
+	case f.quarantine.Check() != nil:
+		return f.quarantine.Check()
+	case f.quarantine.Place != "" && f.queue != "" && !f.deletes():
 		return ui.Usage("add --delete, or drop --quarantine",
 			"without --delete or --forward-to a refused message stays on the queue, and would be put into quarantine each time it comes")
 	}
@@ -228,7 +217,7 @@ func newListener(ctx context.Context, env *ui.Env, f *listenFlags) (*listener, e
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
 	}
-	quarantine, err := openListenQuarantine(ctx, env, f)
+	quarantine, err := f.quarantine.Open(ctx, env, f.name, f.AWSFlags)
 	if err != nil {
 		return nil, err
 	}
@@ -267,45 +256,6 @@ func (l *listener) openStore(url string) (replay.Store, error) {
 	store, closeStore, err := loadclaims.Open(url)
 	l.closers = append(l.closers, closeStore)
 	return store, err
-}
-
-// quarantineName is the name of the quarantine.
-func (f *listenFlags) quarantineName() string {
-	if f.quarantined == "" {
-		return f.name
-	}
-	return f.quarantined
-}
-
-// openListenQuarantine is nil if none is wanted. A missing directory is made, as a consumer does. A
-// record that was put there is accepted when it is reopened.
-func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (consumer.Quarantine, error) {
-	if f.quarantine == "" {
-		return nil, nil
-	}
-	place, rest := loadquarantine.PlaceOf(f.quarantine)
-	if rest == "" {
-		return nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL",
-			"--quarantine: %q is not the place of a quarantine", f.quarantine)
-	}
-	if place == "dir" {
-		if err := os.MkdirAll(rest, 0o700); err != nil {
-			return nil, ui.WrongFile("name another directory", "making %s: %w", rest, ui.Cause(err))
-		}
-	}
-	key, err := loadquarantine.ReadKey(env, f.quarantineKey)
-	if err != nil {
-		return nil, ui.AsNeeded("", err) // no event was judged
-	}
-	keys, err := consumer.NewQuarantineKeys(f.quarantineName(), key)
-	if err != nil {
-		return nil, ui.Usage("correct the flag", "%w", err)
-	}
-	store, err := (&loadquarantine.QuarantineFlags{AWSFlags: f.AWSFlags, From: f.quarantine}).Open(ctx, keys)
-	if err != nil {
-		return nil, ui.AsNeeded("", err)
-	}
-	return store, nil
 }
 
 // counted reports whether there was any event.

@@ -373,9 +373,9 @@ func TestListenTakesReopenedRecords(t *testing.T) {
 		t.Errorf("posted on: %q", got)
 	}
 
-	q := newTestQueue(b, nil)
+	q := clitest.NewQueue(b, nil)
 	out := b.Run("", append(append([]string{"quarantine", "reopen"}, from...), "--all", "--to-queue",
-		q.url)...)
+		q.URL)...)
 	if out.Code != 0 || !strings.Contains(out.Stderr, `the consumer "billing" takes them`) {
 		t.Errorf("exit %d\n%s%s", out.Code, out.Stdout, out.Stderr)
 	}
@@ -383,8 +383,8 @@ func TestListenTakesReopenedRecords(t *testing.T) {
 	if code := l.Wait(); code != 0 || !strings.Contains(l.Stderr.String(), "1 verified, 1 duplicate") {
 		t.Errorf("exit %d\n%s%s", code, l.Stdout.String(), l.Stderr.String())
 	}
-	if left, _ := filepath.Glob(b.Path("q/*.json")); len(left) != 0 || q.left() != "0+0" {
-		t.Errorf("left in quarantine %v, on the queue %s", left, q.left())
+	if left, _ := filepath.Glob(b.Path("q/*.json")); len(left) != 0 || q.Left() != "0+0" {
+		t.Errorf("left in quarantine %v, on the queue %s", left, q.Left())
 	}
 }
 

@@ -5,82 +5,35 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
-// testQueue is a queue of the fake.
-type testQueue struct {
-	t      *testing.T
-	client *sqs.Client
-	server *localaws.Server
-	url    string
-}
-
-func newTestQueue(b *clitest.Bench, attributes map[string]string) *testQueue {
-	b.T.Helper()
-	server := b.FakeAWS(nil)
-	q := &testQueue{t: b.T, server: server, client: sqs.New(sqs.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
-		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
-	})}
-	out, err := q.client.CreateQueue(b.T.Context(),
-		&sqs.CreateQueueInput{QueueName: aws.String("billing"), Attributes: attributes})
-	b.Check(err)
-	q.url = aws.ToString(out.QueueUrl)
-	return q
-}
-
-func (q *testQueue) send(body string) {
-	q.t.Helper()
-	if _, err := q.client.SendMessage(q.t.Context(),
-		&sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body}); err != nil {
-		q.t.Fatal(err)
-	}
-}
-
-// left is how many messages the queue has, whether they can be seen or not.
-func (q *testQueue) left() string {
-	q.t.Helper()
-	out, err := q.client.GetQueueAttributes(q.t.Context(),
-		&sqs.GetQueueAttributesInput{QueueUrl: &q.url,
-			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
-	if err != nil {
-		q.t.Fatal(err)
-	}
-	return out.Attributes["ApproximateNumberOfMessages"] + "+" +
-		out.Attributes["ApproximateNumberOfMessagesNotVisible"]
-}
-
-func poll(b *clitest.Bench, q *testQueue, more ...string) *clitest.Listening {
-	return b.Listen(append([]string{"--queue", q.url, "--endpoint", q.server.URL()}, more...)...)
+func poll(b *clitest.Bench, q *clitest.Queue, more ...string) *clitest.Listening {
+	return b.Listen(append([]string{"--queue", q.URL, "--endpoint", q.Server.URL()}, more...)...)
 }
 
 // TestListenQueuePeek: looking leaves everything where it is, and tells each message once however often it
 // comes.
 func TestListenQueuePeek(t *testing.T) {
 	b := clitest.NewListenBench(t)
-	q := newTestQueue(b, map[string]string{"VisibilityTimeout": "0"}) // what is looked at comes again at once
-	q.send(b.Sealed("o-1"))
-	q.send(clitest.Order("o-2"))
-	q.send("no event at all")
+	// A message that was looked at comes again at once.
+	q := clitest.NewQueue(b, map[string]string{"VisibilityTimeout": "0"})
+	q.Send(b.Sealed("o-1"))
+	q.Send(clitest.Order("o-2"))
+	q.Send("no event at all")
 	l := poll(b, q, "--output", "json")
 	l.Until("three lines", func() bool { return strings.Count(l.Stdout.String(), "\n") >= 3 })
-	calls := q.server.Calls()
-	l.Until("it comes again", func() bool { return q.server.Calls() > calls+3 })
+	calls := q.Server.Calls()
+	l.Until("it comes again", func() bool { return q.Server.Calls() > calls+3 })
 	if code := l.End(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 	if out := l.Stdout.String(); strings.Count(out, "\n") != 3 || strings.Count(out, `"message_id"`) != 3 {
 		t.Errorf("%s", out)
 	}
-	if left := q.left(); left != "3+0" {
+	if left := q.Left(); left != "3+0" {
 		t.Errorf("left: %s", left)
 	}
 	if talk := l.Stderr.String(); !strings.Contains(talk, "stay on the queue") ||
@@ -93,13 +46,14 @@ func TestListenQueuePeek(t *testing.T) {
 // event never gets there.
 func TestListenQueueForward(t *testing.T) {
 	b := clitest.NewListenBench(t)
-	q := newTestQueue(b, map[string]string{"VisibilityTimeout": "1"})
+	q := clitest.NewQueue(b, map[string]string{"VisibilityTimeout": "1"})
 	to := clitest.NewReceiver(t, 503, 200)
-	q.send(b.Sealed("o-1"))
-	q.send(strings.Replace(b.Sealed("o-2"), `"chair"`, `"throne"`, 1))
-	q.send(`{"source":"https://shop.example/eu","detail-type":"com.example.order.placed","account":"000000000000","detail":` + strings.TrimSpace(b.Sealed("o-3")) + `}`)
+	q.Send(b.Sealed("o-1"))
+	q.Send(strings.Replace(b.Sealed("o-2"), `"chair"`, `"throne"`, 1))
+	q.Send(`{"source":"https://shop.example/eu","detail-type":"com.example.order.placed","account":"000000000000",` +
+		`"detail":` + strings.TrimSpace(b.Sealed("o-3")) + `}`)
 	l := poll(b, q, "--forward-to", to.URL)
-	l.Until("only the forged one is left", func() bool { return q.left() == "1+0" || q.left() == "0+1" })
+	l.Until("only the forged one is left", func() bool { return q.Left() == "1+0" || q.Left() == "0+1" })
 	l.End()
 	got := strings.Join(to.Received(), "\n")
 	if len(to.Received()) != 3 || strings.Contains(got, "throne") || !strings.Contains(got, `"o-1"`) ||
@@ -116,17 +70,17 @@ func TestListenQueueForward(t *testing.T) {
 func TestListenQueueDelete(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	b.Must("", "quarantine", "key", "new", "--out", b.Path("q.key"))
-	q := newTestQueue(b, nil)
-	q.send(b.Sealed("o-1"))
-	q.send(b.Sealed("o-1"))
-	q.send(clitest.Order("o-2"))
+	q := clitest.NewQueue(b, nil)
+	q.Send(b.Sealed("o-1"))
+	q.Send(b.Sealed("o-1"))
+	q.Send(clitest.Order("o-2"))
 	l := poll(b, q, "--delete", "--limit", "3", "--quarantine", "dir:"+
 		b.Path("q"), "--quarantine-key-file", b.Path("q.key"))
 	if code := l.Wait(); code != 0 || !strings.Contains(l.Stderr.String(),
 		"1 verified, 1 duplicate, 1 quarantined (unsigned 1)") {
 		t.Errorf("exit %d\n%s", code, l.Stderr.String())
 	}
-	if left := q.left(); left != "0+0" {
+	if left := q.Left(); left != "0+0" {
 		t.Errorf("left: %s", left)
 	}
 	if files, _ := filepath.Glob(b.Path("q/*.json")); len(files) != 1 {
@@ -137,13 +91,13 @@ func TestListenQueueDelete(t *testing.T) {
 func TestListenQueueFails(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	server := b.FakeAWS(&localaws.Options{Deny: func(action string) bool { return action == "ReceiveMessage" }})
-	q := &testQueue{t: t, server: server, url: server.URL() + "/000000000000/none"}
+	q := &clitest.Queue{Server: server, URL: server.URL() + "/000000000000/none"}
 	if l := poll(b, q); l.Wait() != ui.ExitUsage ||
 		!strings.Contains(l.Stderr.String(), "allow sqs:ReceiveMessage") {
 		t.Errorf("%s", l.Stderr.String())
 	}
-	q.server = b.FakeAWS(nil)
-	q.url = q.server.URL() + "/000000000000/none"
+	q.Server = b.FakeAWS(nil)
+	q.URL = q.Server.URL() + "/000000000000/none"
 	if l := poll(b, q); l.Wait() != ui.ExitUsage ||
 		!strings.Contains(l.Stderr.String(), "check --queue and --region") {
 		t.Errorf("%s", l.Stderr.String())

@@ -1,5 +1,6 @@
-// Package loadclaims connects to the Redis in which consumers remember what they handled. Its client is
-// redigo, which compiles in a fraction of the time of go-redis.
+// Package loadclaims connects to the Redis in which consumers remember what they handled, and in which
+// deliveries wait that are to be sent. Its client is redigo, which compiles in a fraction of the time of
+// go-redis.
 package loadclaims
 
 import (
@@ -15,6 +16,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
+	"github.com/sealbus/sealbus/webhook/sender"
+	outredis "github.com/sealbus/sealbus/webhook/sender/redis"
 )
 
 const (
@@ -149,6 +152,20 @@ func Open(url string) (replay.Store, func(), error) {
 	}
 	closeClient := func() { _ = client.Close() } // at the end of the program
 	store, err := redis.New(client, nil)
+	if err != nil {
+		return nil, closeClient, ui.Unavailable("report this as a bug", "%w", err)
+	}
+	return store, closeClient, nil
+}
+
+// OpenDeliveries is a store of deliveries that are to be sent, which outlives this process.
+func OpenDeliveries(url string) (sender.BackEnd, func(), error) {
+	client, err := Connect(url)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	closeClient := func() { _ = client.Close() } // at the end of the program
+	store, err := outredis.New(client, nil)
 	if err != nil {
 		return nil, closeClient, ui.Unavailable("report this as a bug", "%w", err)
 	}

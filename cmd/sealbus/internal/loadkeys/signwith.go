@@ -32,6 +32,9 @@ func (f *SignFlags) Register(cmd *cobra.Command) {
 		"with --kms or --tink-kek: the producer's `NAME`, as the trust policy has it")
 }
 
+// Named reports whether the flags name what is signed with.
+func (f *SignFlags) Named() bool { return f.Path != "" || f.kms != "" }
+
 // Check refuses flags that contradict each other.
 func (f *SignFlags) Check() error {
 	switch {

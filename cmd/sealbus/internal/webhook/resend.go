@@ -48,8 +48,7 @@ was not reached, or wants one later.`,
 		Run: func(ctx context.Context, args []string) error { return resend(ctx, env, f, args[0]) },
 	})
 	cmd.Flags().StringVar(&f.to, "to", "", "where the deliveries go, a `URL`")
-	cmd.Flags().StringArrayVar(&f.secrets, "secret-file", nil,
-		"the secret, whsec_... or whsk_..., in a `FILE`; several during a rotation")
+	cmd.Flags().StringArrayVar(&f.secrets, "secret-file", nil, helpSecretFile)
 	return cmd
 }
 
@@ -95,9 +94,7 @@ func resend(ctx context.Context, env *ui.Env, f *resendFlags, dir string) error 
 		result := resentResult{Record: name, ID: idOf(&r, at)}
 		req, err := resigned(ctx, f.to, &r, result.ID, env.Now(), secrets)
 		if err != nil {
-			return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made",
-				"%w",
-				err)
+			return signingFailed(err)
 		}
 		exit = max(exit, result.send(client, req))
 		if ctx.Err() != nil {
@@ -164,13 +161,7 @@ func (r *resentResult) send(client *http.Client, req *http.Request) int {
 	defer func() { _ = resp.Body.Close() }() // its content is of no use
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	r.Status = resp.StatusCode
-	switch {
-	case r.Status < 300:
-		return ui.ExitDone
-	case r.Status >= 500 || r.Status == http.StatusConflict || r.Status == http.StatusTooManyRequests:
-		return ui.ExitUnavailable
-	}
-	return ui.ExitRejected
+	return exitOf(r.Status)
 }
 
 func (r resentResult) print(p *ui.Printer) {

@@ -204,14 +204,23 @@ func request(method, url string, lines []string, body []byte) (webhook.Request, 
 	}
 	r := webhook.Request{Method: method, Target: target, Body: body}
 	for _, line := range lines {
-		name, value, found := strings.Cut(line, ":")
-		if !found || name == "" || strings.ContainsAny(name, " \t") {
-			return webhook.Request{}, "", ui.Usage("write it as --header 'Name: value'",
-				"--header %.80q is no header line", name)
+		f, err := headerLine(line)
+		if err != nil {
+			return webhook.Request{}, "", err
 		}
-		r.Header = append(r.Header, webhook.Field{Name: name, Value: strings.Trim(value, " \t")})
+		r.Header = append(r.Header, f)
 	}
 	return r, base, nil
+}
+
+// headerLine reads a value of --header.
+func headerLine(line string) (webhook.Field, error) {
+	name, value, found := strings.Cut(line, ":")
+	if !found || name == "" || strings.ContainsAny(name, " \t") {
+		return webhook.Field{}, ui.Usage("write it as --header 'Name: value'",
+			"--header %.80q is no header line", name)
+	}
+	return webhook.Field{Name: name, Value: strings.Trim(value, " \t")}, nil
 }
 
 // splitURL is scheme and authority, and the rest, which is not decoded. "" is no URL.

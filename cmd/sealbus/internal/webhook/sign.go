@@ -2,9 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +20,8 @@ func signCommand(env *ui.Env) *cobra.Command {
 		Use:   "sign --secret-file FILE... [--id ID] < BODY",
 		Short: "Sign a body as Standard Webhooks does, and write the headers", Now: true,
 		Long: `Sign the body on standard input as Standard Webhooks 1.0.0 says, and write its three header
-lines: webhook-id, webhook-timestamp and webhook-signature. curl takes them by --header @FILE.
+lines: webhook-id, webhook-timestamp and webhook-signature. curl takes them by --header @FILE. The command
+sealbus webhook send also sends the body, and signs by RFC 9421, too.
 
 A secret that begins with whsec_ signs v1 (HMAC-SHA256), one that begins with whsk_ signs v1a (Ed25519).
 During a rotation, give the old one and the new one: both sign.
@@ -34,9 +32,8 @@ sealbus webhook sign --secret-file local.secret < body.json > headers
 curl --header @headers --json @body.json http://127.0.0.1:3000/hooks`,
 		Run: func(_ context.Context, _ []string) error { return sign(env, f) },
 	})
-	cmd.Flags().StringArrayVar(&f.secrets, "secret-file", nil,
-		"the secret, whsec_... or whsk_..., in a `FILE`; several during a rotation")
-	cmd.Flags().StringVar(&f.id, "id", "", "the `ID` of the message (default a new one)")
+	cmd.Flags().StringArrayVar(&f.secrets, "secret-file", nil, helpSecretFile)
+	cmd.Flags().StringVar(&f.id, "id", "", helpID)
 	return cmd
 }
 
@@ -52,24 +49,13 @@ func sign(env *ui.Env, f *signFlags) error {
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(io.LimitReader(env.Stdin, webhook.DefaultMaxBody+1))
-	switch {
-	case err != nil:
-		return ui.OpenFailed("standard input", err)
-	case len(body) > webhook.DefaultMaxBody:
-		return ui.Rejected("send less", "standard input has more than %d bytes, which receivers refuse",
-			webhook.DefaultMaxBody)
-	}
-	id := f.id
-	if id == "" {
-		var random [12]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		id = "msg_" + hex.EncodeToString(random[:])
-	}
-	lines, err := webhook.Sign(id, env.Now(), body, secrets)
+	body, err := readBody(env)
 	if err != nil {
-		return ui.Usage("correct the flag; `sealbus webhook sign --help` shows how a secret is made", "%w",
-			err)
+		return err
+	}
+	lines, err := webhook.Sign(idOr(f.id), env.Now(), body, secrets)
+	if err != nil {
+		return signingFailed(err)
 	}
 	r := signResult{lines[0].Value, lines[1].Value, lines[2].Value}
 	return env.Emit(r, func(p *ui.Printer) {
@@ -77,22 +63,4 @@ func sign(env *ui.Env, f *signFlags) error {
 			p.Linef("%s: %s", l.Name, l.Value)
 		}
 	})
-}
-
-// signingSecrets are the secrets of the files, of which there is one at least.
-func signingSecrets(env *ui.Env, files []string) ([]webhook.Secret, error) {
-	if len(files) == 0 {
-		return nil, ui.Usage("add --secret-file FILE: a file with whsec_ and base64 of 24 to 64 random bytes",
-			"missing flag --secret-file")
-	}
-	var secrets []webhook.Secret
-	for _, path := range files {
-		env.WarnShared(path)
-		list, err := readSecret(env, path, "standardwebhooks")
-		if err != nil {
-			return nil, err
-		}
-		secrets = append(secrets, list...)
-	}
-	return secrets, nil
 }

@@ -1,4 +1,4 @@
-package listen
+package pollqueue
 
 import (
 	"bytes"
@@ -28,9 +28,9 @@ func (o outage) Bundle(context.Context) (*trust.Bundle, error) {
 	return trust.NewBundle(trust.BundleOptions{})
 }
 
-// emptyQueue has a message only at the end, and says when it was asked.
+// emptyQueue has no message, and says when it was asked.
 type emptyQueue struct {
-	queueClient
+	client
 	asked []time.Time
 	end   func()
 }
@@ -61,8 +61,8 @@ func TestQueueIsNotReadWithoutTrust(t *testing.T) {
 		queue := &emptyQueue{end: cancel}
 		env := ui.NewEnv(nil, io.Discard, &said, ui.System{Getenv: func(string) string { return "" },
 			Terminal: func(io.Writer) bool { return false }})
-		p := &poller{listener: &listener{env: env, consumer: c}, client: queue, seen: map[string]told{}}
-		if err := p.poll(ctx); err != nil {
+		p := &Poller{Env: env, Ready: c.Ready, Most: func() int32 { return Most }, client: queue}
+		if err := p.Poll(ctx); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range queue.asked {

@@ -1,0 +1,38 @@
+package sender
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// A Burst beyond all bounds is a large one, and no clock of the future.
+func TestHugeBurst(t *testing.T) {
+	var l limiter
+	l.set(1e-9, math.MaxInt)
+	for range 3 {
+		if n, _ := l.tokens(epoch); n < 1 {
+			t.Fatalf("%d tokens", n)
+		}
+		l.take(epoch)
+	}
+}
+
+// An attempt without a request says nothing about the receiver: the breaker stays as it is.
+func TestNoRequestLeavesTheBreaker(t *testing.T) {
+	until := epoch.Add(time.Minute)
+	for _, r := range []result{{cause: CauseSigning, attempted: true}, {cause: CauseRefused, attempted: true},
+		{cause: CauseDisabled, permanent: true}, {cause: causeLate},
+		{cause: CauseLookup, after: time.Second}} {
+		l := lane{limit: 4, inFlight: 1, failures: breakAfter, until: until}
+		l.end(t.Context(), &r, epoch)
+		if n, again := l.room(epoch); l.failures != breakAfter || n != 0 || !again.Equal(until) {
+			t.Errorf("%s: %d failures, room for %d, until %v", r.cause, l.failures, n, again)
+		}
+	}
+	l := lane{limit: 4, inFlight: 1, failures: breakAfter}
+	l.end(t.Context(), &result{cause: CauseStatus, attempted: true, class: 4}, epoch)
+	if n, _ := l.room(epoch); n != 4 {
+		t.Errorf("after an answer there is room for %d", n)
+	}
+}

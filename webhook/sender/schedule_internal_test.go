@@ -1,0 +1,82 @@
+package sender
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+var epoch = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+func TestReadRetryAfter(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "086400": maxRetryAfter, "+7": 0, "-7": 0,
+		"7.5": 0, "7s": 0, "0x10": 0, "1e3": 0, "2147483648": maxRetryAfter,
+		"99999999999999999999999999": maxRetryAfter, "٧": 0,
+		"Mon, 30 Nov 2026 12:00:09 GMT":    9 * time.Second,
+		"Monday, 30-Nov-26 12:00:09 GMT":   9 * time.Second,
+		"Mon Nov 30 12:00:09 2026":         9 * time.Second,
+		"Mon, 30 Nov 2026 11:59:59 GMT":    0,
+		"Fri, 31 Dec 9999 23:59:59 GMT":    maxRetryAfter,
+		"Mon, 30 Nov 2026 12:00:09 +0100":  0,
+		"2026-11-30T12:00:09Z":             0,
+		"Mon, 30 Nov 2026 12:00:09 GMT, 7": 0,
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {text}}, epoch); got != want {
+			t.Errorf("%q is %v, want %v", text, got, want)
+		}
+	}
+	if got := retryAfter(http.Header{"Retry-After": {"5", "6"}}, epoch); got != 0 {
+		t.Errorf("two lines are %v, want 0", got)
+	}
+	late := http.Header{"Retry-After": {"Mon, 30 Nov 2026 11:00:09 GMT"},
+		"Date": {"Mon, 30 Nov 2026 11:00:00 GMT"}}
+	if got := retryAfter(late, epoch); got != 9*time.Second {
+		t.Errorf("by a clock that is an hour late it is %v, want 9 s", got)
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, text := range []string{"", "7", "-1", "99999999999999999999", "Mon, 30 Nov 2026 12:00:09 GMT",
+		"Fri, 31 Dec 9999 23:59:59 GMT"} {
+		f.Add(text, "Mon, 30 Nov 2026 11:00:00 GMT")
+	}
+	f.Fuzz(func(t *testing.T, text, date string) {
+		got := retryAfter(http.Header{"Retry-After": {text}, "Date": {date}}, epoch)
+		if got < 0 || got > maxRetryAfter {
+			t.Errorf("%q at %q is %v", text, date, got)
+		}
+		if next, more := wait(t.Context(), DefaultSchedule(), 1, got); !more || next < got || next < 4*time.Second {
+			t.Errorf("%q at %q: the next attempt follows after %v, more: %t", text, date, next, more)
+		}
+	})
+}
+
+// The limiter gives a burst at once and its rate in the long run, also when the clock is set back.
+func TestLimiter(t *testing.T) {
+	var l limiter
+	if n, _ := l.tokens(epoch); n < 1<<20 {
+		t.Errorf("without a limit there are %d tokens", n)
+	}
+	l.set(2, 3)
+	for left := 3; left > 0; left-- {
+		if n, _ := l.tokens(epoch); n != left {
+			t.Fatalf("%d tokens, want %d", n, left)
+		}
+		l.take(epoch)
+	}
+	n, next := l.tokens(epoch)
+	if want := epoch.Add(500 * time.Millisecond); n != 0 || !next.Equal(want) {
+		t.Errorf("%d tokens, the next at %v, want 0, %v", n, next, want)
+	}
+	if n, _ := l.tokens(next); n != 1 {
+		t.Errorf("%d tokens then, want 1", n)
+	}
+	if n, _ := l.tokens(epoch.Add(time.Hour)); n != 3 || !l.isFull(epoch.Add(time.Hour)) {
+		t.Errorf("%d tokens an hour later, want 3", n)
+	}
+	back := epoch.Add(-time.Hour)
+	if _, next := l.tokens(back); next.Sub(back) > 500*time.Millisecond {
+		t.Errorf("with the clock set back, the next one comes after %v", next.Sub(back))
+	}
+}
