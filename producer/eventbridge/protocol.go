@@ -11,20 +11,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // protocol is the SDK's, but it writes the details of PutEvents into a request of the right size. The SDK
 // grows the request a quarter at a time and copies it at the end: for a detail of 1 MiB it allocates 7 MiB.
-type protocol struct{ smithyhttp.ClientProtocol }
+type protocol struct{ *awsjson.Protocol }
 
-// awsJSON is the protocol whose requests are as SerializeRequest expects them.
-const awsJSON = "aws.protocols#awsJson1_1"
+var _ smithyhttp.ClientProtocol = protocol{}
 
-// exactSize makes the client write requests so. A client with another protocol keeps it.
+// exactSize makes the client write requests so. A client with another protocol keeps it: that one may, for
+// example, sign or compress what it wrote.
 func exactSize(o *eventbridge.Options) {
-	if p := o.Protocol; p != nil && p.ID().String() == awsJSON {
+	if p, ok := o.Protocol.(*awsjson.Protocol); ok && p != nil {
 		o.Protocol = protocol{p}
 	}
 }
@@ -37,7 +38,7 @@ func (p protocol) SerializeRequest(ctx context.Context, op *smithy.OperationSche
 	req *smithyhttp.Request) error {
 	put, ok := in.(*eventbridge.PutEventsInput)
 	if !ok {
-		return p.ClientProtocol.SerializeRequest(ctx, op, in, req)
+		return p.Protocol.SerializeRequest(ctx, op, in, req)
 	}
 	frame := *put
 	frame.Entries = slices.Clone(put.Entries)
@@ -46,7 +47,7 @@ func (p protocol) SerializeRequest(ctx context.Context, op *smithy.OperationSche
 			frame.Entries[i].Detail = aws.String("")
 		}
 	}
-	if err := p.ClientProtocol.SerializeRequest(ctx, op, &frame, req); err != nil {
+	if err := p.Protocol.SerializeRequest(ctx, op, &frame, req); err != nil {
 		return err
 	}
 	written, err := io.ReadAll(req.GetStream())
@@ -55,7 +56,7 @@ func (p protocol) SerializeRequest(ctx context.Context, op *smithy.OperationSche
 	}
 	parts := bytes.Split(written, noDetail)
 	if len(parts) != len(put.Entries)+1 { // an entry has none, or another SDK writes it otherwise
-		return p.ClientProtocol.SerializeRequest(ctx, op, in, req)
+		return p.Protocol.SerializeRequest(ctx, op, in, req)
 	}
 	size := len(written) + 16 // see QuotedSize
 	for i := range put.Entries {
