@@ -305,10 +305,10 @@ func (d *delivery) validate() *envelope.Error {
 		return d.opts.Schemas.Validate(envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
 			ContentType: ev.DataContentType(), Data: ev.Data()})
 	})
-	switch invalid := err.(type) {
-	case nil:
+	if err == nil {
 		return nil
-	case *envelope.SchemaError: // its text quotes nothing of the data
+	}
+	if invalid, ok := err.(*envelope.SchemaError); ok && invalid != nil { // it quotes nothing of the data
 		return d.because(envelope.ReasonSchemaInvalid, clip(invalid.Error()), invalid)
 	}
 	err = d.discreet(err)

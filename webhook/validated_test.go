@@ -74,7 +74,9 @@ func TestValidatedThatFailsIsSentAgain(t *testing.T) {
 	w.receive(signedAs("1", []byte(`{}`), receiveStart), 503, envelope.ReasonHandlerFailed, 1)
 	w, panicked := validating(t, func(envelope.Document) error { panic("no") })
 	w.receive(signedAs("1", []byte(`{}`), receiveStart), 503, envelope.ReasonHandlerFailed, 1)
-	if *called+*panicked != 0 {
+	w, nilError := validating(t, func(envelope.Document) error { return (*envelope.SchemaError)(nil) })
+	w.receive(signedAs("1", []byte(`{}`), receiveStart), 503, envelope.ReasonHandlerFailed, 1)
+	if *called+*panicked+*nilError != 0 {
 		t.Error("next was called")
 	}
 }
