@@ -86,8 +86,8 @@ type Options struct {
 
 	// Schemas judges the data of each verified event, decrypted, before the handler is called. Data that does
 	// not follow its schema is envelope.ReasonSchemaInvalid, which is permanent, also for a source that is
-	// migrating. What UnsafeMigration takes instead, it takes unverified, and so without a schema. nil = no
-	// schema is asked for. Package schema has one.
+	// migrating. An unverified event that UnsafeMigration takes is judged by no schema. nil = no schema is
+	// asked for. Package schema has one.
 	Schemas envelope.Validator
 
 	// Logger has each delivery that was not simply handled, and at debug level every one;

@@ -124,8 +124,8 @@ func countPointers(body []byte) (n int) {
 	return n
 }
 
-// TestEventsSchemaInvalid: a receiver of events tells the sender where, in each mode; with a quarantine it does
-// not, because the event is taken.
+// TestEventsSchemaInvalid: a receiver of events tells the sender where, in each mode; with a quarantine it
+// does not, because the event is taken.
 func TestEventsSchemaInvalid(t *testing.T) {
 	w := newEventWorld(t)
 	w.consumer.Schemas = schemas(func(envelope.Document) error { return faultsOf(1) })
