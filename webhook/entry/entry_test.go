@@ -190,6 +190,56 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// The address is that of the peer, where the front end tells it. A load balancer does not.
+func TestPeers(t *testing.T) {
+	for front, send := range fronts {
+		w := newWorld(t, "{rate: 1}")
+		w.options.TrustedHops = 0
+		w.options.Addresses = must(throttle.NewAddresses(0.1, 1, w.now()))
+		to := w.receiver(sourceOf(0))
+		for i, want := range []int{401, 429, 401} {
+			r := w.delivery("/", "")
+			if i == 2 {
+				r.Peer = "192.0.2.2:1"
+			}
+			if strings.HasPrefix(front, "ALB") {
+				want = 400
+			}
+			if a := send(w, to, r); a.status != want {
+				t.Errorf("%s, request %d: %+v, want %d", front, i, a, want)
+			}
+		}
+	}
+}
+
+// Whatever a caller sends to another tenant's path, the answer is that of a path which is not there.
+func TestForeignPathsAreSilent(t *testing.T) {
+	w := newWorld(t, "{rate: 1000}")
+	to := w.gateway()
+	for name, change := range map[string]func(r *webhook.Request){
+		"signed":        func(*webhook.Request) {},
+		"not signed":    func(r *webhook.Request) { r.Header = r.Header[1:] },
+		"badly signed":  func(r *webhook.Request) { r.Body = []byte("{}") },
+		"GET":           func(r *webhook.Request) { r.Method = "GET" },
+		"OPTIONS":       func(r *webhook.Request) { r.Method = "OPTIONS" },
+		"two lines":     func(r *webhook.Request) { r.Header = append(r.Header, r.Header[0]) },
+		"with a query":  func(r *webhook.Request) { r.Target += "?a=b" },
+		"without token": func(r *webhook.Request) { r.Header = r.Header[:len(r.Header)-1] },
+	} {
+		foreign, missing := w.delivery("/t1", w.writer(0)), w.delivery("/t5", w.writer(0))
+		change(&foreign)
+		change(&missing)
+		a, b := overHTTP(w, to, foreign), overHTTP(w, to, missing)
+		want := 403
+		if name == "without token" {
+			want = 401
+		}
+		if fmt.Sprint(*a) != fmt.Sprint(*b) || a.status != want {
+			t.Errorf("%s: %+v, and a path that is not there: %+v", name, a, b)
+		}
+	}
+}
+
 // A refused body is not read, and Amazon SNS is told to come again.
 func TestRefusalIsEarly(t *testing.T) {
 	w := newWorld(t, "{rate: 1}")
@@ -213,6 +263,13 @@ func TestRefusalIsEarly(t *testing.T) {
 	}
 	if seen != 2 {
 		t.Errorf("%d refusals were observed", seen)
+	}
+	w.options.Addresses = nil
+	to = w.receiver(sourceOf(0))
+	overHTTP(w, to, w.delivery("/", w.writer(0)))
+	a := overHTTP(w, to, w.delivery("/", w.writer(0)))
+	if a.status != 503 || !strings.Contains(a.body, `"status":503`) || a.header["Ratelimit"] == "" {
+		t.Errorf("over the limit of the tenant: %+v", a)
 	}
 }
 
