@@ -67,9 +67,10 @@ type KeyOptions struct {
 // publicKey is a key and the one algorithm that it is for. key is *rsa.PublicKey, *ecdsa.PublicKey on P-256
 // or ed25519.PublicKey.
 type publicKey struct {
-	id  string
-	alg string
-	key any
+	id          string
+	alg         string
+	key         any
+	publishedBy string // the program that publishes the private half; "" = none
 }
 
 // keyState is immutable.
@@ -319,7 +320,7 @@ func parseKey(text []byte) (*publicKey, error) {
 	default:
 		return nil, nil
 	}
-	return &publicKey{h.kid, alg, jwk.Key}, nil
+	return &publicKey{h.kid, alg, jwk.Key, publishedBy(&jwk)}, nil
 }
 
 func readJWKHead(text []byte) (h jwkHead, err error) {
