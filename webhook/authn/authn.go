@@ -142,21 +142,21 @@ type Need struct {
 	Groups []string // one of them; nil = none is needed
 }
 
-// Check is an *Error with ReasonForbidden if the caller lacks a scope, or is in none of the groups. A need
+// Check is an *Error with envelope.ReasonForbidden if the caller lacks a scope, or is in none of the groups. A need
 // that is nil, or has an empty text in a list, is refused, too: it is a mistake.
 func (id *Identity) Check(need *Need) error {
 	if need == nil || slices.Contains(need.Scopes, "") || slices.Contains(need.Groups, "") {
-		return refuse(ReasonForbidden, "scope", "the need is nil, or has an empty scope or group")
+		return refuse(envelope.ReasonForbidden, "scope", "the need is nil, or has an empty scope or group")
 	}
 	for _, scope := range need.Scopes {
 		if !slices.Contains(id.Scopes, scope) {
-			e := refuse(ReasonForbidden, "scope", "the token lacks the scope %.80q", scope)
+			e := refuse(envelope.ReasonForbidden, "scope", "the token lacks the scope %.80q", scope)
 			e.scopes = need.Scopes
 			return e
 		}
 	}
 	if len(need.Groups) > 0 && !overlap(id.Groups, need.Groups) {
-		return refuse(ReasonForbidden, "group", "the caller is in none of the groups %.200q", need.Groups)
+		return refuse(envelope.ReasonForbidden, "group", "the caller is in none of the groups %.200q", need.Groups)
 	}
 	return nil
 }

@@ -253,7 +253,7 @@ func (a *Authorizer) simple(ctx context.Context, e *event, id *authn.Identity) (
 		return nil, errors.New("apigateway: an answer that is kept would count for all routes: " +
 			"add $context.routeKey to the identity sources of the authorizer")
 	}
-	err := error(&authn.Error{Reason: authn.ReasonForbidden, Rule: "route",
+	err := error(&authn.Error{Reason: envelope.ReasonForbidden, Rule: "route",
 		Err: fmt.Errorf("the route %.80q is not among those of the authorizer", e.routeKey)})
 	for i := range a.opts.Routes {
 		r := &a.opts.Routes[i]
