@@ -53,10 +53,9 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, i.sign(user, r.PostFormValue("use") == "id")+"\n")
 }
 
-// sign makes a token as Amazon Cognito writes it.
+// sign is a token of a user.
 func (i *issuer) sign(user string, isID bool) string {
-	now := i.now()
-	claims := map[string]any{"iss": i.url, "sub": user, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	claims := map[string]any{"sub": user}
 	if len(groups[user]) > 0 {
 		claims["cognito:groups"] = groups[user]
 	}
@@ -65,6 +64,13 @@ func (i *issuer) sign(user string, isID bool) string {
 	} else {
 		claims["token_use"], claims["client_id"], claims["scope"] = "access", client, newsroom.UserScope
 	}
+	return i.issue(claims)
+}
+
+// issue makes a token as Amazon Cognito writes it, which is good for an hour.
+func (i *issuer) issue(claims map[string]any) string {
+	now := i.now()
+	claims["iss"], claims["iat"], claims["exp"] = i.url, now.Unix(), now.Add(time.Hour).Unix()
 	text, err := json.Marshal(claims)
 	if err != nil {
 		panic(err) // texts and numbers always have JSON

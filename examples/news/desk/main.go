@@ -76,10 +76,9 @@ func (d *desk) handle(ctx context.Context, payload json.RawMessage) (response, e
 
 // delete publishes the event. 202: the bus has it, and a consumer of it deletes.
 func (d *desk) delete(ctx context.Context, payload []byte, item string) response {
-	caller, err := apigateway.IdentityOf(payload)
-	if err != nil {
-		log.Print(err) // no authorizer stands before this route, or an unknown one: a mistake in the template
-		return problem(http.StatusUnauthorized, envelope.ReasonUnsigned)
+	caller, err := apigateway.IdentityOf(payload, nil)
+	if err != nil { // an id token; or no authorizer stands before this route, a mistake in the template
+		return refused(&authn.Error{Reason: envelope.ReasonUnsigned, Rule: "form", Err: err})
 	}
 	if err := caller.Check(newsroom.MayDelete()); err != nil {
 		return refused(err)
