@@ -69,7 +69,8 @@ func TestDesk(t *testing.T) {
 		t.Fatalf("%d events of %d deletions", len(opened), put)
 	}
 	for _, o := range opened {
-		if o.Event.Type() != newsroom.Deleted || o.Event.Subject() != "1" || string(o.Event.Data()) != `{"id":"1"}` {
+		if o.Event.Type() != newsroom.Deleted || o.Event.Subject() != "1" ||
+			string(o.Event.Data()) != `{"id":"1"}` {
 			t.Errorf("%s", o.JSON())
 		}
 	}
@@ -100,8 +101,8 @@ func authorization(format, token string) any {
 		MultiValueHeaders: map[string][]string{"Authorization": {token}}}
 }
 
-// TestAuthorizer: a partner with the scope may POST /news and nothing else, under its own API key. API Gateway
-// gets 401, 403 or 500 for the others.
+// TestAuthorizer: a partner with the scope may POST /news and nothing else, under its own API key. API
+// Gateway gets 401, 403 or 500 for the others.
 func TestAuthorizer(t *testing.T) {
 	s := newStack(t)
 	env := append(s.Environment("Authorizer"), s.userPool()...) // the later ISSUER counts
@@ -188,7 +189,8 @@ func (s *stack) submit(client, body string) {
 	text := strings.NewReplacer(`$util.escapeJavaScript($context.authorizer.client_id`+end, escaped(client),
 		`$util.escapeJavaScript($input.json('$')`+end, escaped(body)).Replace(template)
 	var in struct{ Entries []types.PutEventsRequestEntry }
-	if err := json.Unmarshal([]byte(text), &in); err != nil || len(in.Entries) != 1 || strings.Contains(text, "$util") {
+	err := json.Unmarshal([]byte(text), &in)
+	if err != nil || len(in.Entries) != 1 || strings.Contains(text, "$util") {
 		s.Fatalf("%s: %v", text, err)
 	}
 	out, err := s.EventBridge().PutEvents(s.Context(), &eventbridge.PutEventsInput{Entries: in.Entries})

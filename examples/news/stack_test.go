@@ -177,8 +177,8 @@ type route struct {
 
 // http2 is the call as an HTTP API gives it to its function, in the format 2.0, behind its JWT authorizer.
 func (r *route) http2() any {
-	e := events.APIGatewayV2HTTPRequest{Version: "2.0", RouteKey: r.method + " " + r.path, RawPath: "/news/" + r.id,
-		PathParameters: map[string]string{"id": r.id}}
+	e := events.APIGatewayV2HTTPRequest{Version: "2.0", RouteKey: r.method + " " + r.path,
+		RawPath: "/news/" + r.id, PathParameters: map[string]string{"id": r.id}}
 	e.RequestContext.HTTP.Method, e.RequestContext.Stage = r.method, "$default"
 	if r.claims != nil {
 		claims := map[string]string{}

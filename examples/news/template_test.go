@@ -98,7 +98,8 @@ func TestPartners(t *testing.T) {
 	same(t, "key", get("PartnerKey", "Value"), "${PartnerClient}")
 	same(t, "key in plan", get("PartnerInPlan", "KeyId"), "${PartnerKey}")
 	same(t, "plan of key", get("PartnerInPlan", "UsagePlanId"), "${PartnerPlan}")
-	same(t, "stage of plan", cfntest.Get(cfntest.List(get("PartnerPlan", "ApiStages"))[0], "Stage"), "${RestStage}")
+	stage := cfntest.List(get("PartnerPlan", "ApiStages"))[0]
+	same(t, "stage of plan", cfntest.Get(stage, "Stage"), "${RestStage}")
 	same(t, "quota", get("PartnerPlan", "Quota"), map[string]any{"Limit": "${PartnerQuota}", "Period": "DAY"})
 	same(t, "model", get("RestPostNews", "RequestModels"), map[string]any{"application/json": "${Submission}"})
 	same(t, "validator", get("RestPostNews", "RequestValidatorId"), "${Bodies}")

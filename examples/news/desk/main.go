@@ -1,6 +1,6 @@
 // Command desk is a Lambda function behind API Gateway. It answers with the news, and makes a sealed event of
-// each deletion. ../template.yaml has it behind an HTTP API with a JWT authorizer and behind a REST API with a
-// Cognito authorizer. Those verify tokens and ask for scopes. Neither knows groups: the function does.
+// each deletion. ../template.yaml has it behind an HTTP API with a JWT authorizer and behind a REST API with
+// a Cognito authorizer. Those verify tokens and ask for scopes. Neither knows groups: the function does.
 package main
 
 import (

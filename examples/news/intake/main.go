@@ -1,5 +1,5 @@
-// Command intake is a Lambda function that EventBridge invokes. API Gateway puts what partners submit on a bus
-// itself, and cannot sign. The function makes a sealed event of each submission.
+// Command intake is a Lambda function that EventBridge invokes. API Gateway puts what partners submit on a
+// bus itself, and cannot sign. The function makes a sealed event of each submission.
 package main
 
 import (
