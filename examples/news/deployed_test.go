@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -174,20 +176,43 @@ func verdict(s *stack, out []byte, err error) string {
 	return fmt.Sprint(statement.Effect, " ", strings.Join(resources, ","), " ", answer.UsageIdentifierKey)
 }
 
+// escape is how a mapping template of API Gateway puts a text into JSON.
+var escape = regexp.MustCompile(`\$util\.escapeJavaScript\((\$[\w.]+(?:\('\$'\))?)\)` +
+	`(\.replaceAll\("\\\\'", "'"\))?`)
+
+// escapeJavaScript is the function of that name in mapping templates. It escapes apostrophes, which JSON
+// takes only as they are.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+func escapeJavaScript(text string) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune(text)) {
+		switch {
+		case strings.ContainsRune(`'"\/`, rune(unit)):
+			b.WriteString(`\` + string(rune(unit)))
+		case unit < ' ' || unit > '~':
+			fmt.Fprintf(&b, `\u%04X`, unit)
+		default:
+			b.WriteRune(rune(unit))
+		}
+	}
+	return b.String()
+}
+
 // submit is the EventBridge integration: it puts on the inbox what the request template makes of a body, as
 // API Gateway does.
 func (s *stack) submit(client, body string) {
 	s.Helper()
 	integration := cfntest.Get(s.Resources["RestPostNews"].Properties, "Integration")
 	template, _ := s.Resolve(cfntest.Get(integration, "RequestTemplates", "application/json")).(string)
-	escaped := func(v string) string {
-		text, err := json.Marshal(v)
-		s.must(err)
-		return string(text[1 : len(text)-1])
-	}
-	const end = `).replaceAll("\\'", "'")`
-	text := strings.NewReplacer(`$util.escapeJavaScript($context.authorizer.client_id`+end, escaped(client),
-		`$util.escapeJavaScript($input.json('$')`+end, escaped(body)).Replace(template)
+	text := escape.ReplaceAllStringFunc(template, func(found string) string {
+		m := escape.FindStringSubmatch(found)
+		value := map[string]string{"$context.authorizer.client_id": client, "$input.json('$')": body}[m[1]]
+		value = escapeJavaScript(value)
+		if m[2] != "" {
+			value = strings.ReplaceAll(value, `\'`, `'`)
+		}
+		return value
+	})
 	var in struct{ Entries []types.PutEventsRequestEntry }
 	err := json.Unmarshal([]byte(text), &in)
 	if err != nil || len(in.Entries) != 1 || strings.Contains(text, "$util") {
@@ -204,7 +229,7 @@ func TestIntake(t *testing.T) {
 	s := newStack(t)
 	f, _ := s.function(intakeProgram, "Intake")
 	s.intake.Store(f)
-	const title = `"It's raining" </script> \ ü`
+	const title = `"It's raining" \' </script> \ ü 🌧`
 	body, err := json.Marshal(map[string]string{"title": title, "client": "another"})
 	s.must(err)
 	s.submit(partner, string(body))
