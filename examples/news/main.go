@@ -54,6 +54,10 @@ func run(ctx context.Context, out io.Writer, s *settings) error {
 	if err != nil {
 		return fmt.Errorf("%w: --listen names another address", err)
 	}
+	defer listener.Close()
+	if at, ok := listener.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() {
+		return errors.New("--listen: tokens would cross a network in the clear: use 127.0.0.1")
+	}
 	url := "http://" + listener.Addr().String()
 	own, err := newIssuer(url + "/issuer")
 	if err != nil {

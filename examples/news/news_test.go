@@ -82,6 +82,7 @@ func TestSettings(t *testing.T) {
 		"no client":                {issuer: local, dev: true},
 		"plain http without --dev": {issuer: local, clientID: "c"},
 		"no address":               {listen: "nowhere"},
+		"every interface":          {listen: "0.0.0.0:0", once: true},
 	} {
 		if s.listen == "" {
 			s.listen = "127.0.0.1:0"
