@@ -322,7 +322,7 @@ func parseKey(text []byte) (*publicKey, error) {
 	default:
 		return nil, nil
 	}
-	return &publicKey{h.kid, alg, jwk.Key, publishedBy(&jwk)}, nil
+	return newPublicKey(h.kid, alg, jwk.Key), nil
 }
 
 func readJWKHead(text []byte) (h jwkHead, err error) {

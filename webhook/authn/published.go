@@ -15,9 +15,14 @@ var published = map[string]string{
 	"jS8J3RuOy291lpsiFe2NfKV6VkdfMF4Q_840qOLXAjs": "npm's cognito-local", // kid CognitoLocal, 5.3.0
 }
 
+// newPublicKey makes a key of one of the types of publicKey, and looks whether it is a published one.
+func newPublicKey(id, alg string, key any) *publicKey {
+	return &publicKey{id, alg, key, publishedBy(key)}
+}
+
 // publishedBy names the program that publishes the private half of a key; "" = none that is known.
-func publishedBy(jwk *jose.JSONWebKey) string {
-	sum, err := jwk.Thumbprint(crypto.SHA256)
+func publishedBy(key any) string {
+	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
 	if err != nil {
 		return "" // of a kind that is not used for signatures here
 	}
