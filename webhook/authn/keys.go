@@ -72,9 +72,10 @@ type KeyOptions struct {
 // publicKey is a key and the one algorithm that it is for. key is *rsa.PublicKey, *ecdsa.PublicKey on P-256
 // or ed25519.PublicKey.
 type publicKey struct {
-	id  string
-	alg string
-	key any
+	id          string
+	alg         string
+	key         any
+	publishedBy string // the program that publishes the private half; "" = none
 }
 
 // equal reports whether an issuer that has both keys means one: it lists it twice.
@@ -315,7 +316,7 @@ func parseKey(text []byte) (*publicKey, error) {
 	if key == nil {
 		return nil, nil
 	}
-	return &publicKey{h.kid, alg, key}, nil
+	return newPublicKey(h.kid, alg, key), nil
 }
 
 // jwkHead is a JWK without what does not matter here. Certificates (x5c, x5t) are such: a broken one, or one
