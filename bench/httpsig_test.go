@@ -166,7 +166,8 @@ func (m *signedMessage) dadrus(b *testing.B) wayToSign {
 func (m *signedMessage) remitly(b *testing.B) wayToSign {
 	s, err := remitly.NewSigner(remitly.SigningProfile{Algorithm: remitly.Algorithm(m.alg),
 		Digest: remitly.DigestSHA256, Fields: remitly.Fields(covered...), Label: "sig1",
-		Metadata: []remitly.Metadata{remitly.MetaCreated, remitly.MetaKeyID}}, remitly.SigningKey{Key: m.private, MetaKeyID: "k"})
+		Metadata: []remitly.Metadata{remitly.MetaCreated, remitly.MetaKeyID}},
+		remitly.SigningKey{Key: m.private, MetaKeyID: "k"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -48,80 +48,83 @@ func extension(name string, value any) func(*event.Event) {
 	}
 }
 
+type sealOpts = envelope.SealOptions
+
+// sealRefusals are events and options that Seal refuses, and the member that it names.
+var sealRefusals = []struct {
+	name   string
+	change func(*event.Event)
+	opts   sealOpts
+	member string
+}{
+	{"no id", func(ev *event.Event) { ev.Context.(*event.EventContextV1).ID = "" }, sealOpts{}, "id"},
+	{"control character", func(ev *event.Event) { ev.SetSubject("a\x07") }, sealOpts{}, "subject"},
+	{"attribute too long", func(ev *event.Event) { ev.SetSubject(strings.Repeat("s", 8193)) }, sealOpts{},
+		"subject"},
+	{"source with userinfo", func(ev *event.Event) { ev.SetSource("https://a@orders.example/x") }, sealOpts{},
+		"source"},
+	{"source with dots", func(ev *event.Event) { ev.SetSource("https://orders.example/../x") }, sealOpts{},
+		"source"},
+	{"source with an encoded slash",
+		func(ev *event.Event) { ev.SetSource("https://orders.example/a%2Fb") }, sealOpts{}, "source"},
+	{"sealed already", extension("dssematerial", "e30="), sealOpts{}, "dssematerial"},
+	{"recordedtime is ours", extension("recordedtime", testNow), sealOpts{}, "recordedtime"},
+	{"audience twice", extension("audience", "audit"), sealOpts{Audience: "central"}, "audience"},
+	{"audience with two spaces", extension("audience", "a  b"), sealOpts{}, "audience"},
+	{"audience with a space first", nil, sealOpts{Audience: " a"}, "audience"},
+	{"audience with a space last", nil, sealOpts{Audience: "a "}, "audience"},
+	{"audience with a control character", nil, sealOpts{Audience: "a\nb"}, "audience"},
+	{"audience that is not UTF-8", nil, sealOpts{Audience: "a\xff"}, "audience"},
+	{"audience too long", nil, sealOpts{Audience: strings.Repeat("a", 8193)}, "audience"},
+	{"life too short", nil, sealOpts{Expires: time.Millisecond}, "expirytime"},
+	{"negative life", nil, sealOpts{Expires: -time.Hour}, "expirytime"},
+	{"life beyond the calendar", nil, sealOpts{Expires: 1<<63 - 1,
+		Now: func() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }}, "expirytime"},
+	{"expirytime twice", extension("expirytime", testNow.Add(time.Hour)), sealOpts{Expires: time.Minute},
+		"expirytime"},
+	{"expirytime with a fraction", extension("expirytime", testNow), sealOpts{}, "expirytime"},
+	{"expirytime that is none", extension("expirytime", "soon"), sealOpts{}, "expirytime"},
+	{"timestamp with a fraction", extension("due", testNow), sealOpts{}, "due"},
+	{"documented integer that is none", extension("sampledrate", "often"), sealOpts{}, "sampledrate"},
+	{"documented boolean that is none", extension("deprecated", "yes"), sealOpts{}, "deprecated"},
+	{"documented URI-reference that is none", extension("dataref", "a b"), sealOpts{}, "dataref"},
+	{"documented URI-reference that would be rewritten", extension("dataref", "HTTPS://blobs.example/1"),
+		sealOpts{}, "dataref"},
+	{"documented URI that would be rewritten", extension("deprecationmigration", "https://x.example/{a}"),
+		sealOpts{}, "deprecationmigration"},
+	{"undeclared Binary", extension("token", []byte{1}), sealOpts{}, "token"},
+	{"Binary declared as something else", extension("token", []byte{1}),
+		sealOpts{ExtensionTypes: map[string]string{"token": "String"}}, "token"},
+	{"extension of no type", extension("x", 1.5), sealOpts{}, "x"},
+	{"extension name", extension("Tenant", "x"), sealOpts{}, "Tenant"},
+	{"128 extensions and ours", func(ev *event.Event) {
+		for i := range 124 {
+			extension(fmt.Sprintf("x%d", i), "v")(ev)
+		}
+	}, sealOpts{Audience: "central"}, ""},
+	{"data that is not JSON", jsonData(`{`), sealOpts{}, "data"},
+	{"duplicate member", jsonData(`{"a":1,"a":1}`), sealOpts{}, "data"},
+	{"duplicate member, exact", jsonData(`{"a":1,"a":1}`), sealOpts{Exact: true}, "data"},
+	{"depth 65", jsonData(strings.Repeat("[", 65) + strings.Repeat("]", 65)), sealOpts{}, "data"},
+	{"number without a canonical form", jsonData(`[0.10000000000000001]`), sealOpts{}, "data"},
+	{"number beyond float64", jsonData(`[1e400]`), sealOpts{}, "data"},
+	{"unpaired surrogate", jsonData(`"\ud800"`), sealOpts{}, "data"},
+	{"data that is not UTF-8", jsonData("\"\xff\""), sealOpts{}, "data"},
+	{"too large", jsonData(`"` + strings.Repeat("x", 1<<20-1000) + `"`), sealOpts{}, ""},
+	{"larger than an event", jsonData(`"` + strings.Repeat("x", 1<<20) + `"`), sealOpts{}, "data"},
+	{"too large in base64", jsonData(`"` + strings.Repeat("x", 800_000) + `"`), sealOpts{Exact: true}, ""},
+	{"Binary under a documented name of another type", extension("correlationid", []byte("abc")),
+		sealOpts{ExtensionTypes: map[string]string{"correlationid": "Binary"}}, "correlationid"},
+	{"expirytime at the moment of sealing", extension("expirytime",
+		testNow.Truncate(time.Second).Format(time.RFC3339)), sealOpts{}, "expirytime"},
+	{"dataref with a character that no URI has", extension("dataref", "urn:a<b"), sealOpts{}, "dataref"},
+	{"no co-signer", nil, sealOpts{CoSigners: []keys.Signer{nil}}, ""},
+	{"co-signer of another producer", nil, sealOpts{CoSigners: []keys.Signer{cast["shipping"]}}, ""},
+	{"17 signatures", nil, sealOpts{CoSigners: slicesRepeat[keys.Signer](cast["next"], 16)}, ""},
+}
+
 func TestSealRefuses(t *testing.T) {
-	signer := cast["orders"]
-	type opts = envelope.SealOptions
-	for _, test := range []struct {
-		name   string
-		change func(*event.Event)
-		opts   opts
-		member string
-	}{
-		{"no id", func(ev *event.Event) { ev.Context.(*event.EventContextV1).ID = "" }, opts{}, "id"},
-		{"control character", func(ev *event.Event) { ev.SetSubject("a\x07") }, opts{}, "subject"},
-		{"attribute too long", func(ev *event.Event) { ev.SetSubject(strings.Repeat("s", 8193)) }, opts{},
-			"subject"},
-		{"source with userinfo", func(ev *event.Event) { ev.SetSource("https://a@orders.example/x") }, opts{},
-			"source"},
-		{"source with dots", func(ev *event.Event) { ev.SetSource("https://orders.example/../x") }, opts{},
-			"source"},
-		{"source with an encoded slash",
-			func(ev *event.Event) { ev.SetSource("https://orders.example/a%2Fb") }, opts{}, "source"},
-		{"sealed already", extension("dssematerial", "e30="), opts{}, "dssematerial"},
-		{"recordedtime is ours", extension("recordedtime", testNow), opts{}, "recordedtime"},
-		{"audience twice", extension("audience", "audit"), opts{Audience: "central"}, "audience"},
-		{"audience with two spaces", extension("audience", "a  b"), opts{}, "audience"},
-		{"audience with a space first", nil, opts{Audience: " a"}, "audience"},
-		{"audience with a space last", nil, opts{Audience: "a "}, "audience"},
-		{"audience with a control character", nil, opts{Audience: "a\nb"}, "audience"},
-		{"audience that is not UTF-8", nil, opts{Audience: "a\xff"}, "audience"},
-		{"audience too long", nil, opts{Audience: strings.Repeat("a", 8193)}, "audience"},
-		{"life too short", nil, opts{Expires: time.Millisecond}, "expirytime"},
-		{"negative life", nil, opts{Expires: -time.Hour}, "expirytime"},
-		{"life beyond the calendar", nil, opts{Expires: 1<<63 - 1,
-			Now: func() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }}, "expirytime"},
-		{"expirytime twice", extension("expirytime", testNow.Add(time.Hour)), opts{Expires: time.Minute},
-			"expirytime"},
-		{"expirytime with a fraction", extension("expirytime", testNow), opts{}, "expirytime"},
-		{"expirytime that is none", extension("expirytime", "soon"), opts{}, "expirytime"},
-		{"timestamp with a fraction", extension("due", testNow), opts{}, "due"},
-		{"documented integer that is none", extension("sampledrate", "often"), opts{}, "sampledrate"},
-		{"documented boolean that is none", extension("deprecated", "yes"), opts{}, "deprecated"},
-		{"documented URI-reference that is none", extension("dataref", "a b"), opts{}, "dataref"},
-		{"documented URI-reference that would be rewritten", extension("dataref", "HTTPS://blobs.example/1"),
-			opts{}, "dataref"},
-		{"documented URI that would be rewritten", extension("deprecationmigration", "https://x.example/{a}"),
-			opts{}, "deprecationmigration"},
-		{"undeclared Binary", extension("token", []byte{1}), opts{}, "token"},
-		{"Binary declared as something else", extension("token", []byte{1}),
-			opts{ExtensionTypes: map[string]string{"token": "String"}}, "token"},
-		{"extension of no type", extension("x", 1.5), opts{}, "x"},
-		{"extension name", extension("Tenant", "x"), opts{}, "Tenant"},
-		{"128 extensions and ours", func(ev *event.Event) {
-			for i := range 124 {
-				extension(fmt.Sprintf("x%d", i), "v")(ev)
-			}
-		}, opts{Audience: "central"}, ""},
-		{"data that is not JSON", jsonData(`{`), opts{}, "data"},
-		{"duplicate member", jsonData(`{"a":1,"a":1}`), opts{}, "data"},
-		{"duplicate member, exact", jsonData(`{"a":1,"a":1}`), opts{Exact: true}, "data"},
-		{"depth 65", jsonData(strings.Repeat("[", 65) + strings.Repeat("]", 65)), opts{}, "data"},
-		{"number without a canonical form", jsonData(`[0.10000000000000001]`), opts{}, "data"},
-		{"number beyond float64", jsonData(`[1e400]`), opts{}, "data"},
-		{"unpaired surrogate", jsonData(`"\ud800"`), opts{}, "data"},
-		{"data that is not UTF-8", jsonData("\"\xff\""), opts{}, "data"},
-		{"too large", jsonData(`"` + strings.Repeat("x", 1<<20-1000) + `"`), opts{}, ""},
-		{"larger than an event", jsonData(`"` + strings.Repeat("x", 1<<20) + `"`), opts{}, "data"},
-		{"too large in base64", jsonData(`"` + strings.Repeat("x", 800_000) + `"`), opts{Exact: true}, ""},
-		{"Binary under a documented name of another type", extension("correlationid", []byte("abc")),
-			opts{ExtensionTypes: map[string]string{"correlationid": "Binary"}}, "correlationid"},
-		{"expirytime at the moment of sealing", extension("expirytime",
-			testNow.Truncate(time.Second).Format(time.RFC3339)), opts{}, "expirytime"},
-		{"dataref with a character that no URI has", extension("dataref", "urn:a<b"), opts{}, "dataref"},
-		{"no co-signer", nil, opts{CoSigners: []keys.Signer{nil}}, ""},
-		{"co-signer of another producer", nil, opts{CoSigners: []keys.Signer{cast["shipping"]}}, ""},
-		{"17 signatures", nil, opts{CoSigners: slicesRepeat[keys.Signer](cast["next"], 16)}, ""},
-	} {
+	for _, test := range sealRefusals {
 		t.Run(test.name, func(t *testing.T) {
 			ev := orderEvent(t)
 			if test.change != nil {
@@ -130,7 +133,7 @@ func TestSealRefuses(t *testing.T) {
 			if test.opts.Now == nil {
 				test.opts.Now = fixedNow
 			}
-			sealed, err := envelope.Seal(t.Context(), ev, signer, &test.opts)
+			sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &test.opts)
 			var refused *envelope.SealError
 			if !errors.As(err, &refused) || sealed != nil {
 				t.Fatalf("got %v", err)

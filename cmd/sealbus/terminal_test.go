@@ -65,15 +65,15 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	text := "CANARY" + uitest.Obeyed + "\xff\x9b" + "\x1b[31mCANARY"
 	b.Check(store.Put(t.Context(), consumer.Record{
 		Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: envelope.ReasonModified, Cause: text,
-		UnverifiedID: text, UnverifiedSource: text,
-		UnverifiedType: text, Message: consumer.Message{Body: []byte(forged)},
+		UnverifiedID: text, UnverifiedSource: text, UnverifiedType: text,
+		Message: consumer.Message{Body: []byte(forged)},
 	}))
-	odd := b.Path("odd" + strings.ReplaceAll(text, "\x00", ""))
+	noNUL := strings.ReplaceAll(text, "\x00", "")
+	odd := b.Path("odd" + noNUL)
 	b.Check(os.WriteFile(odd, []byte("{}"), 0o600))
 	b.Check(os.WriteFile(filepath.Join(b.Path("bin"), "x"+strings.ReplaceAll(uitest.Obeyed, "\x00", "")), nil,
 		0o600))
 	b.Check(os.WriteFile(b.Path("event.json"), []byte(canaryEvent(t, true)), 0o600))
-	noNUL := strings.ReplaceAll(text, "\x00", "")
 	q := func(name string, more ...string) []string {
 		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")},
 			more...)
@@ -83,13 +83,10 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		stdin string
 		args  []string
 	}{
-		{sealed, b.Open(clitest.OrderSource)},
-		{sealed, b.Open(clitest.OrderSource, "--mode", "passthrough")},
+		{sealed, b.Open(clitest.OrderSource)}, {sealed, b.Open(clitest.OrderSource, "--mode", "passthrough")},
 		{"[" + sealed + "," + forged + "]", b.Open(clitest.OrderSource)},
-		{forged, b.Open(clitest.OrderSource)},
-		{canaryEvent(t, true), b.Open(clitest.OrderSource)},
-		{text, b.Open(clitest.OrderSource)},
-		{sealed, b.Open("https://other.example/*")},
+		{forged, b.Open(clitest.OrderSource)}, {canaryEvent(t, true), b.Open(clitest.OrderSource)},
+		{text, b.Open(clitest.OrderSource)}, {sealed, b.Open("https://other.example/*")},
 		{sealed, []string{"inspect"}}, {sealed, []string{"inspect", "--short"}},
 		{forged, []string{"inspect"}}, {text, []string{"inspect"}},
 		{canaryEvent(t, true), []string{"inspect"}}, {sealed, append([]string{"inspect"}, trust...)},
@@ -122,32 +119,36 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{text, []string{"webhook", "sign", "--secret-file", odd}},
 		{text, []string{"webhook", "send", noNUL, "--secret-file", odd}},
 		{"", []string{"webhook", "dead", "list", "--redis", noNUL}},
-		{"", []string{"webhook", "resend", odd, "--to", noNUL}},
-		{"", []string{"gateway", "--config", odd, "--check"}},
+		{"", []string{"webhook", "resend", odd, "--to", noNUL}}, {"", []string{"gateway", "--config", odd, "--check"}},
 		{"", []string{"gateway", "--config", noNUL, "--bus", noNUL, "--keyring", odd}},
 		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},
-		{"", []string{"completion", noNUL}},
-		{"", []string{"help", noNUL}}, {"", []string{"open", "--now", noNUL}},
-		{"", []string{"seal", "--to", noNUL}},
+		{"", []string{"completion", noNUL}}, {"", []string{"help", noNUL}},
+		{"", []string{"open", "--now", noNUL}}, {"", []string{"seal", "--to", noNUL}},
 		{"", []string{"listen", "--http", noNUL, "--trust", odd, "--roots", odd, "--allow-source",
 			clitest.OrderSource}},
 	} {
-		for _, more := range [][]string{nil, {"--output", "json"}} {
-			b.Terminal = true
-			r := b.Run(c.stdin, append(slices.Clone(c.args), more...)...)
-			if r.Stdout+r.Stderr == "" {
-				t.Errorf("%.60q says nothing", c.args)
-			}
-			if bad := uitest.Harmful(r.Stdout); bad != "" {
-				t.Errorf("%.80q: standard output has %s", c.args, bad)
-			}
-			if bad := uitest.Harmful(r.Stderr); bad != "" {
-				t.Errorf("%.80q: standard error has %s", c.args, bad)
-			}
-			b.Terminal = false
-			if r := b.Run(c.stdin, append(slices.Clone(c.args), more...)...); uitest.Harmful(r.Stderr) != "" {
-				t.Errorf("%.80q: standard error that is no terminal has %s", c.args, uitest.Harmful(r.Stderr))
-			}
+		wantNoCommands(t, b, c.stdin, c.args)
+	}
+}
+
+// wantNoCommands runs a command, as text and as JSON, and wants nothing that a terminal obeys.
+func wantNoCommands(t *testing.T, b *clitest.Bench, stdin string, args []string) {
+	t.Helper()
+	for _, more := range [][]string{nil, {"--output", "json"}} {
+		b.Terminal = true
+		r := b.Run(stdin, append(slices.Clone(args), more...)...)
+		if r.Stdout+r.Stderr == "" {
+			t.Errorf("%.60q says nothing", args)
+		}
+		if bad := uitest.Harmful(r.Stdout); bad != "" {
+			t.Errorf("%.80q: standard output has %s", args, bad)
+		}
+		if bad := uitest.Harmful(r.Stderr); bad != "" {
+			t.Errorf("%.80q: standard error has %s", args, bad)
+		}
+		b.Terminal = false
+		if r := b.Run(stdin, append(slices.Clone(args), more...)...); uitest.Harmful(r.Stderr) != "" {
+			t.Errorf("%.80q: standard error that is no terminal has %s", args, uitest.Harmful(r.Stderr))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,13 +181,11 @@ func TestOtherProtocol(t *testing.T) {
 // asleep is a Signing during which the process is frozen once, for that long.
 type asleep struct {
 	sender.Signing
-	d time.Duration
+	d atomic.Int64 // nanoseconds
 }
 
 func (a *asleep) Sign(ctx context.Context, req *http.Request, body []byte, at time.Time) error {
-	d := a.d
-	a.d = 0
-	time.Sleep(d)
+	time.Sleep(time.Duration(a.d.Swap(0)))
 	return a.Signing.Sign(ctx, req, body, at)
 }
 
@@ -198,7 +197,8 @@ func TestNoRequestAfterTheLease(t *testing.T) {
 		10 * lease: lease} {
 		bubble(frozen.String(), t, func(t *testing.T) {
 			e := endpoint("a")
-			signing := &asleep{e.Signing, frozen}
+			signing := &asleep{Signing: e.Signing}
+			signing.d.Store(int64(frozen))
 			e.Signing = signing
 			w := newWorld(t, sender.Options{}, e)
 			w.send("a", "m1")

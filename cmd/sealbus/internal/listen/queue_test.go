@@ -50,7 +50,8 @@ func TestListenQueueForward(t *testing.T) {
 	to := clitest.NewReceiver(t, 503, 200)
 	q.Send(b.Sealed("o-1"))
 	q.Send(strings.Replace(b.Sealed("o-2"), `"chair"`, `"throne"`, 1))
-	q.Send(`{"source":"https://shop.example/eu","detail-type":"com.example.order.placed","account":"000000000000","detail":` + strings.TrimSpace(b.Sealed("o-3")) + `}`)
+	q.Send(`{"source":"https://shop.example/eu","detail-type":"com.example.order.placed","account":"000000000000",` +
+		`"detail":` + strings.TrimSpace(b.Sealed("o-3")) + `}`)
 	l := poll(b, q, "--forward-to", to.URL)
 	l.Until("only the forged one is left", func() bool { return q.Left() == "1+0" || q.Left() == "0+1" })
 	l.End()

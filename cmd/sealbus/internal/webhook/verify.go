@@ -143,7 +143,8 @@ func tellVerified(env *ui.Env, d *webhook.Verified) error {
 		sum := sha256.Sum256(d.Body)
 		return env.WriteJSON(verifiedResult{Verdict: ui.VerdictVerified, Provider: d.Provider, KeyID: d.KeyID,
 			SignedAt: ui.FormatTime(d.Time), ID: id, IDSigned: signed, Type: d.Type(), Subject: d.Subject(),
-			Unsigned: append([]string{}, d.Unsigned()...), Challenge: d.Answer != nil, BodySHA256: hex.EncodeToString(sum[:])})
+			Unsigned: append([]string{}, d.Unsigned()...), Challenge: d.Answer != nil,
+			BodySHA256: hex.EncodeToString(sum[:])})
 	}
 	when := "without a signed time"
 	if !d.Time.IsZero() {
