@@ -66,6 +66,7 @@ var table = map[string][]string{
 	"webhook/authn": {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
 	"webhook/authn/apigateway": {"keys", "keys/session", "keys/trust", "envelope", "webhook/authn",
 		"internal/..."},
+	"webhook/authn/clientcredentials": {"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"producer", "webhook", "webhook/awslambda", "webhook/httpsig", "webhook/ingest", "webhook/jwt",
 		"webhook/sender", "internal/..."},
@@ -95,23 +96,25 @@ var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer"
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
-	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
+	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki",
+	"golang.org/x/oauth2"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
-	"keys/trust/awss3":         "aws-sdk-go",
-	"keys/awskms":              "aws-sdk-go",
-	"keys/awssecrets":          "aws-sdk-go",
-	"keys/awsssm":              "aws-sdk-go",
-	"keys/tinkkeys":            "tink",
-	"consumer/quarantine/s3":   "aws-sdk-go",
-	"consumer/quarantine/sqs":  "aws-sdk-go",
-	"consumer/awslambda/sqs":   "aws-sdk-go",
-	"producer/eventbridge":     "aws-sdk-go",
-	"consumer/replay/dynamodb": "aws-sdk-go",
-	"webhook/authn":            "go-jose",
-	"webhook/authn/apigateway": "go-jose",
-	"webhook/jwt":              "go-jose",
+	"keys/trust/awss3":                "aws-sdk-go",
+	"keys/awskms":                     "aws-sdk-go",
+	"keys/awssecrets":                 "aws-sdk-go",
+	"keys/awsssm":                     "aws-sdk-go",
+	"keys/tinkkeys":                   "tink",
+	"consumer/quarantine/s3":          "aws-sdk-go",
+	"consumer/quarantine/sqs":         "aws-sdk-go",
+	"consumer/awslambda/sqs":          "aws-sdk-go",
+	"producer/eventbridge":            "aws-sdk-go",
+	"consumer/replay/dynamodb":        "aws-sdk-go",
+	"webhook/authn":                   "go-jose",
+	"webhook/authn/apigateway":        "go-jose",
+	"webhook/authn/clientcredentials": "golang.org/x/oauth2",
+	"webhook/jwt":                     "go-jose",
 }
 
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
@@ -130,6 +133,7 @@ var homes = map[string][]string{
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/go-jose/": {"webhook/authn", "webhook/authn/apigateway", "webhook/jwt",
 		"webhook/gateway", "cmd/sealbus"},
+	"golang.org/x/oauth2": {"webhook/authn/clientcredentials", "cmd/sealbus"},
 	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
 		"webhook/sender/sendertest", "cmd/sealbus"},
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "cmd/sealbus",
