@@ -78,8 +78,8 @@ type HTTPS struct {
 	noun   string
 }
 
-// ParseURL reads the operator's own URL, which must be https, or also http with unsafeAllowHTTP. The noun says
-// in errors what is there, such as "bundle".
+// ParseURL reads a URL of the operator's, which must be https, or also http with unsafeAllowHTTP. The noun
+// says in errors what is there, such as "bundle".
 func ParseURL(rawURL, noun string, unsafeAllowHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 func newClient(base http.RoundTripper) *http.Client { return &http.Client{Transport: strict{base}} }
 
 // strict is a transport that lets only an answer through which package oauth2, which is lenient, can read in
-// one way. What it refuses is an answerError. An error of the endpoint loses its text, but for its code.
+// one way. It refuses others by an answerError. An error of the endpoint loses its text, but for its code.
 type strict struct{ base http.RoundTripper }
 
 // answerError is an error of our own about an answer. It has no text of the answer.
@@ -200,10 +200,10 @@ func failed(err error) error {
 func statusError(status int, code string) error {
 	name := strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 	switch {
-	case codes[code] != "":
-		return fmt.Errorf("%w: %s (%d): %s", ErrRefused, code, status, codes[code])
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500:
 		return fmt.Errorf("the token endpoint answers %s: it is asked again", name)
+	case codes[code] != "":
+		return fmt.Errorf("%w: %s (%d): %s", ErrRefused, code, status, codes[code])
 	case status < 400:
 		return errors.New("the token endpoint answers with an error in the place of a token")
 	}

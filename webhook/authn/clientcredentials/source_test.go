@@ -247,7 +247,7 @@ func TestAnswers(t *testing.T) {
 		"an error as text":    {refused(400, mark+secret), true},
 		"no such page":        {refused(404, mark), true},
 		"too many":            {refused(429, mark), false},
-		"a failure":           {refused(500, `{"error":"`+mark+`"}`), false},
+		"a failure":           {refused(500, `{"error":"invalid_client","x":"`+mark+`"}`), false},
 		"a redirect":          {refused(307, mark), true},
 		"an old redirect":     {refused(302, mark), true},
 		"nothing has changed": {refused(304, mark), true},
