@@ -235,7 +235,7 @@ func statusOf(r envelope.Reason) int {
 	case envelope.ReasonInProgress, envelope.ReasonIDReused:
 		return http.StatusConflict
 	case envelope.ReasonSourceNotAllowed, envelope.ReasonTypeNotAllowed, envelope.ReasonAccountMismatch,
-		envelope.ReasonEnvelopeMismatch, envelope.ReasonAudienceMismatch:
+		envelope.ReasonEnvelopeMismatch, envelope.ReasonAudienceMismatch, envelope.ReasonForbidden:
 		return http.StatusForbidden
 	}
 	if r.Class() == envelope.Transient || r == "" {

@@ -18,9 +18,9 @@ const maxLeeway = time.Minute
 // Options say which tokens of the issuer are accepted. Audiences or ClientIDs are required, because an issuer
 // has tokens for other APIs and of other clients, too.
 type Options struct {
-	// Audiences are the names of this API: the claim aud must have one of them. nil = a token with an aud is
-	// refused, because it is for another API. Access tokens of Cognito have none, unless the client asks for
-	// a resource.
+	// Audiences are the names of this API: the claim aud must have one of them. nil = only access tokens of
+	// Cognito are accepted, which have no aud unless the client asks for a resource. A token with an aud is
+	// refused then, because it is for another API.
 	Audiences []string
 	// ClientIDs are the clients whose tokens are accepted: client_id, or aud of an id token. nil = those of
 	// every client of the issuer, if Audiences are given.
@@ -114,15 +114,12 @@ func (v *Verifier) Verify(ctx context.Context, token string, at time.Time) (*Ide
 		return nil, err
 	}
 	id := &Identity{Issuer: c.iss, Subject: c.sub, ClientID: c.clientID, Groups: c.groups, TokenID: c.jti,
-		KeyID: h.kid, Expires: time.Unix(c.exp.seconds, 0).UTC(), claims: text}
+		KeyID: h.kid, Expires: c.exp.time, Issued: c.iat.time, claims: text}
 	if c.hasUse {
 		id.Groups = c.cognitoGroups // of Cognito, whose claim groups would be an attribute
 	}
 	if c.scope != "" {
 		id.Scopes = strings.Split(c.scope, " ") // RFC 6749, section 3.3: a space, not a tab or a comma
-	}
-	if c.iat.is {
-		id.Issued = time.Unix(c.iat.seconds, 0).UTC()
 	}
 	if v.opts.IDTokens {
 		id.ClientID = c.azp
@@ -139,21 +136,21 @@ type Need struct {
 	Groups []string // one of them; nil = none is needed
 }
 
-// Check is an *Error with ReasonForbidden if the caller lacks a scope, or is in none of the groups. A need
-// that is nil, or has an empty text in a list, is refused, too: it is a mistake.
+// Check is an *Error with envelope.ReasonForbidden if the caller lacks a scope, or is in none of the groups. A
+// need that is nil, or has an empty text in a list, is refused, too: it is a mistake.
 func (id *Identity) Check(need *Need) error {
 	if need == nil || slices.Contains(need.Scopes, "") || slices.Contains(need.Groups, "") {
-		return refuse(ReasonForbidden, "scope", "the need is nil, or has an empty scope or group")
+		return refuse(envelope.ReasonForbidden, "scope", "the need is nil, or has an empty scope or group")
 	}
 	for _, scope := range need.Scopes {
 		if !slices.Contains(id.Scopes, scope) {
-			e := refuse(ReasonForbidden, "scope", "the token lacks the scope %.80q", scope)
+			e := refuse(envelope.ReasonForbidden, "scope", "the token lacks the scope %.80q", scope)
 			e.scopes = need.Scopes
 			return e
 		}
 	}
 	if len(need.Groups) > 0 && !overlap(id.Groups, need.Groups) {
-		return refuse(ReasonForbidden, "group", "the caller is in none of the groups %.200q", need.Groups)
+		return refuse(envelope.ReasonForbidden, "group", "the caller is in none of the groups %.200q", need.Groups)
 	}
 	return nil
 }

@@ -123,8 +123,8 @@ var vectorReasons = map[string]envelope.Reason{
 	"exp": envelope.ReasonExpired, "type": envelope.ReasonMalformed, "nbf": envelope.ReasonFromFuture,
 	"iat": envelope.ReasonFromFuture, "iss": envelope.ReasonSourceNotAllowed,
 	"client_id": envelope.ReasonSourceNotAllowed, "token_use": envelope.ReasonTypeNotAllowed,
-	"scope": authn.ReasonForbidden, "group": authn.ReasonForbidden,
-	"scope is split at spaces only": authn.ReasonForbidden,
+	"scope": envelope.ReasonForbidden, "group": envelope.ReasonForbidden,
+	"scope is split at spaces only": envelope.ReasonForbidden,
 	"duplicate member":              envelope.ReasonMalformed, "JSON": envelope.ReasonMalformed,
 	"members are case-sensitive: exp is over": envelope.ReasonExpired, "UTF-8": envelope.ReasonMalformed,
 	"alg": envelope.ReasonUnsupported, "alg confusion": envelope.ReasonUnsupported,
@@ -134,6 +134,7 @@ var vectorReasons = map[string]envelope.Reason{
 	"form": envelope.ReasonMalformed, "alphabet": envelope.ReasonMalformed, "nested": envelope.ReasonUnsupported,
 
 	"no exp": envelope.ReasonUndated, "no alg": envelope.ReasonMalformed, "kid path": envelope.ReasonUnknownKey,
+	"alg None": envelope.ReasonMalformed, // its signature is empty
 }
 
 // TestVectors: each row of the vectors has the verdict of the strict profile, for its own Reason.
@@ -211,8 +212,10 @@ func TestClaims(t *testing.T) {
 			claims("token_use", "", "aud", `["x","api"]`), "", ""},
 		"aud as text": {ofAPI, atJWT,
 			claims("token_use", "", "aud", `"api"`), "", ""},
-		"media type": {ofClient, `{"kid":"r","alg":"RS256","typ":"application/AT+JWT"}`,
-			claims("token_use", ""), "", ""},
+		"media type": {ofAPI, `{"kid":"r","alg":"RS256","typ":"application/AT+JWT"}`,
+			claims("token_use", "", "aud", `"api"`), "", ""},
+		"RFC 9068 has an aud": {ofClient, atJWT,
+			claims("token_use", ""), envelope.ReasonAudienceMismatch, "aud"},
 		"neither says": {ofClient, rs256,
 			claims("token_use", ""), envelope.ReasonTypeNotAllowed, "typ"},
 		"token_use empty": {ofClient, atJWT,
@@ -239,19 +242,6 @@ func TestClaims(t *testing.T) {
 			claims("token_use", "", "aud", `"c1"`), envelope.ReasonTypeNotAllowed, "typ"},
 		"bound": {ofClient, rs256,
 			claims("cnf", `{"jkt":"x"}`), envelope.ReasonUnsupported, "cnf"},
-		"group as text": {ofClient, rs256,
-			claims("cognito:groups", `"admin"`), envelope.ReasonMalformed, "cognito:groups"},
-		"exp as text": {ofClient, rs256,
-			claims("exp", `"1789995600"`), envelope.ReasonMalformed, "exp"},
-		"exp with exponent": {ofClient, rs256,
-			claims("exp", "1.789995600e9"), envelope.ReasonMalformed, "exp"},
-		"exp beyond 9999": {ofClient, rs256,
-			claims("exp", "253402300800"), envelope.ReasonMalformed, "exp"},
-		"exp with fraction": {ofClient, rs256, claims("exp", "1789995600.5"), "", ""},
-		"b64": {ofClient, `{"kid":"r","alg":"RS256","b64":false}`,
-			claims(), envelope.ReasonUnsupported, "b64"},
-		"an unknown member": {ofClient, `{"kid":"r","alg":"RS256","x5t":"AA","jku":"https://evil.example/"}`,
-			claims(), "", ""},
 	} {
 		_, err := verifier(t, &c.opts).Verify(t.Context(), token("r", c.header, c.claims), at)
 		wantReason(t, name, err, c.reason, c.rule)

@@ -17,11 +17,10 @@ type claims struct {
 	hasUse, hasAud, bound                         bool // token_use, aud and cnf are there
 }
 
-// date is a NumericDate (RFC 7519, section 2), in seconds.
+// date is a NumericDate (RFC 7519, section 2).
 type date struct {
-	seconds int64
-	part    bool // it has a fraction of a second in addition
-	is      bool
+	time time.Time
+	is   bool // the claim is there
 }
 
 // readClaims reads the claims that are judged, and steps over the others, which are strict JSON all the same.
@@ -30,13 +29,12 @@ func readClaims(text []byte) (*claims, error) {
 	at := "claims"
 	d := jsontext.NewDecoder(text)
 	for o := d.Object(); d.Member(&o); {
-		name := string(o.Name)
-		if !c.read(&d, name) {
+		if !c.read(&d, string(o.Name)) {
 			d.SkipValue()
 			continue
 		}
 		if d.Err() != nil {
-			at = name
+			at = string(o.Name)
 		}
 	}
 	if err := d.End(); err != nil {
@@ -117,28 +115,21 @@ func readGroups(d *jsontext.Decoder) (list []string) {
 // maxDate is the end of the year 9999. Later times do not survive all readers.
 const maxDate = 253402300799
 
-// readDate reads a NumericDate in plain digits, with or without a fraction.
+// readDate reads a NumericDate in plain digits, with or without a fraction, of which nanoseconds count.
 func readDate(d *jsontext.Decoder) date {
 	text := string(d.ReadValue())
-	whole, fraction, _ := strings.Cut(text, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
 	if d.Err() != nil {
 		return date{}
 	}
-	if err != nil || n < 0 || n > maxDate || strings.Trim(fraction, "0123456789") != "" || text[0] == '-' {
+	whole, fraction, _ := strings.Cut(text, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	nanos, fractionErr := strconv.ParseUint((fraction + "000000000")[:9], 10, 32)
+	if err != nil || fractionErr != nil || text[0] == '-' || n > maxDate ||
+		strings.Trim(fraction, "0123456789") != "" {
 		d.Failf("a time was expected at offset %d: seconds since 1970, in plain digits", d.Offset())
 		return date{}
 	}
-	return date{seconds: n, part: strings.Trim(fraction, "0") != "", is: true}
-}
-
-// isPast reports whether the time has come: a date with a fraction counts from the second that follows.
-func (t date) isPast(at time.Time) bool {
-	seconds := t.seconds
-	if t.part {
-		seconds++
-	}
-	return !at.Before(time.Unix(seconds, 0))
+	return date{time.Unix(n, int64(nanos)).UTC(), true}
 }
 
 // judge judges the claims at that time (RFC 9068, section 4; RFC 7519, section 4.1). The order is that of the
@@ -157,15 +148,14 @@ func (v *Verifier) judge(h header, c *claims, at time.Time) error {
 			"the token is bound to a key of the caller, whose proof is not verified here")
 	case !c.exp.is:
 		return refuse(envelope.ReasonUndated, "exp", "the token has no exp")
-	case !at.Add(-leeway).Before(time.Unix(c.exp.seconds, 0)):
-		return refuse(envelope.ReasonExpired, "exp", "the token expired at %s",
-			time.Unix(c.exp.seconds, 0).UTC().Format(time.RFC3339))
-	case c.nbf.is && !c.nbf.isPast(at.Add(leeway)):
+	case !at.Add(-leeway).Before(c.exp.time):
+		return refuse(envelope.ReasonExpired, "exp", "the token expired at %s", c.exp.time.Format(time.RFC3339))
+	case c.nbf.is && at.Add(leeway).Before(c.nbf.time):
 		return refuse(envelope.ReasonFromFuture, "nbf", "the token is not valid before %s",
-			time.Unix(c.nbf.seconds, 0).UTC().Format(time.RFC3339))
-	case c.iat.is && !c.iat.isPast(at.Add(leeway)):
+			c.nbf.time.Format(time.RFC3339))
+	case c.iat.is && at.Add(leeway).Before(c.iat.time):
 		return refuse(envelope.ReasonFromFuture, "iat", "the token is issued at %s",
-			time.Unix(c.iat.seconds, 0).UTC().Format(time.RFC3339))
+			c.iat.time.Format(time.RFC3339))
 	}
 	if v.opts.IDTokens {
 		return v.judgeIDClient(c)
@@ -197,17 +187,16 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 }
 
 // judgeAudience judges for which API and of which client an access token is. A token that names an audience
-// is for that one only, so it is refused where no audience is configured.
+// is for that one only, so it is refused where no audience is configured. RFC 9068, section 2.2 has each
+// token name one. Cognito's, which have token_use, need not.
 func (v *Verifier) judgeAudience(c *claims) error {
 	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
 		return refuse(envelope.ReasonSourceNotAllowed, "client_id", "the token is of the client %.200q",
 			c.clientID)
 	}
-	if len(v.opts.Audiences) > 0 || c.hasAud {
-		if !overlap(c.aud, v.opts.Audiences) {
-			return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the audience %.200q",
-				strings.Join(c.aud, " "))
-		}
+	if (len(v.opts.Audiences) > 0 || c.hasAud || !c.hasUse) && !overlap(c.aud, v.opts.Audiences) {
+		return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the audience %.200q",
+			strings.Join(c.aud, " "))
 	}
 	return nil
 }

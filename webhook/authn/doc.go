@@ -34,5 +34,5 @@
 //
 // # Stability
 //
-// The verdicts and the Reasons are stable. Names of Reasons are those of package envelope, and forbidden.
+// The verdicts and the Reasons are stable. The Reasons are those of package envelope.
 package authn

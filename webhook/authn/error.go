@@ -8,9 +8,6 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// ReasonForbidden is the Reason for a caller who is known, and who lacks a scope or a group. It is permanent.
-const ReasonForbidden envelope.Reason = "forbidden"
-
 // Error is why a caller is refused. Its class (envelope.Reason.Class) says whether the caller should retry.
 //
 //	unsigned           there is no token
@@ -46,7 +43,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Status is the HTTP status: 401, 403 for forbidden, or 503 for a transient error.
 func (e *Error) Status() int {
 	switch {
-	case e.Reason == ReasonForbidden:
+	case e.Reason == envelope.ReasonForbidden:
 		return http.StatusForbidden
 	case e.Reason.Class() == envelope.Transient:
 		return http.StatusServiceUnavailable
@@ -62,7 +59,7 @@ func (e *Error) Challenge() string {
 		return ""
 	case e.Reason == envelope.ReasonUnsigned:
 		return "Bearer" // section 3.1: no error where no token came
-	case e.Reason != ReasonForbidden:
+	case e.Reason != envelope.ReasonForbidden:
 		return `Bearer error="invalid_token"`
 	case e.scopes == nil || strings.ContainsAny(strings.Join(e.scopes, ""), "\"\\ \t\r\n"):
 		return `Bearer error="insufficient_scope"`

@@ -102,7 +102,7 @@ func TestNeed(t *testing.T) {
 		if _, err := authn.Guard(v, c.need, http.NotFoundHandler()); (err == nil) != c.guards {
 			t.Errorf("%s: a Guard: %v", name, err)
 		}
-		if (err == nil) != c.ok || !c.ok && (!errors.As(err, &e) || e.Reason != authn.ReasonForbidden) {
+		if (err == nil) != c.ok || !c.ok && (!errors.As(err, &e) || e.Reason != envelope.ReasonForbidden) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -86,7 +86,8 @@ type keyState struct {
 // until the program ends.
 //
 // Keys for something else than RS256, ES256 and EdDSA signatures are skipped, as RFC 7517, section 5 asks.
-// So are RSA keys of fewer than 2,048 or more than 8,192 bits. These are errors: two usable keys of one ID, a
+// So are RSA keys of fewer than 2,048 or more than 8,192 bits, and those with an even modulus or exponent.
+// These are errors: two usable keys of one ID, a
 // private key, and a set without a usable key.
 func ParseKeys(jwks []byte) (*Keys, error) {
 	keys, err := parseKeySet(jwks)
@@ -308,7 +309,8 @@ func parseKey(text []byte) (*publicKey, error) {
 	}
 	switch key := jwk.Key.(type) {
 	case *rsa.PublicKey:
-		if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+		bits := key.N.BitLen()
+		if bits < minRSABits || bits > maxRSABits || key.N.Bit(0) == 0 || key.E%2 == 0 {
 			return nil, nil
 		}
 	case *ecdsa.PublicKey:

@@ -149,7 +149,7 @@ func TestStorm(t *testing.T) {
 func errOf(_ *authn.Identity, err error) error { return err }
 
 // TestRemovedKey: a key that the issuer took away is refused within 15 minutes, whether the issuer answers or
-// fails, and whether or not somebody attacks.
+// fails, and whether or not strangers attack.
 func TestRemovedKey(t *testing.T) {
 	for _, status := range []int{http.StatusOK, http.StatusInternalServerError} {
 		for _, attacked := range []bool{false, true} {

@@ -17,9 +17,13 @@ import (
 // maxRoutes bounds Options.Routes. A policy has at most 8,192 bytes, which is checked, too.
 const maxRoutes = 100
 
-// maxPolicy is the longest policy that API Gateway takes, in bytes
-// (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html).
-const maxPolicy = 8192
+// The longest policy, and the longest resource in it, that API Gateway takes, in bytes
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html,
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html).
+const (
+	maxPolicy   = 8192
+	maxResource = 512
+)
 
 // ErrUnauthorized has API Gateway answer 401. Its text is the one that API Gateway looks for.
 var ErrUnauthorized = errors.New("Unauthorized")
@@ -220,7 +224,10 @@ func (a *Authorizer) policy(ctx context.Context, e *event, id *authn.Identity) (
 			effect, resources = "Allow", nil
 		}
 		for _, pattern := range r.patterns() {
-			resources = append(resources, stage+pattern)
+			if resources = append(resources, stage+pattern); len(stage)+len(pattern) > maxResource {
+				return nil, fmt.Errorf("apigateway: the resource %.80q in the policy has more than %d bytes",
+					pattern, maxResource)
+			}
 		}
 	}
 	if effect == "Deny" {
@@ -253,7 +260,7 @@ func (a *Authorizer) simple(ctx context.Context, e *event, id *authn.Identity) (
 		return nil, errors.New("apigateway: an answer that is kept would count for all routes: " +
 			"add $context.routeKey to the identity sources of the authorizer")
 	}
-	err := error(&authn.Error{Reason: authn.ReasonForbidden, Rule: "route",
+	err := error(&authn.Error{Reason: envelope.ReasonForbidden, Rule: "route",
 		Err: fmt.Errorf("the route %.80q is not among those of the authorizer", e.routeKey)})
 	for i := range a.opts.Routes {
 		r := &a.opts.Routes[i]

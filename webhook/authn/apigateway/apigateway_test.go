@@ -1,6 +1,7 @@
 package apigateway_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"path"
 	"slices"
 	"strconv"
@@ -127,48 +129,123 @@ func (a *answer) allows(method, requested string) bool {
 	return allowed
 }
 
-// TestFrontEnds: each caller may call the same routes behind each front end. An answer is kept, as API
-// Gateway does, and judges each route; simple answers are kept for each route.
+// request is one to the API, as the front ends see it.
+type request struct{ method, path, key string }
+
+// gateway is API Gateway before an authorizer. It keeps answers for the values of the identity source, as
+// long as the test.
+type gateway struct {
+	authorizer *apigateway.Authorizer
+	simple     bool
+	event      func(value, method, path, routeKey string) string
+	kept       map[string]answer
+	asked      int
+}
+
+// status is the HTTP status of a request. There is no challenge: API Gateway writes the answer.
+func (g *gateway) status(t *testing.T, value string, r request) (status int, challenge string) {
+	if value == "" { // the authorizer is not asked
+		return http.StatusUnauthorized, ""
+	}
+	identity := value
+	if g.simple {
+		identity += " " + r.key
+	}
+	kept, ok := g.kept[identity]
+	if !ok {
+		g.asked++
+		got, err := g.authorizer.Handle(t.Context(), json.RawMessage(g.event(value, r.method, r.path, r.key)))
+		if err != nil && err.Error() == "Unauthorized" {
+			return http.StatusUnauthorized, ""
+		}
+		if err != nil || json.Unmarshal(got, &kept) != nil {
+			return http.StatusInternalServerError, ""
+		}
+		g.kept[identity] = kept
+	}
+	if kept.allows(r.method, r.path) {
+		return http.StatusOK, ""
+	}
+	return http.StatusForbidden, ""
+}
+
+// served is the status of a request to the routes behind net/http.
+func served(t *testing.T, value string, r request) (status int, challenge string) {
+	v := verifier(authn.Options{})
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		pattern := strings.ReplaceAll(strings.TrimPrefix(r.Method+" "+r.Path, "* "), "{proxy+}", "{proxy...}")
+		mux.Handle(pattern, must(authn.Guard(v, r.Need, ok)))
+	}
+	req := httptest.NewRequest(r.method, r.path, nil)
+	if value != "" {
+		req.Header.Set("Authorization", value)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, req)
+	return w.Code, w.Header().Get("WWW-Authenticate")
+}
+
+// TestFrontEnds: each caller may call the same routes behind each front end, whichever of them it calls
+// first. API Gateway asks once for all routes, or once for each route if the answers are simple.
 func TestFrontEnds(t *testing.T) {
-	requests := []struct{ method, path, key string }{{"GET", "/news", "GET /news"},
-		{"DELETE", "/news/7", "DELETE /news/{id}"}, {"PUT", "/drafts/a/b", "ANY /drafts/{proxy+}"},
-		{"POST", "/news", "POST /news"}}
+	const missing, invalid = `Bearer`, `Bearer error="invalid_token"`
+	const lacks = `Bearer error="insufficient_scope"`
+	requests := []request{{"GET", "/news", "GET /news"}, {"DELETE", "/news/7", "DELETE /news/{id}"},
+		{"PUT", "/drafts/a/b", "ANY /drafts/{proxy+}"}, {"POST", "/nothing", "POST /nothing"}}
+	for caller, c := range map[string]struct {
+		value     string
+		statuses  []int  // of each of the requests
+		challenge string // of net/http, with the first status that is not 200
+	}{
+		"reader": {"Bearer " + token("x", "readers"), []int{200, 403, 403, 403}, lacks},
+		"admin":  {"Bearer " + token("x", "admin"), []int{200, 200, 403, 403}, lacks + `, scope="drafts"`},
+		"editor": {token("x drafts", "Admin"), []int{200, 403, 200, 403}, lacks},
+		"none":   {"", []int{401, 401, 401, 401}, missing},
+		"forger": {"Bearer " + token("x", "admin") + "A", []int{401, 401, 401, 401}, invalid},
+		"twice": {"Bearer " + token("x", "admin") + ",Bearer " + token("x", "admin"),
+			[]int{401, 401, 401, 401}, invalid},
+		"the other": {"Basic dTpw", []int{401, 401, 401, 401}, missing},
+	} {
+		for name, front := range frontEnds {
+			a := must(apigateway.New(verifier(authn.Options{}),
+				&apigateway.Options{Routes: routes, Simple: front.simple}))
+			for first := range requests {
+				g := &gateway{a, front.simple, front.event, map[string]answer{}, 0}
+				for i := range requests {
+					i = (first + i) % len(requests)
+					if got, _ := g.status(t, c.value, requests[i]); got != c.statuses[i] {
+						t.Errorf("%s, %s, %s after %s: %d", name, caller, requests[i].key, requests[first].key, got)
+					}
+				}
+				want := map[bool]int{false: 1, true: len(requests)}[front.simple]
+				if c.statuses[0] == http.StatusOK && g.asked != want {
+					t.Errorf("%s, %s: the authorizer was asked %d times", name, caller, g.asked)
+				}
+			}
+		}
+		challenge := ""
+		for i, r := range requests[:3] { // the fourth is no route of net/http, which answers 404
+			got, said := served(t, c.value, r)
+			if challenge = cmp.Or(challenge, said); got != c.statuses[i] || (said == "") != (got == 200) {
+				t.Errorf("net/http, %s, %s: %d %s", caller, r.key, got, said)
+			}
+		}
+		if challenge != c.challenge {
+			t.Errorf("net/http, %s: %s", caller, challenge)
+		}
+	}
+}
+
+// TestUnauthorized: an empty token is refused, too, though API Gateway does not ask about one.
+func TestUnauthorized(t *testing.T) {
 	for name, front := range frontEnds {
-		a := must(apigateway.New(verifier(authn.Options{}),
-			&apigateway.Options{Routes: routes, Simple: front.simple}))
-		for caller, c := range map[string]struct {
-			value string
-			may   []bool // each of the requests; nil = Unauthorized
-		}{
-			"reader":    {"Bearer " + token("x", "readers"), []bool{true, false, false, false}},
-			"admin":     {"Bearer " + token("x", "admin"), []bool{true, true, false, false}},
-			"editor":    {token("x drafts", "Admin"), []bool{true, false, true, false}},
-			"none":      {"", nil},
-			"forger":    {"Bearer " + token("x", "admin") + "A", nil},
-			"twice":     {"Bearer " + token("x", "admin") + ",Bearer " + token("x", "admin"), nil},
-			"the other": {"Basic dTpw", nil},
-		} {
-			for i, r := range requests {
-				got, err := a.Handle(t.Context(), json.RawMessage(front.event(c.value, r.method, r.path, r.key)))
-				if c.may == nil {
-					if got != nil || !errors.Is(err, apigateway.ErrUnauthorized) || err.Error() != "Unauthorized" {
-						t.Errorf("%s, %s: %s %v", name, caller, got, err)
-					}
-					continue
-				}
-				var parsed answer
-				if err != nil || json.Unmarshal(got, &parsed) != nil {
-					t.Errorf("%s, %s: %s %v", name, caller, got, err)
-					continue
-				}
-				for j, later := range requests { // of the kept answer
-					if front.simple && i != j {
-						continue
-					}
-					if parsed.allows(later.method, later.path) != c.may[j] {
-						t.Errorf("%s, %s, %s %s after %s: %s", name, caller, later.method, later.path, r.path, got)
-					}
-				}
+		a := must(apigateway.New(verifier(authn.Options{}), &apigateway.Options{Simple: front.simple}))
+		for _, value := range []string{"", " ", "Bearer", "Bearer ", "null", "undefined"} {
+			got, err := a.Handle(t.Context(), json.RawMessage(front.event(value, "GET", "/news", "GET /news")))
+			if got != nil || !errors.Is(err, apigateway.ErrUnauthorized) || err.Error() != "Unauthorized" {
+				t.Errorf("%s, %q: %s %v", name, value, got, err)
 			}
 		}
 	}
@@ -282,7 +359,7 @@ func TestIdentityOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, form := range []string{string(parsed.Context), `{"lambda":` + string(parsed.Context) + `}`} {
-			id, err := apigateway.IdentityOf(behind(form))
+			id, err := apigateway.IdentityOf(behind(form), nil)
 			if err != nil || !slices.Equal(id.Groups, []string{group}) ||
 				!slices.Equal(id.Scopes, []string{"x", "y"}) ||
 				id.Subject != "u1" || id.ClientID != "c1" || id.Issuer != issuer || id.Expires.Unix() != 1789995600 {
@@ -290,21 +367,102 @@ func TestIdentityOf(t *testing.T) {
 			}
 		}
 	}
-	for form, groups := range map[string][]string{
-		`{"jwt":{"claims":{"iss":"i","sub":"s","cognito:groups":"[a b]"},"scopes":null}}`: {"a", "b"},
-		`{"claims":{"iss":"i","sub":"s","cognito:groups":"a,b"}}`:                         {"a", "b"},
-		`{"claims":{"iss":"i","sub":"s","email_verified":"false"}}`:                       nil,
-	} {
-		id, err := apigateway.IdentityOf(behind(form))
-		if err != nil || !slices.Equal(id.Groups, groups) {
-			t.Errorf("%s: %+v %v", form, id, err)
+	for _, form := range []string{`null`, `{}`, `{"lambda":{}}`, `{"iss":"i","sub":"s","groups":"admin"}`,
+		`{"iss":"i","groups":"[]"}`, `{"lambda":{"iss":"i","sub":"s"}}`, `"x"`, `[]`,
+		`{"claims":{"iss":"i","sub":"s","client_id":"c"},"lambda":{"iss":"i","sub":"t","groups":"[]"}}`} {
+		if id, err := apigateway.IdentityOf(behind(form), nil); err == nil {
+			t.Errorf("%s: %+v", form, id)
 		}
 	}
-	for _, form := range []string{`null`, `{}`, `{"lambda":{}}`, `{"iss":"i","sub":"s","groups":"admin"}`,
-		`{"iss":"i","groups":"[]"}`,
-		`{"claims":{"iss":"i","sub":"s"},"lambda":{"iss":"i","sub":"t","groups":"[]"}}`} {
-		if id, err := apigateway.IdentityOf(behind(form)); err == nil {
-			t.Errorf("%s: %+v", form, id)
+}
+
+// TestBuiltIn: the claims that the authorizers of API Gateway leave are read with their types. An id token in
+// the place of an access token is refused, and the other way round.
+func TestBuiltIn(t *testing.T) {
+	const access = `"iss":"i","sub":"s","client_id":"c","token_use":"access","scope":"x y",`
+	const idToken = `"iss":"i","sub":"s","aud":"c","token_use":"id",`
+	for _, c := range []struct {
+		form    string
+		groups  []string
+		id      bool // of an id token
+		expires int64
+	}{
+		{`{"jwt":{"claims":{` + access + `"cognito:groups":"[a b]","exp":"1789995600"},"scopes":null}}`,
+			[]string{"a", "b"}, false, 1789995600},
+		{`{"claims":{` + access + `"cognito:groups":"a,b","exp":"Mon Sep 21 13:00:00 UTC 2026"}}`,
+			[]string{"a", "b"}, false, 1789995600},
+		{`{"jwt":{"claims":{` + access + `"cognito:groups":"[a]","exp":1789995600},"scopes":["x"]}}`,
+			[]string{"a"}, false, 1789995600},
+		{`{"jwt":{"claims":{"iss":"i","sub":"s","client_id":"c","scope":"x y","exp":"1"}}}`, nil, false, 1},
+		{`{"claims":{` + idToken + `"cognito:groups":"a","exp":"1"}}`, []string{"a"}, true, 1},
+		{`{"jwt":{"claims":{` + idToken + `"exp":"1"}}}`, nil, true, 1},
+		{`{"jwt":{"claims":{"iss":"i","sub":"s","aud":"c","exp":"1"}}}`, nil, true, 1},
+	} {
+		for _, idTokens := range []bool{false, true} {
+			id, err := apigateway.IdentityOf(behind(c.form), &apigateway.ReadOptions{IDTokens: idTokens})
+			if idTokens != c.id {
+				if err == nil {
+					t.Errorf("%s, as the other token: %+v", c.form, id)
+				}
+				continue
+			}
+			if err != nil || id.Subject != "s" || id.ClientID != "c" || !slices.Equal(id.Groups, c.groups) ||
+				id.Expires.Unix() != c.expires || !idTokens && !slices.Equal(id.Scopes, []string{"x", "y"}) {
+				t.Errorf("%s: %+v %v", c.form, id, err)
+			}
+		}
+	}
+	for _, form := range []string{`{"claims":{"iss":"i","sub":"s","client_id":"c","token_use":"Access"}}`,
+		`{"claims":{"iss":"i","sub":"s","client_id":"c","token_use":"refresh"}}`,
+		`{"claims":{"sub":"s","client_id":"c","token_use":"access"}}`} {
+		for _, opts := range []*apigateway.ReadOptions{nil, {IDTokens: true}} {
+			if id, err := apigateway.IdentityOf(behind(form), opts); err == nil {
+				t.Errorf("%s: %+v", form, id)
+			}
+		}
+	}
+}
+
+// TestClaims: "false" is not true, and what is neither is no answer.
+func TestClaims(t *testing.T) {
+	form := `{"claims":{"iss":"i","sub":"s","client_id":"c","email_verified":"false",` +
+		`"phone_number_verified":"true",` +
+		`"x":"True","y":"1","z":"","b":true,"n":null}}`
+	claims, err := apigateway.ClaimsOf(behind(form), nil)
+	if err != nil || claims["sub"] != "s" {
+		t.Fatal(claims, err)
+	}
+	for name, want := range map[string]string{"email_verified": "false", "phone_number_verified": "true",
+		"b": "true", "x": "no", "y": "no", "z": "no", "n": "no", "absent": "no"} {
+		value, err := claims.Bool(name)
+		got := strconv.FormatBool(value)
+		if err != nil && !value {
+			got = "no"
+		}
+		if got != want {
+			t.Errorf("%s: %s %v", name, got, err)
+		}
+	}
+	if claims, err := apigateway.ClaimsOf(behind(form), &apigateway.ReadOptions{IDTokens: true}); err == nil {
+		t.Errorf("of an id token: %v", claims)
+	}
+	if claims, err := apigateway.ClaimsOf(behind(`{"claims":{"client_id":"c","x":"true"}}`), nil); err == nil {
+		t.Errorf("of no caller: %v", claims)
+	}
+}
+
+// TestPolicyIsBounded: a policy, or a resource in it, that API Gateway would not take is an error.
+func TestPolicyIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 512)
+	many := make([]apigateway.Route, 100)
+	for i := range many {
+		many[i] = route("GET", "/"+long[:60]+strconv.Itoa(i), &authn.Need{})
+	}
+	for name, routes := range map[string][]apigateway.Route{"long": list(route("GET", "/"+long, &authn.Need{})),
+		"many": many} {
+		a := must(apigateway.New(verifier(authn.Options{}), &apigateway.Options{Routes: routes}))
+		if got, err := a.Handle(t.Context(), tokenEvent("x", "y")); err == nil {
+			t.Errorf("%s: %.200s", name, got)
 		}
 	}
 }
@@ -319,7 +477,7 @@ func FuzzHandle(f *testing.F) {
 		if got, err := a.Handle(t.Context(), event); err == nil {
 			t.Fatalf("%s: %s", strconv.Quote(string(event)), got)
 		}
-		id, err := apigateway.IdentityOf(event)
+		id, err := apigateway.IdentityOf(event, nil)
 		if err == nil && (id.Issuer == "" || id.Subject+id.ClientID == "") {
 			t.Fatalf("%+v", id)
 		}

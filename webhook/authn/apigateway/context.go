@@ -3,6 +3,7 @@ package apigateway
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -28,15 +29,65 @@ func appendContext(out []byte, id *authn.Identity) []byte {
 	return append(out, '}')
 }
 
+// ReadOptions are optional settings of IdentityOf and ClaimsOf.
+type ReadOptions struct {
+	// IDTokens takes the claims of id tokens, and not those of access tokens. The built-in authorizers let id
+	// tokens through where access tokens are meant. false = the claims of access tokens only.
+	IDTokens bool
+}
+
 // IdentityOf is the caller in an event that a function behind API Gateway gets: from the context of an
 // Authorizer here, or from the claims that the JWT authorizer of an HTTP API and the Cognito authorizer of a
 // REST API leave. Those have no types: groups are "[admin editor]" or "admin,editor". So the Cognito
-// authorizer makes two groups of one that has a comma in its name.
+// authorizer makes two groups of one that has a comma in its name. The opts may be nil.
+//
+// Claims of the built-in authorizers are those of an access token if token_use says so. Without it, as other
+// issuers than Cognito write them, they have a client_id (RFC 9068, section 2.2), which id tokens have not.
 //
 // The event is not signed: it is believed because API Gateway alone may invoke the function. Claims and KeyID
 // of the Identity are empty. The error says that there is no caller, or one that can be read in two ways.
-func IdentityOf(payload json.RawMessage) (*authn.Identity, error) {
-	var found []map[string]string
+func IdentityOf(payload json.RawMessage, opts *ReadOptions) (*authn.Identity, error) {
+	claims, form, err := readClaims(payload, opts)
+	if err != nil {
+		return nil, err
+	}
+	return identity(claims, form)
+}
+
+// Claims are the claims of a caller, or the context of an Authorizer, as texts: API Gateway makes texts of
+// most of them.
+type Claims map[string]string
+
+// ClaimsOf are the claims of the caller that IdentityOf gives.
+func ClaimsOf(payload json.RawMessage, opts *ReadOptions) (Claims, error) {
+	claims, form, err := readClaims(payload, opts)
+	if err == nil {
+		_, err = identity(claims, form)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return claims, nil
+}
+
+// Bool is a claim that is true or false, such as email_verified. It is an error if the caller has no such
+// claim, or if it is neither "true" nor "false".
+func (c Claims) Bool(name string) (bool, error) {
+	switch c[name] {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("apigateway: the claim %.80q is missing, or neither true nor false", name)
+}
+
+// readClaims reads the claims of the one caller, and says which authorizer left them.
+func readClaims(payload []byte, opts *ReadOptions) (claims Claims, form string, err error) {
+	if opts == nil {
+		opts = &ReadOptions{}
+	}
+	var found []Claims
 	var forms []string
 	d := jsontext.NewDecoder(payload)
 	for o := d.Object(); d.Member(&o); {
@@ -54,16 +105,23 @@ func IdentityOf(payload json.RawMessage) (*authn.Identity, error) {
 	}
 	switch {
 	case d.End() != nil:
-		return nil, d.Err()
+		return nil, "", d.Err()
 	case len(found) != 1:
-		return nil, errors.New("apigateway: the event has no authorizer that names the caller, or several")
+		return nil, "", errors.New("apigateway: the event has no authorizer that names the caller, or several")
 	}
-	return identity(found[0], forms[0])
+	claims, form = found[0], forms[0]
+	isID := claims["token_use"] == "id" || claims["token_use"] == "" && claims["client_id"] == ""
+	isAccess := claims["token_use"] == "access" || claims["token_use"] == "" && claims["client_id"] != ""
+	if form != "lambda" && (opts.IDTokens && !isID || !opts.IDTokens && !isAccess) {
+		return nil, "", errors.New("apigateway: the claims are not those of an access token, " +
+			"or not of an id token where these are asked for")
+	}
+	return claims, form, nil
 }
 
 // readAuthorizer reads requestContext.authorizer: the texts in it, and in lambda, claims and jwt.claims.
-func readAuthorizer(d *jsontext.Decoder) (found []map[string]string, forms []string) {
-	flat := map[string]string{}
+func readAuthorizer(d *jsontext.Decoder) (found []Claims, forms []string) {
+	flat := Claims{}
 	for o := d.Object(); d.Member(&o); {
 		switch name := string(o.Name); {
 		case d.PeekKind() == '"':
@@ -88,13 +146,17 @@ func readAuthorizer(d *jsontext.Decoder) (found []map[string]string, forms []str
 	return found, forms
 }
 
-func readTexts(d *jsontext.Decoder) map[string]string {
-	texts := map[string]string{}
+// readTexts reads an object whose values are texts, numbers, true and false, and skips other values.
+func readTexts(d *jsontext.Decoder) Claims {
+	texts := Claims{}
 	for o := d.Object(); d.Member(&o); {
 		name := string(o.Name)
-		if d.PeekKind() == '"' {
+		switch d.PeekKind() {
+		case '"':
 			texts[name] = d.String()
-		} else {
+		case '0', 't', 'f':
+			texts[name] = string(d.ReadValue())
+		default:
 			d.SkipValue()
 		}
 	}
@@ -109,9 +171,12 @@ func split(text, at string) []string {
 	return strings.Split(text, at)
 }
 
-func identity(claims map[string]string, form string) (*authn.Identity, error) {
+func identity(claims Claims, form string) (*authn.Identity, error) {
 	id := &authn.Identity{Issuer: claims["iss"], Subject: claims["sub"], ClientID: claims["client_id"],
 		TokenID: claims["jti"], Scopes: split(claims["scope"], " ")}
+	if id.ClientID == "" && claims["token_use"] != "access" && !strings.HasPrefix(claims["aud"], "[") {
+		id.ClientID = claims["aud"] // of an id token
+	}
 	switch groups := claims["cognito:groups"]; {
 	case form == "lambda":
 		d := jsontext.NewDecoder([]byte(claims["groups"]))
@@ -132,6 +197,8 @@ func identity(claims map[string]string, form string) (*authn.Identity, error) {
 	}
 	if seconds, err := strconv.ParseInt(claims["exp"], 10, 64); err == nil {
 		id.Expires = time.Unix(seconds, 0).UTC()
-	} // the Cognito authorizer writes a date in words, such as "Mon Sep 21 12:00:00 UTC 2026"
+	} else if t, err := time.Parse("Mon Jan 02 15:04:05 UTC 2006", claims["exp"]); err == nil {
+		id.Expires = t // as the Cognito authorizer writes it
+	}
 	return id, nil
 }

@@ -13,7 +13,8 @@
 // scope or a group gets 403 (a policy that denies). While the keys of the issuer cannot be had, Handle fails,
 // and API Gateway answers 500 and keeps nothing.
 //
-// A function behind API Gateway believes IdentityOf as far as only API Gateway may invoke it.
+// A function behind API Gateway believes IdentityOf as far as only API Gateway may invoke it. IdentityOf
+// refuses id tokens, which the built-in authorizers let through in the place of access tokens.
 //
 // # Example
 //
