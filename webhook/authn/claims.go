@@ -14,7 +14,7 @@ type claims struct {
 	iss, sub, clientID, azp, tokenUse, scope, jti string
 	aud, groups, cognitoGroups                    []string
 	exp, nbf, iat                                 date
-	hasUse, hasAud, bound                         bool // token_use, aud and cnf are there
+	hasUse, hasAud, hasScope, bound               bool // token_use, aud, scope and cnf are there
 }
 
 // date is a NumericDate (RFC 7519, section 2).
@@ -59,6 +59,7 @@ func (c *claims) read(d *jsontext.Decoder, name string) bool {
 		c.hasUse = true
 	case "scope":
 		c.scope = d.String()
+		c.hasScope = true
 	case "jti":
 		c.jti = d.String()
 	case "aud":
@@ -180,7 +181,7 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 	case v.opts.IDTokens && says && c.tokenUse != "id":
 		return refuse(envelope.ReasonTypeNotAllowed, "token_use", "the token's token_use is %.40q, not id",
 			c.tokenUse)
-	case v.opts.IDTokens && (isAccess || !says && c.clientID != ""):
+	case v.opts.IDTokens && (isAccess || !says && (c.clientID != "" || c.hasScope)): // Keycloak's have a scope
 		return refuse(envelope.ReasonTypeNotAllowed, "typ", "it is an access token, not an id token")
 	}
 	return nil
