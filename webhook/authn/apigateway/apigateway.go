@@ -196,8 +196,8 @@ func (a *Authorizer) Handle(ctx context.Context, payload json.RawMessage) (json.
 		return nil, fmt.Errorf("apigateway: %w", err)
 	}
 	if !a.isKeptForCaller(e) {
-		return nil, errors.New("apigateway: an answer that is kept would count for other callers: make the place " +
-			"of the token (Options.Source of the verifier) an identity source of the authorizer")
+		return nil, errors.New("apigateway: an answer that is kept would count for other callers: make the " +
+			"place of the token (Options.Source of the verifier) an identity source of the authorizer")
 	}
 	if a.opts.Simple {
 		return a.simple(ctx, e, id)

@@ -38,10 +38,9 @@ type ReadOptions struct {
 
 // IdentityOf is the caller in an event that a function behind API Gateway gets: from the context of an
 // Authorizer here, or from the claims that the JWT authorizer of an HTTP API and the Cognito authorizer of a
-// REST API leave. Those have no types: groups are "[admin editor]" or "admin,editor", by the authorizer and
-// not by the place of the claims, which the payload format 1.0 of an HTTP API has where a REST API has them. So
-// the Cognito
-// authorizer makes two groups of one that has a comma in its name. The opts may be nil.
+// REST API leave. Those have no types: the JWT authorizer writes groups as "[admin editor]", the Cognito
+// authorizer as "admin,editor", and so it makes two groups of one that has a comma in its name. The opts may
+// be nil.
 //
 // Claims of the built-in authorizers are those of an access token if token_use says so. Without it, as other
 // issuers than Cognito write them, they have a client_id (RFC 9068, section 2.2), which id tokens have not.
