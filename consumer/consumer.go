@@ -84,9 +84,10 @@ type Options struct {
 	Permissions     []Permission
 	UnsafeMigration []Migration // sources that are still migrating: see Migration; nil = none
 
-	// Schemas judges the data of each event, decrypted, before the handler is called. Data that does not
-	// follow its schema is envelope.ReasonSchemaInvalid, which is permanent. Events that UnsafeMigration
-	// admits are not judged. nil = no schema is asked for. Package schema has one.
+	// Schemas judges the data of each verified event, decrypted, before the handler is called. Data that does
+	// not follow its schema is envelope.ReasonSchemaInvalid, which is permanent, also for a source that is
+	// migrating. An unverified event that UnsafeMigration takes is judged by no schema. nil = no schema is
+	// asked for. Package schema has one.
 	Schemas envelope.Validator
 
 	// Logger has each delivery that was not simply handled, and at debug level every one;

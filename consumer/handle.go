@@ -334,10 +334,10 @@ func (d *delivery) validate() *envelope.Error {
 		}
 		return d.caller.Validate(doc)
 	})
-	switch invalid := err.(type) {
-	case nil:
+	if err == nil {
 		return nil
-	case *envelope.SchemaError: // its text quotes nothing of the data
+	}
+	if invalid, ok := err.(*envelope.SchemaError); ok && invalid != nil { // it quotes nothing of the data
 		return d.because(envelope.ReasonSchemaInvalid, clip(invalid.Error()), invalid)
 	}
 	err = d.discreet(err)

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -80,8 +81,9 @@ func TestSchemasAreNotAskedAboutOthers(t *testing.T) {
 // TestSchemasThatFailAreRetried: an error that is no SchemaError, and a panic, say nothing about the event.
 func TestSchemasThatFailAreRetried(t *testing.T) {
 	for name, fail := range map[string]judge{
-		"error": func(d envelope.Document) error { return errors.New("no room for " + string(d.Data)) },
-		"panic": func(d envelope.Document) error { panic(string(d.Data)) },
+		"error":         func(d envelope.Document) error { return errors.New("no room for " + string(d.Data)) },
+		"panic":         func(d envelope.Document) error { panic(string(d.Data)) },
+		"a nil pointer": func(envelope.Document) error { return (*envelope.SchemaError)(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -97,6 +99,25 @@ func TestSchemasThatFailAreRetried(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMigrationDoesNotWeakenSchemas: a verified event that does not follow its schema is not handed to the
+// code of the time before signatures, whether Options.Schemas or the handler itself refuses it.
+func TestMigrationDoesNotWeakenSchemas(t *testing.T) {
+	w := newWorld(t)
+	var fail error
+	seen := migrates(w, &fail)
+	w.opts.Schemas = judge(func(envelope.Document) error { return unfitting })
+	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	w.opts.Schemas = nil
+	strict := consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil })
+	r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: w.event("2")}, strict)
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	if len(*seen) != 0 || len(w.handled) != 0 || len(w.bin.records) != 2 {
+		t.Errorf("migrated %d, handled %d, quarantined %d", len(*seen), len(w.handled), len(w.bin.records))
+	}
+	w.opts.Schemas = judge(func(envelope.Document) error { t.Error("asked about unverified data"); return nil })
+	w.want(edit(w.event("3"), "dssematerial", nil), consumer.Migrating, envelope.ReasonUnsigned)
 }
 
 // TestFreezeDuringValidation: a process that is frozen while a schema is asked judges the event again.

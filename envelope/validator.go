@@ -15,8 +15,9 @@ type Document struct {
 
 // Validator judges whether data follows its schema. Package schema has one for JSON Schema.
 type Validator interface {
-	// Validate returns nil, or a *SchemaError if the data does not follow its schema. Any other error says
-	// that it could not judge now. It keeps nothing of d, and is safe for concurrent use.
+	// Validate returns nil, or a *SchemaError if the data does not follow its schema, or cannot be judged by
+	// it at all. Any other error says that it could not judge now: the event is retried. It keeps nothing of
+	// d, and is safe for concurrent use.
 	Validate(d Document) error
 }
 

@@ -67,7 +67,7 @@ func (f *faults) pointer(location []string) string {
 				return b.String()
 			}
 			at = v[token]
-			token = strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
+			token = escapePointer(token)
 		default:
 			return b.String()
 		}
@@ -77,6 +77,11 @@ func (f *faults) pointer(location []string) string {
 		b.WriteString("/" + token)
 	}
 	return b.String()
+}
+
+// escapePointer makes a name a token of a JSON Pointer. https://www.rfc-editor.org/rfc/rfc6901#section-3
+func escapePointer(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
 // keyword is the keyword that failed.

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,9 +23,8 @@ type graph struct {
 
 // node is one subschema.
 type node struct {
-	here  []*jsonschema.Schema // judge the same value
-	fixed int                  // steps that it takes for any value, beside those of here
-	enum  enumCost
+	here []*jsonschema.Schema // judge the same value
+	weights
 	// folded are the names of its properties as readers that ignore case compare them.
 	folded map[string]bool
 
@@ -51,7 +49,7 @@ func (g *graph) build() error {
 		if len(g.nodes) == MaxNodes {
 			return fmt.Errorf("it has more than %d subschemas", MaxNodes)
 		}
-		n := &node{fixed: fixedCost(s), enum: costOfEnum(s), folded: map[string]bool{}}
+		n := &node{weights: weigh(s), folded: map[string]bool{}}
 		for name := range s.Properties {
 			n.folded[fold(name)] = true
 		}
@@ -184,67 +182,4 @@ func (g *graph) learnNames(s *jsonschema.Schema) {
 	for n := range s.DependentSchemas {
 		add(n)
 	}
-}
-
-// fixedCost is how many steps a subschema takes for any value: lists of names are looked up one by one, and a
-// fault may keep all of them.
-func fixedCost(s *jsonschema.Schema) int {
-	names := len(s.Required) + len(s.Dependencies) + len(s.DependentRequired) + len(s.DependentSchemas)
-	for _, dep := range s.Dependencies {
-		if list, ok := dep.([]string); ok {
-			names += len(list)
-		}
-	}
-	for _, list := range s.DependentRequired {
-		names += len(list)
-	}
-	return 1 + names
-}
-
-// enumCost is what comparing a value with an enum or a const takes: that of numbers, which are compared
-// exactly, of strings and other scalars, and of all, for an object or an array.
-type enumCost struct{ numbers, others, all int }
-
-func costOfEnum(s *jsonschema.Schema) (c enumCost) {
-	var values []any
-	if s.Enum != nil {
-		values = append(values, s.Enum.Values...)
-	}
-	if s.Const != nil {
-		values = append(values, *s.Const)
-	}
-	for _, v := range values {
-		switch v.(type) {
-		case json.Number:
-			c.numbers += 3
-		case map[string]any, []any:
-		default:
-			c.others++
-		}
-		c.all += sizeOf(v)
-	}
-	return c
-}
-
-// sizeOf is how many steps it takes to compare or to hash a value.
-func sizeOf(v any) int {
-	switch v := v.(type) {
-	case json.Number:
-		return 3 + magnitude(string(v))/32
-	case string:
-		return 1 + len(v)/1024
-	case []any:
-		size := 1
-		for _, e := range v {
-			size += sizeOf(e)
-		}
-		return size
-	case map[string]any:
-		size := 1
-		for name, e := range v {
-			size += 1 + len(name)/1024 + sizeOf(e)
-		}
-		return size
-	}
-	return 1
 }

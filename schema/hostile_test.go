@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp/syntax"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 		"2^22 nested anyOf":     {doubling(22, `{"anyOf":[NEXT,NEXT]}`), "judge one value"},
 		"2^22 nested oneOf":     {doubling(22, `{"oneOf":[NEXT,NEXT]}`), "judge one value"},
 		"2^22 if and then":      {doubling(22, `{"if":NEXT,"then":NEXT}`), "judge one value"},
-		"2^22 not and else":     {doubling(22, `{"not":NEXT,"if":true,"else":NEXT}`), "judge one value"},
+		"2^22 not and else":     {doubling(22, `{"not":NEXT,"if":{"type":"null"},"else":NEXT}`), "judge one value"},
 		"2^22 dependentSchemas": {doubling(22, `{"dependentSchemas":{"a":NEXT,"b":NEXT}}`), "judge one value"},
 		"2^14":                  {doubling(14, `{"allOf":[NEXT,NEXT]}`), "judge one value"},
 		"a chain of 70":         {chain, "nest deeper"},
@@ -66,6 +67,9 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 		"a number for ever": {`{"maximum":1e999999999}`, "exponent"},
 		"a long pattern":    {`{"pattern":"` + strings.Repeat("a", maxPattern+1) + `"}`, "pattern"},
 		"a large program":   {`{"pattern":"` + strings.Repeat("a{1000}", 10) + `"}`, "pattern"},
+		"an empty repeat":   {`{"pattern":"` + strings.Repeat("(?:){1000}", 100) + `"}`, "pattern"},
+		"many programs": {`{"allOf":[` + strings.Repeat(`{"pattern":"a{1000}"},`, 60) +
+			`{"patternProperties":{"b{1000}":{}}}]}`, "patterns"},
 		"backtracking only": {`{"pattern":"(?=a)b"}`, "pattern"},
 		"a file":            {ref("file:///etc/hostname"), "nothing is fetched"},
 		"a relative file":   {ref("../secret.json"), "nothing is fetched"},
@@ -91,6 +95,25 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 	// A recursion that descends is what trees are.
 	if _, err := one(`{"properties":{"left":{"$ref":"#"},"right":{"$ref":"#"}}}`); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestInstructions: no program is longer than what it is charged for.
+func TestInstructions(t *testing.T) {
+	for _, text := range []string{``, `abc`, `^[A-Z]{3}-[0-9]{1,8}$`, `(a|bc|d*)+?`, `(?:a?){900}`, `(a{2,}){7}`,
+		`a{0}`, `((a{1,9}){1,9}){1,9}`, `(?i)straße|\p{L}\pN[^x]`, `(?:(?:a|b){3,}|c){5}`, `\bx\B.$`} {
+		tree, err := syntax.Parse(text, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := syntax.Compile(tree.Simplify())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Each program has a fail, a match and the capture of all beside what the expression says.
+		if got := instructions(tree); got > maxInstructions || len(program.Inst) > got+4 {
+			t.Errorf("%q: %d, its program has %d", text, got, len(program.Inst))
+		}
 	}
 }
 
@@ -171,21 +194,28 @@ func TestHonestDataIsAffordable(t *testing.T) {
 	}
 }
 
-// TestSteps compares counts with what was counted by hand: one for each subschema and value, one more for a
-// number, and one more for a member that is no property.
+// TestSteps compares counts with those made by hand: 2 for each subschema and value, 5 for each fault that it
+// can find, and one more for a member that is no property.
 func TestSteps(t *testing.T) {
 	cases := []struct {
 		schema, data string
 		steps        int
 	}{
-		{`true`, `"a"`, 1},
+		{`true`, `"a"`, 2},
 		{`true`, `1`, 2},
-		{`{"allOf":[true,true,true]}`, `"a"`, 4},
-		{`{"items":true}`, `["a","b","c"]`, 4},
-		{`{"items":{"anyOf":[true,true]}}`, `["a","b"]`, 7},
-		{`{"properties":{"a":true}}`, `{"a":"x","b":"y"}`, 3},
-		{`{"additionalProperties":{"not":false}}`, `{"a":"x","b":"y"}`, 5},
-		{`{"properties":{"next":{"$ref":"#"}}}`, `{"next":{"next":{}}}`, 5},
+		{`false`, `1`, 2 + 5},
+		{`{"allOf":[true,true,true]}`, `"a"`, 2 + 5 + 3*2},
+		{`{"items":true}`, `["a","b","c"]`, 2 + 3*2},
+		{`{"items":{"anyOf":[true,true]}}`, `["a","b"]`, 2 + 2*(2+5+2*2)},
+		{`{"properties":{"a":true}}`, `{"a":"x","b":"y"}`, 2 + 2 + 1},
+		{`{"additionalProperties":{"not":false}}`, `{"a":"x","b":"y"}`, 2 + 2*(2+5+2+5)},
+		{`{"properties":{"next":{"$ref":"#"}}}`, `{"next":{"next":{}}}`, 2 + 2*(2+5+2)},
+		{`{"items":{"items":{"items":{"type":"string"}}}}`, `[[["a"]]]`, 3*2 + 2 + 5 + 1}, // 1 for the depth
+		{`{"type":"integer","minimum":1}`, `7`, 2 + 5 + 5 + 2 + 2 + 1},
+		{`{"multipleOf":1e-400}`, `7`, 2 + 5 + 2 + 1 + 1330/128 + 1330/32},
+		{`{"multipleOf":1}`, `7e320`, 2 + 5 + 2 + 1 + 5*10}, // the digits are worked on 5 times
+		{`{"minLength":1,"maxLength":9}`, `"abc"`, 2 + 2*5 + 1},
+		{`{"required":["a","b"]}`, `{}`, 2 + 5 + 2},
 	}
 	for _, c := range cases {
 		s := must(t, c.schema)

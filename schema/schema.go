@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -22,9 +20,6 @@ const (
 	// MaxNodes is how many values a document may have, how many subschemas a schema may reach, and how many
 	// of them may judge one value. 2^22 nested allOf, which fit in a kilobyte, would take half a minute.
 	MaxNodes = 10_000
-	// maxPattern and maxInstructions bound a regular expression: x{1000} is short, and its program is not.
-	maxPattern      = 1 << 10
-	maxInstructions = 4_000
 )
 
 // The drafts that are read, as $schema names them.
@@ -120,6 +115,10 @@ func readSchema(text []byte) (any, error) {
 	if err := checkDialect(doc); err != nil {
 		return nil, err
 	}
+	if left := maxAllInstructions; !checkPatterns(doc, &left) {
+		return nil, fmt.Errorf("its patterns have programs of more than %d instructions: write fewer, or "+
+			"shorter ones", maxAllInstructions)
+	}
 	return doc, nil
 }
 
@@ -159,41 +158,10 @@ func dynamicAnchors(v any, at string) (found []string) {
 			found = append(found, at)
 		}
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			token := strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-			found = append(found, dynamicAnchors(v[name], at+"/"+url.PathEscape(token))...)
+			found = append(found, dynamicAnchors(v[name], at+"/"+url.PathEscape(escapePointer(name)))...)
 		}
 	}
 	return found
-}
-
-// pattern is a regular expression that knows what a match costs.
-type pattern struct {
-	*regexp.Regexp
-	instructions int
-}
-
-// compilePattern bounds the program of a pattern before it is compiled.
-func compilePattern(text string) (jsonschema.Regexp, error) {
-	if len(text) > maxPattern {
-		return nil, fmt.Errorf("a pattern of %d bytes: at most %d are read", len(text), maxPattern)
-	}
-	tree, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
-		return nil, err
-	}
-	program, err := syntax.Compile(tree.Simplify())
-	if err != nil {
-		return nil, err
-	}
-	if len(program.Inst) > maxInstructions {
-		return nil, fmt.Errorf("a pattern with a program of %d instructions: at most %d are taken",
-			len(program.Inst), maxInstructions)
-	}
-	re, err := regexp.Compile(text)
-	if err != nil {
-		return nil, err
-	}
-	return &pattern{re, len(program.Inst)}, nil
 }
 
 // Name is the name that the schema was compiled by.

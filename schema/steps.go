@@ -17,9 +17,6 @@ import (
 // 300 ns; what costs more counts as several.
 const MaxSteps = 2_000_000
 
-// regexSteps is the cost of the format "regex": each value is compiled.
-const regexSteps = 20_000
-
 // counter counts the steps of a validation before it is run. It follows all subschemas that may judge a
 // value, also those that the library may skip: it never counts fewer than the library takes.
 type counter struct {
@@ -49,19 +46,25 @@ func (c *counter) pay(steps int) bool {
 	return steps >= 0 && c.left >= 0
 }
 
-// judge counts the steps of one subschema on one value, depth levels below the top. A fault keeps its
+// payCost takes the steps of one subschema on a value, depth levels below the top. A fault keeps its
 // location, so that it costs memory by its depth.
+func (c *counter) payCost(w cost, depth int) bool {
+	return c.pay(w.steps + w.faults*(faultSteps+depth/3))
+}
+
+// judge counts the steps of one subschema on one value.
 func (c *counter) judge(s *jsonschema.Schema, v any, depth int) bool {
 	n := c.nodes[s]
 	if n == nil { // the graph has all subschemas
 		return false
 	}
-	steps := n.fixed + depth/4
-	if d := s.DynamicRef; d != nil && d.Anchor != "" { // all that are under way are asked for the anchor
-		steps += 8 * (depth + 1)
-	}
-	if !c.pay(steps) {
+	if !c.payCost(n.any, depth) {
 		return false
+	}
+	if d := s.DynamicRef; d != nil && d.Anchor != "" { // all that are under way are asked for the anchor
+		if !c.pay(8 * (depth + 1)) {
+			return false
+		}
 	}
 	for _, next := range n.here {
 		if !c.judge(next, v, depth) {
@@ -70,13 +73,14 @@ func (c *counter) judge(s *jsonschema.Schema, v any, depth int) bool {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		return c.pay(n.enum.all) && c.object(s, v, depth)
+		return c.pay(n.enum.all) && c.payCost(n.object, depth) && c.object(s, v, depth)
 	case []any:
-		return c.pay(n.enum.all) && c.array(s, v, depth)
+		return c.pay(n.enum.all) && c.payCost(n.array, depth) && c.array(s, v, depth)
 	case string:
-		return c.pay(n.enum.others/8) && c.text(s, v)
+		return c.pay(n.enum.others/8) && c.payCost(n.text, depth) && c.text(s, v)
 	case json.Number:
-		return c.pay(n.enum.numbers) && c.pay(1+magnitude(string(v))/32+len(v)/32)
+		return c.pay(n.enum.numbers) && c.payCost(n.number, depth) &&
+			c.pay((n.digits+n.enum.digits)*digitSteps(v))
 	}
 	return c.pay(n.enum.others / 8)
 }
@@ -124,7 +128,7 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 		if p := s.UnevaluatedProperties; p != nil && !c.judge(p, value, depth+1) {
 			return false
 		}
-		if p := s.PropertyNames; p != nil && !(c.pay(2) && c.judge(p, name, depth+1)) {
+		if p := s.PropertyNames; p != nil && !(c.payCost(cost{judgeSteps, 1}, depth) && c.judge(p, name, depth+1)) {
 			return false
 		}
 	}
@@ -186,10 +190,10 @@ func (c *counter) array(s *jsonschema.Schema, v []any, depth int) bool {
 func (c *counter) text(s *jsonschema.Schema, v string) bool {
 	steps := 0
 	if s.MinLength != nil || s.MaxLength != nil {
-		steps += len(v) / 1024
+		steps += 1 + len(v)/64 // the text is copied, and its characters are counted
 	}
 	if f := s.Format; f != nil {
-		if steps += len(v)/16 + 1; f.Name == "regex" {
+		if steps += len(v)/8 + 1; f.Name == "regex" {
 			steps += regexSteps
 		}
 	}
@@ -202,7 +206,7 @@ func costOf(re jsonschema.Regexp, text string) int {
 	if p, ok := re.(*pattern); ok {
 		instructions = p.instructions
 	}
-	return 1 + len(text)*instructions/16
+	return 1 + (len(text)+1)*instructions/32
 }
 
 // unique counts what uniqueItems takes. The library compares all pairs of up to 20 elements. Of more, it

@@ -40,7 +40,7 @@ func Validated(
 			Type:        "webhook." + v.Provider + "." + cmp.Or(v.Type(), unnamed),
 			ContentType: v.ContentType, Data: v.Body,
 		})
-		if invalid, ok := errors.AsType[*envelope.SchemaError](err); ok {
+		if invalid, ok := err.(*envelope.SchemaError); ok && invalid != nil {
 			return &Error{Reason: envelope.ReasonSchemaInvalid, Provider: v.Provider, Err: invalid}
 		}
 		if err != nil {
@@ -54,7 +54,7 @@ func Validated(
 // not follow its schema. https://www.rfc-editor.org/rfc/rfc9457#section-3.2
 func appendFaults(dst []byte, reason envelope.Reason, err error) []byte {
 	invalid, ok := errors.AsType[*envelope.SchemaError](err)
-	if !ok || reason != envelope.ReasonSchemaInvalid || len(invalid.Faults) == 0 {
+	if !ok || invalid == nil || reason != envelope.ReasonSchemaInvalid || len(invalid.Faults) == 0 {
 		return dst
 	}
 	dst = append(dst, `,"errors":[`...)

@@ -74,7 +74,9 @@ func TestValidatedThatFailsIsSentAgain(t *testing.T) {
 	w.receive(signedAs("1", []byte(`{}`), receiveStart), 503, envelope.ReasonHandlerFailed, 1)
 	w, panicked := validating(t, func(envelope.Document) error { panic("no") })
 	w.receive(signedAs("1", []byte(`{}`), receiveStart), 503, envelope.ReasonHandlerFailed, 1)
-	if *called+*panicked != 0 {
+	w, nilError := validating(t, func(envelope.Document) error { return (*envelope.SchemaError)(nil) })
+	w.receive(signedAs("1", []byte(`{}`), receiveStart), 503, envelope.ReasonHandlerFailed, 1)
+	if *called+*panicked+*nilError != 0 {
 		t.Error("next was called")
 	}
 }
@@ -122,8 +124,8 @@ func countPointers(body []byte) (n int) {
 	return n
 }
 
-// TestEventsSchemaInvalid: a receiver of events tells the sender where, in each mode; with a quarantine it does
-// not, because the event is taken.
+// TestEventsSchemaInvalid: a receiver of events tells the sender where, in each mode; with a quarantine it
+// does not, because the event is taken.
 func TestEventsSchemaInvalid(t *testing.T) {
 	w := newEventWorld(t)
 	w.consumer.Schemas = schemas(func(envelope.Document) error { return faultsOf(1) })

@@ -139,7 +139,9 @@ var vectorReasons = map[string]envelope.Reason{
 	"alg None": envelope.ReasonMalformed, // its signature is empty
 }
 
-func reasonOfRow(name, why string) envelope.Reason { return cmp.Or(vectorReasons[name], vectorReasons[why]) }
+func reasonOfRow(name, why string) envelope.Reason {
+	return cmp.Or(vectorReasons[name], vectorReasons[why])
+}
 
 // TestVectors: each row of the vectors has the verdict of the strict profile, for its own Reason.
 func TestVectors(t *testing.T) {

@@ -31,6 +31,8 @@ const (
 	maxKeyID   = 256     // bytes: it is logged
 	minRSABits = 2048    // NIST SP 800-131A
 	maxRSABits = 8192    // a signature under a key of 16,384 bits takes four times as long to verify
+	// maxExponentBits is what crypto/rsa takes.
+	maxExponentBits = 31
 
 	// maxAge is how long keys are used after they were asked for. A key that the issuer took away is refused
 	// after that time at the latest, also if the issuer fails.
@@ -70,9 +72,10 @@ type KeyOptions struct {
 // publicKey is a key and the one algorithm that it is for. key is *rsa.PublicKey, *ecdsa.PublicKey on P-256
 // or ed25519.PublicKey.
 type publicKey struct {
-	id  string
-	alg string
-	key any
+	id          string
+	alg         string
+	key         any
+	publishedBy string // the program that publishes the private half; "" = none
 }
 
 // equal reports whether an issuer that has both keys means one: it lists it twice.
@@ -313,7 +316,7 @@ func parseKey(text []byte) (*publicKey, error) {
 	if key == nil {
 		return nil, nil
 	}
-	return &publicKey{h.kid, alg, key}, nil
+	return newPublicKey(h.kid, alg, key), nil
 }
 
 // jwkHead is a JWK without what does not matter here. Certificates (x5c, x5t) are such: a broken one, or one
@@ -352,10 +355,7 @@ func readJWK(text []byte) (h jwkHead, err error) {
 // publicKey is the key, or nil if it is none, or a weak one.
 func (h *jwkHead) publicKey() any {
 	if h.kty == "RSA" {
-		if key := rsaKey(h.n, h.e); key != nil {
-			return key
-		}
-		return nil
+		return h.rsaKey()
 	}
 	text := []byte(`{"kty":`)
 	for i, s := range []string{h.kty, "crv", h.crv, "x", h.x, "y", h.y} {
@@ -378,22 +378,17 @@ func (h *jwkHead) publicKey() any {
 	return nil
 }
 
-// rsaKey is the key of that modulus and exponent (RFC 7518, section 6.3.1), or nil if it cannot be used. It
-// does without go-jose, which takes 4,096 bits at most.
-func rsaKey(modulus, exponent string) *rsa.PublicKey {
-	n, err := jsontext.Base64URL.AppendDecode(nil, []byte(modulus))
-	e, errE := jsontext.Base64URL.AppendDecode(nil, []byte(exponent))
-	if err != nil || errE != nil || len(n) > maxRSABits/8+1 {
+// rsaKey reads the key here, because go-jose reads none of more than 4,096 bits.
+func (h *jwkHead) rsaKey() any {
+	n, err := jsontext.Base64URL.AppendDecode(nil, []byte(h.n))
+	e, errE := jsontext.Base64URL.AppendDecode(nil, []byte(h.e))
+	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	bits := modulus.BitLen()
+	if err != nil || errE != nil || bits < minRSABits || bits > maxRSABits || modulus.Bit(0) == 0 ||
+		exponent.BitLen() < 2 || exponent.BitLen() > maxExponentBits || exponent.Bit(0) == 0 {
 		return nil
 	}
-	N, E := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
-	switch bits := N.BitLen(); {
-	case bits < minRSABits, bits > maxRSABits, N.Bit(0) == 0:
-		return nil
-	case E.Bit(0) == 0, E.BitLen() < 2, E.BitLen() > 31: // crypto/rsa takes 3 to 2^31 - 1
-		return nil
-	}
-	return &rsa.PublicKey{N: N, E: int(E.Int64())}
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}
 }
 
 // isKeyID reports whether a key ID can be looked up and logged: it is printable ASCII without spaces.

@@ -252,8 +252,8 @@ func (e *Entry) judgeCaller(ctx context.Context, r *webhook.Request) (context.Co
 	case err != nil:
 		return ctx, refuse(envelope.ReasonStoreUnavailable, err)
 	case v.Wait > 0:
-		resp := v.Response()
-		resp.Status = o.TooMany
+		resp := webhook.Refusal(o.TooMany, v.Wait, throttle.ErrThrottled)
+		resp.Header = append(resp.Header, v.Fields()...)
 		return ctx, resp
 	case o.Source != "" && !tenant.Speaks(o.Source):
 		return ctx, refuse(envelope.ReasonSourceNotAllowed, errors.New("the tenant has no such source"))

@@ -206,7 +206,8 @@ func (a *Authorizer) Handle(ctx context.Context, payload json.RawMessage) (json.
 }
 
 // isKeptForCaller reports whether the token is among the values of the identity sources, under which API
-// Gateway keeps the answer. Events of REST APIs do not have these values. Without any, an HTTP API keeps nothing.
+// Gateway keeps the answer. Events of REST APIs do not have these values. Without any, an HTTP API keeps
+// nothing.
 func (a *Authorizer) isKeptForCaller(e *event) bool {
 	if len(e.sources) == 0 {
 		return true
