@@ -42,7 +42,8 @@ func TestTokensOfIssuers(t *testing.T) {
 			start + `"aud":"web","azp":"web","typ":"ID","nonce":"n","at_hash":"h"}`, "", ""},
 		"Google's id token": {idTokens, head + `,"typ":"JWT"}`,
 			start + `"aud":"web","azp":"web","email_verified":true}`, "", ""},
-		"a logout token":                  {idTokens, head + `,"typ":"logout+jwt"}`, start + `"aud":"web","events":{}}`, use, "typ"},
+		"a logout token": {idTokens, head + `,"typ":"logout+jwt"}`,
+			start + `"aud":"web","events":{}}`, use, "typ"},
 		"an id token for an access token": {access, head + `}`, start + `"aud":"https://api.example"}`, use, "typ"},
 	} {
 		_, err := verifier(t, &c.opts).Verify(t.Context(), token("r", c.header, c.claims), at)
