@@ -2,13 +2,10 @@ package authn_test
 
 import (
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
 	"math/big"
 	"strings"
 	"testing"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sealbus/sealbus/webhook/authn"
 )
@@ -68,20 +65,6 @@ func TestRSASizes(t *testing.T) {
 			t.Errorf("exponent %s: %v", e, err)
 		}
 	}
-}
-
-// TestLargeRSAKey: a signature under a key of more than 4,096 bits is verified.
-func TestLargeRSAKey(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes a large key")
-	}
-	key := must(rsa.GenerateKey(rand.Reader, 4224))
-	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key},
-		(&jose.SignerOptions{}).WithHeader("kid", "l")))
-	text := must(must(signer.Sign([]byte(claims()))).CompactSerialize())
-	v := must(authn.New(issuer, must(authn.ParseKeys(jwks(jwk("l", "RS256", &key.PublicKey)))),
-		&authn.Options{ClientIDs: []string{"c1"}}))
-	wantReason(t, "good", errOf(v.Verify(t.Context(), text, at)), "", "")
 }
 
 // TestKeysThatAreNone: points that are not on the curve, or that have a small order, are no keys.
