@@ -120,6 +120,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{text, []string{"webhook", "sign", "--secret-file", odd}},
 		{text, []string{"webhook", "send", noNUL, "--secret-file", odd}},
 		{"", []string{"webhook", "dead", "list", "--redis", noNUL}},
+		{"", []string{"tenants", "check", odd, "--client", noNUL, "--source", noNUL, "--type", noNUL}},
 		{"", []string{"schema", "check", odd, "--data", odd, "--reference", odd}},
 		{"", []string{"schema", "check", odd, "--set", "--type", noNUL, "--dataschema", noNUL}},
 		{text, []string{"token", "explain"}}, {hostileToken(), []string{"token", "explain"}},

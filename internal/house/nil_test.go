@@ -48,12 +48,15 @@ import (
 	"github.com/sealbus/sealbus/webhook/authn"
 	"github.com/sealbus/sealbus/webhook/authn/clientcredentials"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/entry"
 	"github.com/sealbus/sealbus/webhook/gateway"
 	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
 	"github.com/sealbus/sealbus/webhook/sender"
 	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
+	"github.com/sealbus/sealbus/webhook/tenants"
+	"github.com/sealbus/sealbus/webhook/throttle"
 	limitredis "github.com/sealbus/sealbus/webhook/throttle/redis"
 )
 
@@ -79,6 +82,8 @@ var (
 	nilEndpoints  sender.Endpoints     = (*struct{ sender.Endpoints })(nil)
 	nilSigning    sender.Signing       = (*struct{ sender.Signing })(nil)
 	nilAttempts   sender.Observer      = (*struct{ sender.Observer })(nil)
+	nilCaller     consumer.Caller      = (*struct{ consumer.Caller })(nil)
+	nilLimiter    throttle.Limiter     = (*struct{ throttle.Limiter })(nil)
 	nilService    *awskms.Recipient    = nil
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
@@ -180,6 +185,19 @@ var nilArguments = map[string]refused{
 		return errOf(clientcredentials.New("https://issuer.example/token", "c", "s",
 			&clientcredentials.Options{Client: &http.Client{Transport: (*http.Transport)(nil)}}))
 	}, "the Transport of Options.Client is a nil *http.Transport"},
+	"webhook.WithCaller c": {func() error {
+		return webhook.CallerOf(webhook.WithCaller(ctx, nilCaller)).Check("urn:a:b", "a")
+	}, "the caller is a nil *struct"},
+	"webhook/entry.New next": {func() error {
+		return errOf(entry.New((*webhook.Receiver)(nil), nil))
+	}, "the receiver is a nil *webhook.Receiver"},
+	"webhook/entry.New opts.Limiter": {func() error {
+		return errOf(entry.New(new(webhook.Receiver), &entry.Options{Tokens: new(authn.Verifier),
+			Tenants: new(tenants.Tenants), Limiter: nilLimiter}))
+	}, "Limiter is a nil *struct"},
+	"webhook/gateway.New opts.Limiter": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore, &gateway.Options{Limiter: nilLimiter}))
+	}, "Limiter is a nil *struct"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},

@@ -11,7 +11,7 @@ import (
 // payload is what is read of an invocation. Members that are not read may be anything.
 type payload struct {
 	version, method, path, rawPath, rawQuery string
-	sourceIP                                 string // of the one who called the front end; a load balancer says none
+	sourceIP                                 string // of the one who called the front end; not ALB
 	fullPath                                 string // of payload 1.0, with the stage that the sender called
 	elb                                      bool
 	single, multi                            []webhook.Field // header lines; nil = the member is not there

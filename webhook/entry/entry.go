@@ -1,6 +1,6 @@
 // Package entry stands in front of what receives requests, and lets those through whose sender is known, may
-// speak, and has not sent too many: in front of a webhook.Receiver, of an EventReceiver (webhook.Events) and of
-// a gateway.Gateway, behind net/http and as a Lambda function alike.
+// speak, and has not sent too many: in front of a webhook.Receiver, of an EventReceiver (webhook.Events) and
+// of a gateway.Gateway, behind net/http and as a Lambda function alike.
 //
 //	e, err := entry.New(receiver, &entry.Options{Tokens: verifier, Tenants: all, Limiter: limiter})
 //	err = http.ListenAndServe("127.0.0.1:8080", e)
@@ -27,9 +27,9 @@
 // # Threats
 //
 // A flood of unknown callers: their network is limited before a signature is computed. A caller who sends in
-// the name of another tenant: see above. Not stopped: an attacker with many networks, who fills connections; a
-// tenant that reads events of another one from a bus that both may read, which takes encryption; a caller who
-// gives its token away.
+// the name of another tenant: see above. Not stopped: an attacker with many networks, who fills connections;
+// a tenant that reads events of another one from a bus that both may read, which takes encryption; a caller
+// who gives its token away.
 //
 // In one process, Addresses and the limiter of throttle.NewMemory count what this process saw, since it
 // started. Each instance of a Lambda function is such a process: use webhook/throttle/redis there.

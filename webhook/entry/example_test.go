@@ -12,8 +12,8 @@ import (
 	"github.com/sealbus/sealbus/webhook/throttle"
 )
 
-// Each network may make ten requests a second, before anything else is looked at. Then a caller needs a token,
-// and speaks for a tenant. One proxy is in front.
+// Each network may make ten requests a second, before anything else is looked at. Then a caller needs a
+// token, and speaks for a tenant. One proxy is in front.
 func Example() {
 	var receiver entry.Receiver // a *webhook.Receiver, a *webhook.EventReceiver or a *gateway.Gateway
 	keys, err := authn.FetchKeys("https://issuer.example/.well-known/jwks.json", nil)

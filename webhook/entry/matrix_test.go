@@ -113,7 +113,8 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 	}
-	if want := len(fronts) * 4 * count; w.handled != want { // the fifth way is the gateway's, whose next is a bus
+	// The fifth way is that of the gateway, behind which is a bus.
+	if want := len(fronts) * 4 * count; w.handled != want {
 		t.Errorf("%d were handled, want %d", w.handled, want)
 	}
 }

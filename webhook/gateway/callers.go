@@ -78,22 +78,28 @@ func (r *reader) checkCallers(c *config) {
 	}
 	o := &c.callers
 	hasTokens, hasTenants := o.tokensAt.line > 0, o.tenantsFile.line > 0
-	switch {
-	case o.addressesAt.line > 0 && (o.rate == 0 || o.burst == 0):
-		r.fail(o.addressesAt, "it needs rate, in requests a second of one network, and burst")
-	case o.hopsAt.line > 0 && o.addressesAt.line == 0:
-		r.fail(o.hopsAt, "it is for addresses, which is not there: add addresses, or drop it")
-	case hasTokens && (o.issuer.value == "" || o.jwks.value == ""):
-		r.fail(o.tokensAt, "it needs issuer, and jwks: the URL or the file of the issuer's keys")
-	case hasTokens && !hasTenants && len(o.audiences)+len(o.clients) == 0:
-		r.fail(o.tokensAt, "it needs audiences, clients or a tenants file: else every token of the issuer is good")
-	case hasTenants && !hasTokens:
-		r.fail(o.tenantsFile.place, "it needs tokens, which say which client calls")
-	case hasTenants && o.authIDKey.value == "":
-		r.fail(o.tenantsFile.place, "it needs authid_key: a reference to 32 random bytes or more, such as "+
-			"env:AUTHID_KEY, under which callers stand in events")
-	case o.authIDKey.line > 0 && !hasTenants:
-		r.fail(o.authIDKey.place, "it is for tenants, which is not there: add tenants, or drop it")
+	for _, fault := range []struct {
+		is   bool
+		at   place
+		text string
+	}{
+		{o.addressesAt.line > 0 && (o.rate == 0 || o.burst == 0), o.addressesAt,
+			"it needs rate, in requests a second of one network, and burst"},
+		{o.hopsAt.line > 0 && o.addressesAt.line == 0, o.hopsAt,
+			"it is for addresses, which is not there: add addresses, or drop it"},
+		{hasTokens && (o.issuer.value == "" || o.jwks.value == ""), o.tokensAt,
+			"it needs issuer, and jwks: the URL or the file of the issuer's keys"},
+		{hasTokens && !hasTenants && len(o.audiences)+len(o.clients) == 0, o.tokensAt,
+			"it needs audiences, clients or a tenants file: else every token of the issuer is good"},
+		{hasTenants && !hasTokens, o.tenantsFile.place, "it needs tokens, which say which client calls"},
+		{hasTenants && o.authIDKey.value == "", o.tenantsFile.place, "it needs authid_key: a reference to 32 " +
+			"random bytes or more, such as env:AUTHID_KEY, under which callers stand in events"},
+		{o.authIDKey.line > 0 && !hasTenants, o.authIDKey.place,
+			"it is for tenants, which is not there: add tenants, or drop it"},
+	} {
+		if fault.is {
+			r.fail(fault.at, "%s", fault.text)
+		}
 	}
 	for i := range c.endpoints {
 		if e := &c.endpoints[i]; e.unsafeNoToken && !hasTokens {

@@ -93,8 +93,8 @@ type Options struct {
 	// Pending keeps what the endpoints under out are to get, until they have it: a store in Redis (package
 	// webhook/sender/redis), or sender.NewMemory, which loses it with the process. nil = there is no out.
 	Pending sender.BackEnd
-	// Limiter counts the requests of tenants: webhook/throttle/redis, for several gateways. nil = this gateway
-	// counts alone, and its end forgets the quotas.
+	// Limiter counts the requests of tenants: webhook/throttle/redis, for several gateways. nil = this
+	// gateway counts alone, and its end forgets the quotas.
 	Limiter throttle.Limiter
 	Network *sender.Network  // which addresses out may lead to; nil = https at public addresses
 	Logger  *slog.Logger     // nil = slog.Default()

@@ -113,8 +113,8 @@ type ingester struct {
 //
 // It returns nil when the bus has the event. These are a *webhook.Error: an event that is too large, once
 // sealed (too_large); data that does not follow a schema of Producer or of the caller (schema_invalid); an
-// event for which the caller may not speak (webhook.WithCaller). Every other error makes the provider send the
-// delivery again.
+// event for which the caller may not speak (webhook.WithCaller). Every other error makes the provider send
+// the delivery again.
 func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options) (
 	func(ctx context.Context, v *webhook.Verified) error, error,
 ) {

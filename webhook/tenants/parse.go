@@ -29,7 +29,8 @@ const (
 )
 
 // Parse reads a file of tenants and checks all of it. The error names the line and the column. For each field
-// schemas it calls open with the file that is named there, such as schema.ReadSet; nil = the field is refused.
+// schemas it calls open with the file that is named there, such as schema.ReadSet; nil = the field is
+// refused.
 func Parse(doc []byte, open func(file string) (envelope.Validator, error)) (*Tenants, error) {
 	if len(doc) > MaxFile {
 		return nil, fmt.Errorf("tenants: more than %d bytes", MaxFile)

@@ -15,7 +15,8 @@
 //	    quota: {rate: 50, burst: 100, daily: 100000}  # of all clients together
 //	    schemas: acme/set.json                    # of the data, by type: package schema
 //
-// Package webhook/entry does all of this at an HTTP entry. A program of its own verifies a token, and then asks:
+// Package webhook/entry does all of this at an HTTP entry. A program of its own verifies a token, and then
+// asks:
 //
 //	tenant, err := all.Find(tenants.Caller{Issuer: iss, ClientID: id, Scopes: scopes}) // else 403
 //	v, err := limiter.Take(ctx, tenant.Limits())                                // 429 if v.Wait is above 0

@@ -107,8 +107,8 @@ func (a *Addresses) Take(addr netip.Addr, now time.Time) (wait time.Duration) {
 	return wait << tickBits
 }
 
-// hash is that of the network of an address. An address of IPv4 is written as a network of ff00::/8, from which
-// no request comes. One store and one load of eight bytes are faster than several of them.
+// hash is that of the network of an address. An address of IPv4 is written as a network of ff00::/8, from
+// which no request comes. One store and one load of eight bytes are faster than several of them.
 func (a *Addresses) hash(addr netip.Addr) uint64 {
 	network := uint64(0xfffffffe) << 32 // no address at all
 	switch addr = addr.Unmap(); {

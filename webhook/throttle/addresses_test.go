@@ -237,8 +237,8 @@ func FuzzCaller(f *testing.F) {
 	})
 }
 
-// A million callers come in no order. Their addresses are computed: a list of them would take the table out of
-// the processor's cache, and its cost is none of a server's.
+// A million callers come in no order. Their addresses are computed: a list of them would take the table out
+// of the processor's cache, and its cost is none of a server's.
 func BenchmarkAddresses(b *testing.B) {
 	a := newTable(b, 1, 5)
 	b.ReportAllocs()

@@ -1,6 +1,6 @@
 // Package loadclaims connects to the Redis in which consumers remember what they handled, in which deliveries
-// wait that are to be sent, and which counts the requests of tenants. Its client is redigo, which compiles in a fraction of the time of
-// go-redis.
+// wait that are to be sent, and which counts the requests of tenants. Its client is redigo, which compiles in
+// a fraction of the time of go-redis.
 package loadclaims
 
 import (
