@@ -132,8 +132,8 @@ func call(t *testing.T, s *clientcredentials.Source, api string) (status int, cl
 	return resp.StatusCode, resp.Header.Get("Client")
 }
 
-// TestTokensOfOIDCProvider: real tokens pass, with the secret in either place. Another scope is 403, an expired
-// token and one for another API are 401.
+// TestTokensOfOIDCProvider: real tokens pass, with the secret in either place. Another scope is 403, an
+// expired token and one for another API are 401.
 func TestTokensOfOIDCProvider(t *testing.T) {
 	i := startIssuer(t)
 	keys := i.keys()

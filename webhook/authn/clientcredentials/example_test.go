@@ -1,6 +1,7 @@
 package clientcredentials_test
 
 import (
+	"context"
 	"log"
 	"net/http"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/webhook/authn/clientcredentials"
+	"github.com/sealbus/sealbus/webhook/sender"
 )
 
 func Example() {
@@ -26,4 +28,35 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer resp.Body.Close()
+}
+
+// authorized is the signing of an endpoint that asks who is calling: it adds an access token. The sender
+// follows no redirect, so the token goes to the endpoint's own URL.
+type authorized struct {
+	sender.Signing
+	tokens *clientcredentials.Source
+}
+
+// Sign is the method of sender.Signing.
+func (a authorized) Sign(ctx context.Context, req *http.Request, body []byte, at time.Time) error {
+	token, err := a.tokens.Token(ctx)
+	if err != nil {
+		return err // the attempt failed, and is made again
+	}
+	token.SetAuthHeader(req)
+	return a.Signing.Sign(ctx, req, body, at)
+}
+
+// An endpoint of webhook/sender gets webhooks with an access token.
+func ExampleSource_Token() {
+	tokens, err := clientcredentials.New("https://acme.example/oauth2/token", "4client",
+		os.Getenv("CLIENT_SECRET"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := sender.Endpoint{ID: "acme", URL: "https://acme.example/hooks",
+		Signing: authorized{sender.Unsigned(), tokens}}
+	if err := endpoint.Check(); err != nil {
+		log.Fatal(err)
+	}
 }

@@ -4,7 +4,6 @@ package loadtoken
 import (
 	"bytes"
 	"errors"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -71,12 +70,8 @@ func (f *Flags) Open(env *ui.Env, to string) (*clientcredentials.Source, error) 
 		}
 		params.Add(name, value)
 	}
-	client := env.HTTPClient()
-	if client == nil {
-		client = &http.Client{}
-	}
 	s, err := clientcredentials.New(f.endpoint, f.client, secret, &clientcredentials.Options{Scopes: f.scopes,
-		Parameters: params, SecretInBody: f.inBody, Now: env.Clock, Client: client,
+		Parameters: params, SecretInBody: f.inBody, Now: env.Clock, Client: env.HTTPClient(),
 		UnsafeAllowHTTP: true}) // to this machine only, see above
 	if err != nil {
 		return nil, ui.Usage("correct the flag, or the file of the secret", "%w", err)

@@ -115,8 +115,8 @@ func TestSendIsVerified(t *testing.T) {
 	}
 }
 
-// A receiver that asks who is calling gets an access token. It is not shown, and goes to this receiver by https,
-// or to this machine. If the issuer refuses, nothing is sent.
+// A receiver that asks who is calling gets an access token. It is not shown, and goes to this receiver by
+// https, or to this machine. If the issuer refuses, nothing is sent.
 func TestSendWithToken(t *testing.T) {
 	b, p := newBench(t), newPartner(t)
 	status := 200
