@@ -113,10 +113,10 @@ func (v *Verifier) Verify(ctx context.Context, token string, at time.Time) (*Ide
 	if err != nil {
 		return nil, err
 	}
-	if err := v.judge(h, c, at); err != nil {
+	if err := v.judge(h, &c, at); err != nil {
 		return nil, err
 	}
-	id := &Identity{Issuer: c.iss, Subject: c.sub, ClientID: c.clientID, Groups: c.groups, TokenID: c.jti,
+	id := &Identity{Issuer: v.issuer, Subject: c.sub, ClientID: c.clientID, Groups: c.groups, TokenID: c.jti,
 		KeyID: h.kid, Expires: c.exp.time, Issued: c.iat.time, claims: text}
 	if c.hasUse {
 		id.Groups = c.cognitoGroups // of Cognito, whose claim groups would be an attribute
@@ -139,8 +139,8 @@ type Need struct {
 	Groups []string // one of them; nil = none is needed
 }
 
-// Check is an *Error with envelope.ReasonForbidden if the caller lacks a scope, or is in none of the groups. A
-// need that is nil, or has an empty text in a list, is refused, too: it is a mistake.
+// Check is an *Error with envelope.ReasonForbidden if the caller lacks a scope, or is in none of the groups.
+// A need that is nil, or has an empty text in a list, is refused, too: it is a mistake.
 func (id *Identity) Check(need *Need) error {
 	if need == nil || slices.Contains(need.Scopes, "") || slices.Contains(need.Groups, "") {
 		return refuse(envelope.ReasonForbidden, "scope", "the need is nil, or has an empty scope or group")

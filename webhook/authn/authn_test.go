@@ -1,6 +1,7 @@
 package authn_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -11,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +139,10 @@ var vectorReasons = map[string]envelope.Reason{
 	"alg None": envelope.ReasonMalformed, // its signature is empty
 }
 
+func reasonOfRow(name, why string) envelope.Reason {
+	return cmp.Or(vectorReasons[name], vectorReasons[why])
+}
+
 // TestVectors: each row of the vectors has the verdict of the strict profile, for its own Reason.
 func TestVectors(t *testing.T) {
 	var file struct {
@@ -158,10 +164,7 @@ func TestVectors(t *testing.T) {
 		if err == nil {
 			err = id.Check(&authn.Need{Scopes: []string{file.Scope}, Groups: []string{file.Group}})
 		}
-		want := vectorReasons[row.Why]
-		if byName := vectorReasons[row.Name]; byName != "" {
-			want = byName
-		}
+		want := reasonOfRow(row.Name, row.Why)
 		if row.Expect == "accept" {
 			want = ""
 			accepted++
@@ -193,6 +196,14 @@ func TestAlgorithms(t *testing.T) {
 				wantReason(t, kid+" by "+signer, err, envelope.ReasonBadSignature, "signature")
 			}
 		}
+	}
+	text := token("e", `{"kid":"e","alg":"ES256"}`, claims())
+	dot := strings.LastIndexByte(text, '.')
+	signature := must(base64.RawURLEncoding.DecodeString(text[dot+1:]))
+	for name, bad := range map[string][]byte{"s with a zero": slices.Insert(slices.Clone(signature), 32, 0),
+		"r alone": signature[:32], "zeros": make([]byte, 64), "DER": append([]byte{0x30, 0x44}, signature...)} {
+		_, err := v.Verify(t.Context(), text[:dot+1]+base64.RawURLEncoding.EncodeToString(bad), at)
+		wantReason(t, name, err, envelope.ReasonBadSignature, "signature")
 	}
 }
 
@@ -240,6 +251,12 @@ func TestClaims(t *testing.T) {
 			claims("aud", `"c1"`), envelope.ReasonTypeNotAllowed, "token_use"},
 		"at+jwt for id": {idTokens, atJWT,
 			claims("token_use", "", "aud", `"c1"`), envelope.ReasonTypeNotAllowed, "typ"},
+		"access for id, no token_use": {idTokens, rs256,
+			claims("token_use", "", "aud", `"c1"`), envelope.ReasonTypeNotAllowed, "typ"},
+		"id token of another": {idTokens, rs256,
+			claims("token_use", `"id"`, "aud", `"c2"`), envelope.ReasonAudienceMismatch, "aud"},
+		"id token, another azp": {idTokens, rs256,
+			claims("token_use", `"id"`, "aud", `"c1"`, "azp", `"c2"`), envelope.ReasonSourceNotAllowed, "azp"},
 		"bound": {ofClient, rs256,
 			claims("cnf", `{"jkt":"x"}`), envelope.ReasonUnsupported, "cnf"},
 	} {
@@ -276,10 +293,11 @@ func TestNew(t *testing.T) {
 		keys   *authn.Keys
 		opts   *authn.Options
 	}{
-		"no issuer":    {"", keys, &authn.Options{ClientIDs: []string{"c"}}},
-		"no keys":      {issuer, nil, &authn.Options{ClientIDs: []string{"c"}}},
-		"nil":          {issuer, keys, nil},
-		"empty client": {issuer, keys, &authn.Options{ClientIDs: []string{""}}},
+		"no issuer":      {"", keys, &authn.Options{ClientIDs: []string{"c"}}},
+		"no keys":        {issuer, nil, &authn.Options{ClientIDs: []string{"c"}}},
+		"nil":            {issuer, keys, nil},
+		"empty client":   {issuer, keys, &authn.Options{ClientIDs: []string{""}}},
+		"empty audience": {issuer, keys, &authn.Options{Audiences: []string{"a", ""}}},
 		"id, audience": {issuer, keys, &authn.Options{ClientIDs: []string{"c"}, Audiences: []string{"a"},
 			IDTokens: true}},
 		"long leeway":    {issuer, keys, &authn.Options{ClientIDs: []string{"c"}, Leeway: time.Minute + 1}},

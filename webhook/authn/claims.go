@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,10 +12,11 @@ import (
 
 // claims are the claims that are judged. They are signed by the issuer, and not judged yet.
 type claims struct {
-	iss, sub, clientID, azp, tokenUse, scope, jti string
-	aud, groups, cognitoGroups                    []string
-	exp, nbf, iat                                 date
-	hasUse, hasAud, bound                         bool // token_use, aud and cnf are there
+	iss, tokenUse                  []byte // only compared
+	sub, clientID, azp, scope, jti string
+	aud, groups, cognitoGroups     []string
+	exp, nbf, iat                  date
+	hasUse, hasAud, bound          bool // token_use, aud and cnf are there
 }
 
 // date is a NumericDate (RFC 7519, section 2).
@@ -24,8 +26,7 @@ type date struct {
 }
 
 // readClaims reads the claims that are judged, and steps over the others, which are strict JSON all the same.
-func readClaims(text []byte) (*claims, error) {
-	c := new(claims)
+func readClaims(text []byte) (c claims, err error) {
 	at := "claims"
 	d := jsontext.NewDecoder(text)
 	for o := d.Object(); d.Member(&o); {
@@ -38,7 +39,7 @@ func readClaims(text []byte) (*claims, error) {
 		}
 	}
 	if err := d.End(); err != nil {
-		return nil, refuse(envelope.ReasonMalformed, at, "the token's claims: %w", err)
+		return c, refuse(envelope.ReasonMalformed, at, "the token's claims: %w", err)
 	}
 	return c, nil
 }
@@ -47,7 +48,7 @@ func readClaims(text []byte) (*claims, error) {
 func (c *claims) read(d *jsontext.Decoder, name string) bool {
 	switch name {
 	case "iss":
-		c.iss = d.String()
+		c.iss = d.Bytes()
 	case "sub":
 		c.sub = d.String()
 	case "client_id":
@@ -55,7 +56,7 @@ func (c *claims) read(d *jsontext.Decoder, name string) bool {
 	case "azp":
 		c.azp = d.String()
 	case "token_use":
-		c.tokenUse = d.String()
+		c.tokenUse = d.Bytes()
 		c.hasUse = true
 	case "scope":
 		c.scope = d.String()
@@ -135,7 +136,7 @@ func readDate(d *jsontext.Decoder) date {
 // judge judges the claims at that time (RFC 9068, section 4; RFC 7519, section 4.1). The order is that of the
 // questions: who issued it, for what use, when, for whom.
 func (v *Verifier) judge(h header, c *claims, at time.Time) error {
-	if c.iss != v.issuer {
+	if string(c.iss) != v.issuer {
 		return refuse(envelope.ReasonSourceNotAllowed, "iss", "the token's issuer is %.200q", c.iss)
 	}
 	if err := v.judgeUse(h, c); err != nil {
@@ -166,18 +167,18 @@ func (v *Verifier) judge(h header, c *claims, at time.Time) error {
 // judgeUse tells access tokens and id tokens apart: by token_use, which Cognito writes into both, or by the
 // typ of RFC 9068, section 2.1. A token that says neither could be either.
 func (v *Verifier) judgeUse(h header, c *claims) error {
-	typ := strings.TrimPrefix(strings.ToLower(h.typ), "application/") // RFC 7515, section 4.1.9
+	typ := strings.TrimPrefix(strings.ToLower(string(h.typ)), "application/") // RFC 7515, section 4.1.9
 	isAccess, isJWT, says := typ == "at+jwt", typ == "" || typ == "jwt", c.hasUse
 	switch {
 	case !isAccess && !isJWT:
 		return refuse(envelope.ReasonTypeNotAllowed, "typ", "the token's typ is %.40q", h.typ)
-	case !v.opts.IDTokens && says && c.tokenUse != "access":
+	case !v.opts.IDTokens && says && string(c.tokenUse) != "access":
 		return refuse(envelope.ReasonTypeNotAllowed, "token_use", "the token's token_use is %.40q, not access",
 			c.tokenUse)
 	case !v.opts.IDTokens && !says && !isAccess:
 		return refuse(envelope.ReasonTypeNotAllowed, "typ",
 			"neither typ (at+jwt) nor token_use (access) says that it is an access token")
-	case v.opts.IDTokens && says && c.tokenUse != "id":
+	case v.opts.IDTokens && says && string(c.tokenUse) != "id":
 		return refuse(envelope.ReasonTypeNotAllowed, "token_use", "the token's token_use is %.40q, not id",
 			c.tokenUse)
 	case v.opts.IDTokens && (isAccess || !says && c.clientID != ""):
@@ -190,7 +191,7 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 // is for that one only, so it is refused where no audience is configured. RFC 9068, section 2.2 has each
 // token name one. Cognito's, which have token_use, need not.
 func (v *Verifier) judgeAudience(c *claims) error {
-	if len(v.opts.ClientIDs) > 0 && !contains(v.opts.ClientIDs, c.clientID) {
+	if len(v.opts.ClientIDs) > 0 && !slices.Contains(v.opts.ClientIDs, c.clientID) {
 		return refuse(envelope.ReasonSourceNotAllowed, "client_id", "the token is of the client %.200q",
 			c.clientID)
 	}
@@ -207,27 +208,13 @@ func (v *Verifier) judgeIDClient(c *claims) error {
 		return refuse(envelope.ReasonAudienceMismatch, "aud", "the token is for the client %.200q",
 			strings.Join(c.aud, " "))
 	}
-	if (len(c.aud) > 1 || c.azp != "") && !contains(v.opts.ClientIDs, c.azp) {
+	if (len(c.aud) > 1 || c.azp != "") && !slices.Contains(v.opts.ClientIDs, c.azp) {
 		return refuse(envelope.ReasonSourceNotAllowed, "azp", "the token is of the client %.200q", c.azp)
 	}
 	return nil
 }
 
-// contains is false for the empty text, which names nothing.
-func contains(list []string, text string) bool {
-	for _, s := range list {
-		if s == text && text != "" {
-			return true
-		}
-	}
-	return false
-}
-
+// overlap reports whether a text is in both lists.
 func overlap(one, other []string) bool {
-	for _, s := range one {
-		if contains(other, s) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(one, func(s string) bool { return slices.Contains(other, s) })
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -277,6 +278,7 @@ func parseKeySet(text []byte) (map[string]*publicKey, error) {
 // jwkHead is what a JWK says about itself.
 type jwkHead struct {
 	kty, use, alg, kid, crv string
+	n, e                    []byte // in base64url
 	verifies, private       bool
 }
 
@@ -304,16 +306,17 @@ func parseKey(text []byte) (*publicKey, error) {
 	if alg == "" || h.use != "" && h.use != "sig" || !h.verifies || !isKeyID(h.kid) {
 		return nil, nil
 	}
+	if h.kty == "RSA" {
+		if key := rsaKey(h.n, h.e); key != nil {
+			return newPublicKey(h.kid, alg, key), nil
+		}
+		return nil, nil
+	}
 	var jwk jose.JSONWebKey
 	if jwk.UnmarshalJSON(text) != nil || !jwk.Valid() || !jwk.IsPublic() {
 		return nil, nil // one that cannot be read does not take the others away
 	}
 	switch key := jwk.Key.(type) {
-	case *rsa.PublicKey:
-		bits := key.N.BitLen()
-		if bits < minRSABits || bits > maxRSABits || key.N.Bit(0) == 0 || key.E%2 == 0 {
-			return nil, nil
-		}
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() {
 			return nil, nil
@@ -323,6 +326,24 @@ func parseKey(text []byte) (*publicKey, error) {
 		return nil, nil
 	}
 	return newPublicKey(h.kid, alg, jwk.Key), nil
+}
+
+// rsaKey is the key of that modulus and exponent (RFC 7518, section 6.3.1), or nil if it cannot be used. It
+// does without go-jose, which takes 4,096 bits at most.
+func rsaKey(modulus, exponent []byte) *rsa.PublicKey {
+	n, err := jsontext.Base64URL.AppendDecode(nil, modulus)
+	e, errE := jsontext.Base64URL.AppendDecode(nil, exponent)
+	if err != nil || errE != nil || len(n) > maxRSABits/8+1 {
+		return nil
+	}
+	N, E := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	switch bits := N.BitLen(); {
+	case bits < minRSABits, bits > maxRSABits, N.Bit(0) == 0:
+		return nil
+	case E.Bit(0) == 0, E.BitLen() < 2, E.BitLen() > 31: // crypto/rsa takes 3 to 2^31 - 1
+		return nil
+	}
+	return &rsa.PublicKey{N: N, E: int(E.Int64())}
 }
 
 func readJWKHead(text []byte) (h jwkHead, err error) {
@@ -340,6 +361,10 @@ func readJWKHead(text []byte) (h jwkHead, err error) {
 			h.kid = d.String()
 		case "crv":
 			h.crv = d.String()
+		case "n":
+			h.n = d.Bytes()
+		case "e":
+			h.e = d.Bytes()
 		case "key_ops":
 			h.verifies = false
 			for a := d.Array(); d.Element(&a); {

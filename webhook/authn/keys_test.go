@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,6 +235,71 @@ func TestKnownKeysDoNotWait(t *testing.T) {
 	wantReason(t, "the one that waits", <-done, "", "")
 }
 
+// TestManyWait: of 300 callers without keys, 256 wait for the issuer, and the others come again later.
+func TestManyWait(t *testing.T) {
+	s, v := newSite(t)
+	s.blocked = make(chan struct{})
+	text, done := rToken(), make(chan error)
+	for range 300 {
+		go func() { done <- errOf(v.Verify(t.Context(), text, s.clock())) }()
+	}
+	for range 300 - 256 {
+		wantReason(t, "too many", <-done, envelope.ReasonTrustUnavailable, "kid")
+	}
+	close(s.blocked)
+	for range 256 {
+		wantReason(t, "waited", <-done, "", "")
+	}
+}
+
+// rsaOf is a JWK with a modulus of that many bits, which no signature verifies under.
+func rsaOf(bits, lowest int, e string) string {
+	n := make([]byte, bits/8)
+	n[0], n[len(n)-1] = 0x80, byte(lowest)
+	return `{"kty":"RSA","kid":"x","use":"sig","alg":"RS256","e":"` + e + `","n":"` +
+		base64.RawURLEncoding.EncodeToString(n) + `"}`
+}
+
+// TestWeakKeys: keys that no verification should rest on are skipped, and so are those that are none.
+func TestWeakKeys(t *testing.T) {
+	k := testKeys()
+	e := eKey()
+	y := e[strings.Index(e, `"y":"`)+5:][:43]
+	zero := strings.Repeat("A", 43)
+	ed := jwk("d", "EdDSA", k.ed.Public())
+	for name, c := range map[string]struct {
+		key    string
+		usable bool
+	}{
+		"2,048 bits": {rsaOf(2048, 1, "AQAB"), true}, "2,040 bits": {rsaOf(2040, 1, "AQAB"), false},
+		"8,192 bits": {rsaOf(8192, 1, "AQAB"), true}, "8,200 bits": {rsaOf(8200, 1, "AQAB"), false},
+		"even modulus": {rsaOf(2048, 2, "AQAB"), false}, "even exponent": {rsaOf(2048, 1, "AQAA"), false},
+		"exponent 3": {rsaOf(2048, 1, "Aw"), true}, "exponent 1": {rsaOf(2048, 1, "AQ"), false},
+		"exponent 0": {rsaOf(2048, 1, "AA"), false}, "no exponent": {rsaOf(2048, 1, ""), false},
+		"padded": {rsaOf(2048, 1, "AQAB="), false}, "exponent 2^32 + 1": {rsaOf(2048, 1, "AQAAAAE"), false},
+		"exponent 2^64 + 1": {rsaOf(2048, 1, "AQAAAAAAAAAB"), false},
+		"P-256":             {e, true}, "off the curve": {strings.Replace(e, y, zero, 1), false},
+		"short y": {strings.Replace(e, y, y[:40], 1), false}, "no y": {strings.Replace(e, `"y"`, `"z"`, 1), false},
+		"P-256 as P-384": {strings.Replace(e, "P-256", "P-384", 1), false},
+		"ES384":          {strings.Replace(e, "ES256", "ES384", 1), false},
+		"RS256 of P-256": {strings.Replace(e, "ES256", "RS256", 1), false},
+		"alg case":       {strings.Replace(e, "ES256", "es256", 1), false},
+		"use case":       {strings.Replace(e, `"sig"`, `"Sig"`, 1), false},
+		"no use":         {strings.Replace(e, `"use":"sig",`, "", 1), true},
+		"EC as RSA":      {strings.Replace(e, `"EC"`, `"RSA"`, 1), false},
+		"Ed25519":        {ed, true}, "X25519": {strings.Replace(ed, "Ed25519", "X25519", 1), false},
+		"Ed25519 as alg": {strings.Replace(ed, "EdDSA", "Ed25519", 1), true},
+		"short x":        {strings.Replace(ed, `"x":"`, `"x":"A`, 1), false},
+	} {
+		if _, err := authn.ParseKeys(jwks(c.key)); (err == nil) != c.usable {
+			t.Errorf("%s: %v, %.200s", name, err, c.key)
+		}
+		if _, err := authn.ParseKeys(jwks(c.key, rKey())); err != nil {
+			t.Errorf("%s takes the others away: %v", name, err)
+		}
+	}
+}
+
 // TestParseKeys: keys that are for something else are skipped, and a set that could be read in two ways is
 // refused.
 func TestParseKeys(t *testing.T) {
@@ -253,7 +319,12 @@ func TestParseKeys(t *testing.T) {
 		"no ID":          {[]string{jwk("", "RS256", &k.rsa.PublicKey)}, false},
 		"unknown kty":    {[]string{`{"kty":"AKP","alg":"ML-DSA-65","kid":"m","pub":"AA"}`, rKey()}, true},
 		"two of one ID":  {[]string{rKey(), jwk("r", "RS256", &k.other.PublicKey)}, false},
-		"private":        {[]string{jwk("r", "RS256", k.rsa)}, false},
+		"private":        {[]string{jwk("x", "RS256", k.rsa), rKey()}, false},
+		"secret":         {[]string{`{"kty":"oct","k":"AAAA","kid":"x"}`, rKey()}, false},
+		"256 keys":       {append(slices.Repeat([]string{enc}, 255), rKey()), true},
+		"257 keys":       {append(slices.Repeat([]string{enc}, 256), rKey()), false},
+		"too large":      {[]string{rKey(), `{"x":"` + strings.Repeat("x", 1<<20) + `"}`}, false},
+		"kid twice":      {[]string{strings.Replace(rKey(), `"kid"`, `"kid":"x","kid"`, 1)}, false},
 		"for signing":    {[]string{strings.Replace(rKey(), `"use"`, `"key_ops":["sign"],"use"`, 1)}, false},
 		"for verifying":  {[]string{strings.Replace(rKey(), `"use"`, `"key_ops":["verify"],"use"`, 1)}, true},
 		"a text":         {[]string{`"x"`, rKey()}, false},

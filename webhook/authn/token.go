@@ -19,7 +19,10 @@ import (
 const maxToken = 16 << 10
 
 // header is what the header of a token says.
-type header struct{ alg, kid, typ string }
+type header struct {
+	alg, typ []byte // only compared
+	kid      string
+}
 
 // verifySignature verifies a token in the compact form (RFC 7515, section 7.1) and gives its claims, which
 // are not judged yet.
@@ -54,7 +57,7 @@ func verifySignature(ctx context.Context, text string, keys *Keys, allowPublishe
 	switch {
 	case err != nil:
 		return h, nil, err
-	case h.alg != key.alg:
+	case string(h.alg) != key.alg:
 		return h, nil, refuse(envelope.ReasonUnsupported, "alg", "the token's alg is %.40q, the key's is %s",
 			h.alg, key.alg)
 	case !key.verifies(text[:len(headerText)+1+len(claimsText)], parts[2]):
@@ -72,11 +75,11 @@ func readHeader(text []byte) (h header, err error) {
 	for o := d.Object(); d.Member(&o); {
 		switch name := string(o.Name); name {
 		case "alg":
-			h.alg = d.String()
+			h.alg = d.Bytes()
 		case "kid":
 			h.kid = d.String()
 		case "typ":
-			h.typ = d.String()
+			h.typ = d.Bytes()
 		case "crit", "b64", "zip", "enc": // they change what is signed, or how it is read
 			refused = name
 			d.SkipValue()
@@ -95,7 +98,7 @@ func readHeader(text []byte) (h header, err error) {
 		return h, refuse(envelope.ReasonUnsupported, refused, "the token's header has %s", refused)
 	case !isKeyID(h.kid):
 		return h, refuse(envelope.ReasonMalformed, "kid", "the token's kid is missing, or no key ID")
-	case h.alg == "":
+	case len(h.alg) == 0:
 		return h, refuse(envelope.ReasonMalformed, "alg", "the token has no alg")
 	}
 	return h, nil
