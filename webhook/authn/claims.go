@@ -125,8 +125,8 @@ func readDate(d *jsontext.Decoder) date {
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
 	n, err := strconv.ParseInt(whole, 10, 64)
-	nanos, fractionErr := strconv.ParseUint((fraction + "000000000")[:9], 10, 32)
-	if err != nil || fractionErr != nil || text[0] == '-' || n > maxDate ||
+	nanos, _ := strconv.ParseUint((fraction + "000000000")[:9], 10, 32)
+	if err != nil || text[0] == '-' || n > maxDate ||
 		strings.Trim(fraction, "0123456789") != "" {
 		d.Failf("a time was expected at offset %d: seconds since 1970, in plain digits", d.Offset())
 		return date{}
