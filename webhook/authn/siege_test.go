@@ -101,41 +101,6 @@ func TestSiege(t *testing.T) {
 	})
 }
 
-// TestBoundedWaiters: while an issuer takes its time, at most 256 callers wait for it. The others are told
-// at once that the keys cannot be had. The new key works as soon as the issuer has answered.
-func TestBoundedWaiters(t *testing.T) {
-	fresh := eToken()
-	synctest.Test(t, func(t *testing.T) {
-		const latency = 9 * time.Second
-		v := follows(func(req *http.Request) (*http.Response, error) {
-			time.Sleep(latency)
-			return answerOf(req, http.StatusOK, strings.NewReader(string(jwks(eKey())))), nil
-		})
-		start := time.Now()
-		var mu sync.Mutex
-		var waited, turnedAway int
-		var all sync.WaitGroup
-		for i := range 1000 {
-			all.Go(func() {
-				e, ok := errOf(v.Verify(t.Context(), stranger(i), at)).(*authn.Error)
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case ok && e.Reason == envelope.ReasonTrustUnavailable && time.Since(start) == 0:
-					turnedAway++
-				case ok && e.Reason == envelope.ReasonUnknownKey && time.Since(start) == latency:
-					waited++
-				}
-			})
-		}
-		all.Wait()
-		wantReason(t, "afterwards", errOf(v.Verify(t.Context(), fresh, at)), "", "")
-		if waited != 256 || turnedAway != 1000-256 || time.Since(start) != latency {
-			t.Errorf("%d waited, %d were turned away, after %s", waited, turnedAway, time.Since(start))
-		}
-	})
-}
-
 // slow is a body that comes byte by byte, until the context ends, as net/http has it.
 type slow struct {
 	ctx  context.Context
