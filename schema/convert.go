@@ -138,8 +138,14 @@ func modern(v any) (any, error) {
 			return nil, err
 		}
 	}
-	exclusive(out, old, "maximum", "exclusiveMaximum")
-	exclusive(out, old, "minimum", "exclusiveMinimum")
+	err := errors.Join(exclusive(out, old, "maximum", "exclusiveMaximum"),
+		exclusive(out, old, "minimum", "exclusiveMinimum"))
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := old["nullable"].(bool); !ok && old["nullable"] != nil {
+		return nil, errors.New("nullable is not a boolean")
+	}
 	if old["nullable"] == true && out["type"] != nil { // OpenAPI 3.0.3: it does nothing without a type
 		if list, ok := out["enum"].([]any); ok && !slices.Contains(list, any(nil)) {
 			return nil, errors.New("nullable with an enum that lacks null can be read in two ways: add null")
@@ -239,10 +245,18 @@ func modernDependencies(value any) (map[string]any, error) {
 	return out, nil
 }
 
-// exclusive makes the flag of draft 4 the number of draft 7.
-func exclusive(out, old map[string]any, bound, flag string) {
-	if old[flag] == true && out[bound] != nil {
-		out[flag] = out[bound]
-		delete(out, bound)
+// exclusive makes the flag of draft 4 the number of draft 7. A number, as in later drafts, would be lost.
+func exclusive(out, old map[string]any, bound, flag string) error {
+	set, isBool := old[flag].(bool)
+	switch {
+	case old[flag] == nil || isBool && !set:
+		return nil
+	case !isBool:
+		return fmt.Errorf("%s is not a boolean, as it is in draft 4 and OpenAPI 3.0", flag)
+	case out[bound] == nil:
+		return fmt.Errorf("%s without %s", flag, bound)
 	}
+	out[flag] = out[bound]
+	delete(out, bound)
+	return nil
 }

@@ -23,7 +23,7 @@ const (
 var errNumber = errors.New("a number is longer than 128 bytes, or its exponent is beyond 400")
 
 // parse reads JSON text, strictly, into nil, bool, string, json.Number, []any and map[string]any. At most
-// that many values are read; 0 = no limit. Its errors quote nothing of the text.
+// that many values are read; 0 = no limit, as for data. Its errors quote nothing of data, but do of a schema.
 func parse(text []byte, values int) (any, error) {
 	p := parser{Decoder: jsontext.NewDecoder(text), left: values, limited: values > 0}
 	v := p.value()
@@ -33,6 +33,8 @@ func parse(text []byte, values int) (any, error) {
 			return nil, errNumber
 		case errors.Is(err, errValues):
 			return nil, errValues
+		case values > 0:
+			return nil, fmt.Errorf("it is not strict JSON: %w", err)
 		}
 		return nil, fmt.Errorf("it is not strict JSON, at byte %d", p.Offset())
 	}

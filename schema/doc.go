@@ -16,20 +16,26 @@
 //
 // # Names
 //
-// A member whose name differs from a property of its schema in case only is refused, also where the schema
-// allows unknown members. encoding/json takes it for the property, so a handler would get a value that the
-// schema did not judge.
+// A member whose name differs in case only from one that its schema has (in properties, required or a keyword
+// of dependencies) is refused, also where the schema allows unknown members. encoding/json takes it for the
+// property, so a handler would get a value that the schema did not judge. Patterns of names are matched as
+// they are written. Numbers are judged exactly, and a handler that reads them as float64 rounds them.
 //
 // # Bounds
 //
 // A schema is refused if it has more than MaxSchema bytes or MaxNodes subschemas, if more than MaxNodes
 // subschemas would judge one value ($ref and applicators written out), if they nest deeper than 64, or if a
 // recursion judges the same value again without descending into it. Patterns are those of Go (RE2), at most
-// 1 KiB long. A reference leads to a document that was given, never to a file or to a host.
+// 1 KiB long, with programs of at most 4,000 instructions, and 100,000 in a document. A reference leads to a
+// document that was given, never to a file or to a host.
 //
 // Data is JSON of at most MaxData bytes, 64 levels deep, without duplicate members, and with numbers of at
-// most 128 bytes and exponents up to 400. Steps are the subschemas that judge a value, weighted by what they
-// cost: MaxSteps of them take less than a second on a small machine. Data that needs more is refused.
+// most 128 bytes and exponents up to 400. Steps are the subschemas that judge a value and the faults that they
+// can find, weighted by what they cost: MaxSteps of them take less than a second and 100 MB on a small
+// machine. Data that needs more is refused. One subschema for each value of 1 MiB of honest data is affordable.
+//
+// Whatever cannot be judged is refused: data beyond a bound, data that is no JSON, and, by a Set, an event for
+// which there is no schema.
 //
 // # Keywords
 //

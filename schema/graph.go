@@ -25,8 +25,8 @@ type graph struct {
 type node struct {
 	here []*jsonschema.Schema // judge the same value
 	weights
-	// folded are the names of its properties as readers that ignore case compare them.
-	folded map[string]bool
+	// names are those that it has of members of the value, folded as readers that ignore case compare them.
+	names, folded map[string]bool
 
 	state        int // of the walk for width: 0 = new, 1 = under way, 2 = done
 	width, chain int // how many subschemas judge one value, and how deep they nest
@@ -49,11 +49,9 @@ func (g *graph) build() error {
 		if len(g.nodes) == MaxNodes {
 			return fmt.Errorf("it has more than %d subschemas", MaxNodes)
 		}
-		n := &node{weights: weigh(s), folded: map[string]bool{}}
-		for name := range s.Properties {
-			n.folded[fold(name)] = true
-		}
+		n := newNode(s)
 		g.nodes[s] = n
+		maps.Copy(g.names, n.names)
 		n.here = inPlace(s)
 		if s.DynamicAnchor != "" {
 			g.anchors[s.DynamicAnchor] = append(g.anchors[s.DynamicAnchor], s)
@@ -61,7 +59,6 @@ func (g *graph) build() error {
 		if s.UnevaluatedItems != nil || s.UnevaluatedProperties != nil {
 			g.evaluates = true
 		}
-		g.learnNames(s)
 		queue = append(append(queue, n.here...), below(s)...)
 		if s.DynamicRef != nil {
 			queue = append(queue, s.DynamicRef.Ref)
@@ -158,28 +155,30 @@ func below(s *jsonschema.Schema) (list []*jsonschema.Schema) {
 	return list
 }
 
-// learnNames collects the names of members that the schema itself has.
-func (g *graph) learnNames(s *jsonschema.Schema) {
+// newNode weighs a subschema, and learns the names of members that it has.
+func newNode(s *jsonschema.Schema) *node {
+	n := &node{weights: weigh(s), names: map[string]bool{}, folded: map[string]bool{}}
 	add := func(names ...string) {
-		for _, n := range names {
-			g.names[n] = true
+		for _, name := range names {
+			n.names[name], n.folded[fold(name)] = true, true
 		}
 	}
 	add(s.Required...)
-	for n := range s.Properties {
-		add(n)
+	for name := range s.Properties {
+		add(name)
 	}
-	for n, dep := range s.Dependencies {
-		add(n)
+	for name, dep := range s.Dependencies {
+		add(name)
 		if names, ok := dep.([]string); ok {
 			add(names...)
 		}
 	}
-	for n, names := range s.DependentRequired {
-		add(n)
+	for name, names := range s.DependentRequired {
+		add(name)
 		add(names...)
 	}
-	for n := range s.DependentSchemas {
-		add(n)
+	for name := range s.DependentSchemas {
+		add(name)
 	}
+	return n
 }

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"regexp/syntax"
@@ -226,41 +225,6 @@ func TestSteps(t *testing.T) {
 		count := counter{graph: s.graph, left: MaxSteps}
 		if ok := count.judge(s.root, v, 0); !ok || MaxSteps-count.left != c.steps {
 			t.Errorf("%s on %s: %d steps, not %d", c.schema, c.data, MaxSteps-count.left, c.steps)
-		}
-	}
-}
-
-// BenchmarkWorst judges data of 1 MiB that takes almost all steps that there are: the time must be under a
-// second for each.
-func BenchmarkWorst(b *testing.B) {
-	for name, c := range map[string]struct{ schema, unit string }{
-		"integers":    {`{"items":{"type":"integer","minimum":1}}`, "0"},
-		"wide":        {`{"items":{"allOf":[true,true,true,true,true,true,true,true]}}`, `"abcdefg"`},
-		"faults":      {`{"items":{"type":"string"}}`, "null"},
-		"unevaluated": {`{"items":{"properties":{"a":true},"unevaluatedProperties":false}}`, `{"a":0,"b":0}`},
-		"unique":      {`{"uniqueItems":true,"items":{"type":"array"}}`, `[[],{},0,"a"]`},
-		"pattern":     {`{"items":{"pattern":"^[a-z]{1,10}([a-z]+)+$"}}`, `"aaaaaaaaaaaaaaaaaaaa"`},
-	} {
-		b.Run(name, func(b *testing.B) {
-			s, err := one(c.schema)
-			if err != nil {
-				b.Fatal(err)
-			}
-			data := worst(s, c.unit)
-			b.SetBytes(int64(len(data)))
-			for b.Loop() {
-				_ = s.Validate(data)
-			}
-		})
-	}
-}
-
-// worst is an array of as many units as may be judged.
-func worst(s *Schema, unit string) []byte {
-	for n := MaxData / (len(unit) + 1); ; n = n * 9 / 10 {
-		data := append(append([]byte("["), bytes.Repeat([]byte(unit+","), n-1)...), unit+"]"...)
-		if v, err := parse(data, 0); err == nil && len(data) <= MaxData && s.graph.refusal(s.root, v) == "" {
-			return data
 		}
 	}
 }

@@ -57,14 +57,14 @@ func Compile(name string, documents map[string][]byte) (*Schema, error) {
 			return nil, err
 		}
 		if err := c.AddResource(at, doc); err != nil {
-			return nil, fmt.Errorf("schema: %.200q: %w", n, err)
+			return nil, fmt.Errorf("schema: %.200q: %w", n, explain(err))
 		}
 		anchored = append(anchored, dynamicAnchors(doc, at+"#")...)
 	}
 	at, _ := location(name)
 	root, err := c.Compile(at)
 	if err != nil {
-		return nil, fmt.Errorf("schema: %.200q: %w", name, err)
+		return nil, fmt.Errorf("schema: %.200q: %w", name, explain(err))
 	}
 	g := newGraph()
 	g.roots = append(g.roots, root)
@@ -72,7 +72,7 @@ func Compile(name string, documents map[string][]byte) (*Schema, error) {
 		// A $dynamicRef may lead to it, although no $ref does.
 		s, err := c.Compile(l)
 		if err != nil {
-			return nil, fmt.Errorf("schema: %.200q: %w", name, err)
+			return nil, fmt.Errorf("schema: %.200q: %w", name, explain(err))
 		}
 		g.roots = append(g.roots, s)
 	}
@@ -134,7 +134,8 @@ func checkDialect(v any) error {
 	case map[string]any:
 		if d, ok := v["$schema"].(string); ok {
 			if d = strings.TrimSuffix(d, "#"); d != draft7 && d != draft20 {
-				return fmt.Errorf("$schema is %.200q: %q and %q are read", d, draft7, draft20)
+				return fmt.Errorf("$schema is %.200q: declare draft 7 (%s#) or 2020-12 (%s), and follow it",
+					d, draft7, draft20)
 			}
 		}
 		for _, e := range v {

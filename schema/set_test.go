@@ -134,7 +134,9 @@ func TestFaults(t *testing.T) {
 // would not see the value that a handler gets.
 func TestAnotherCaseIsRefused(t *testing.T) {
 	s, err := schema.Compile("s", map[string][]byte{"s": []byte(`{"properties":{"count":{"minimum":1},
-		"kind":{},"id":{},"ID":{},"labels":{"additionalProperties":{"type":"string"}}}}`)})
+		"kind":{},"id":{},"ID":{},"labels":{"additionalProperties":{"type":"string"}}},
+		"patternProperties":{"^x-":{"type":"string"}},"not":{"required":["admin"]},
+		"dependentRequired":{"dep":["id"]}}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +148,9 @@ func TestAnotherCaseIsRefused(t *testing.T) {
 		`{"id":1,"ID":2}`:                      true,
 		`{"labels":{"Count":"a","count":"b"}}`: true, // no property there
 		`{"counter":1}`:                        true,
+		`{"ADMIN":true}`:                       false, // "not" looks for admin
+		`{"Dep":1}`:                            false,
+		`{"X-a":1}`:                            true, // patterns are as they are written
 	} {
 		if err := s.Validate([]byte(data)); (err == nil) != accepted {
 			t.Errorf("%s: %v", data, err)
@@ -231,6 +236,9 @@ func TestConvertRefuses(t *testing.T) {
 		"a $ref to itself": open(`{"$ref":"#/components/schemas/AWSEvent"}`),
 		"a nullable enum":  open(`{"type":"string","nullable":true,"enum":["a"]}`),
 		"a later draft":    open(`{"if":{}}`),
+		"a number as flag": open(`{"minimum":1,"exclusiveMinimum":5}`),
+		"a flag alone":     open(`{"exclusiveMaximum":true}`),
+		"odd nullable":     open(`{"type":"string","nullable":"true"}`),
 		"no detail": `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +
 			`"x-amazon-events-detail-type":"T"}}}}`,
 		"no type": `{"openapi":"3.0.0","components":{"schemas":{"AWSEvent":{` +

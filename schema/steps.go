@@ -28,7 +28,7 @@ type counter struct {
 // Why data is refused before it is judged.
 const (
 	tooManySteps = "judging it would take too many steps"
-	otherCase    = "a member has the name of a property in another case"
+	otherCase    = "a member has a name of the schema in another case"
 )
 
 // refusal is why v is not given to the library; "" = it is.
@@ -100,14 +100,6 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 			if !c.judge(p, value, depth+1) {
 				return false
 			}
-		} else if folded := c.nodes[s].folded; len(folded) > 0 {
-			if !c.pay(1 + len(name)/32) {
-				return false
-			}
-			if folded[fold(name)] {
-				c.cause = otherCase
-				return false
-			}
 		}
 		for re, p := range s.PatternProperties {
 			if !c.pay(costOf(re, name)) {
@@ -120,6 +112,9 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 				}
 			}
 		}
+		if !c.sameCase(c.nodes[s], name) {
+			return false
+		}
 		if p, ok := s.AdditionalProperties.(*jsonschema.Schema); ok && !matched {
 			if !c.judge(p, value, depth+1) {
 				return false
@@ -131,6 +126,21 @@ func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool
 		if p := s.PropertyNames; p != nil && !(c.payCost(cost{judgeSteps, 1}, depth) && c.judge(p, name, depth+1)) {
 			return false
 		}
+	}
+	return true
+}
+
+// sameCase refuses a member that has a name of the schema in another case.
+func (c *counter) sameCase(n *node, name string) bool {
+	if n.names[name] || len(n.folded) == 0 {
+		return true
+	}
+	if !c.pay(1 + len(name)/32) {
+		return false
+	}
+	if n.folded[fold(name)] {
+		c.cause = otherCase
+		return false
 	}
 	return true
 }

@@ -78,10 +78,9 @@ type HTTPS struct {
 	noun   string
 }
 
-// New is the origin at that URL, which must be https, or also http with unsafeAllowHTTP. The noun says in
-// errors what is fetched, such as "bundle". The client is nil, or one of the operator's own; it follows a
-// redirect only to the same host and only over HTTPS.
-func New(rawURL, noun string, client *http.Client, unsafeAllowHTTP bool) (*HTTPS, error) {
+// ParseURL reads a URL of the operator's, which must be https, or also http with unsafeAllowHTTP. The noun
+// says in errors what is there, such as "bundle".
+func ParseURL(rawURL, noun string, unsafeAllowHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the %s cannot be parsed: write it as https://HOST/PATH", noun)
@@ -98,6 +97,16 @@ func New(rawURL, noun string, client *http.Client, unsafeAllowHTTP bool) (*HTTPS
 	case u.Fragment != "":
 		return nil, fmt.Errorf("the URL of the %s has a fragment, which no server sees: remove it", noun)
 	}
+	return u, nil
+}
+
+// New is the origin at that URL, which ParseURL reads. The client is nil, or one of the operator's own; it
+// follows a redirect only to the same host and only over HTTPS.
+func New(rawURL, noun string, client *http.Client, unsafeAllowHTTP bool) (*HTTPS, error) {
+	u, err := ParseURL(rawURL, noun, unsafeAllowHTTP)
+	if err != nil {
+		return nil, err
+	}
 	if c := client; c != nil {
 		if err := errors.Join(nilcheck.Typed("the Transport of Options.Client", c.Transport),
 			nilcheck.Typed("the Jar of Options.Client", c.Jar)); err != nil {
@@ -109,7 +118,7 @@ func New(rawURL, noun string, client *http.Client, unsafeAllowHTTP bool) (*HTTPS
 
 // bounded is the client, with our rules for redirects.
 func bounded(client *http.Client, origin *url.URL, noun string) *http.Client {
-	c := http.Client{Transport: newTransport()}
+	c := http.Client{Transport: NewTransport()}
 	if client != nil {
 		c = *client
 	}
@@ -123,9 +132,9 @@ func bounded(client *http.Client, origin *url.URL, noun string) *http.Client {
 	return &c
 }
 
-// newTransport keeps no idle connections. A connection that was idle while the process was frozen is dead,
+// NewTransport keeps no idle connections. A connection that was idle while the process was frozen is dead,
 // and noticing that takes longer than making a new one.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true,
 		ForceAttemptHTTP2:      true,
@@ -138,7 +147,7 @@ func checkRedirect(origin, to *url.URL, times int, noun string) error {
 	case to.Scheme != origin.Scheme && to.Scheme != "https":
 		return fmt.Errorf("it redirects to a URL that is not https: have it name the %s's own URL", noun)
 	case !strings.EqualFold(to.Hostname(), origin.Hostname()) || to.Scheme == origin.Scheme &&
-		port(to) != port(origin):
+		Port(to) != Port(origin):
 		return fmt.Errorf("it redirects to another host, %q: name that host's URL if it is the one you mean",
 			keydoc.Clip(to.Host))
 	case to.User != nil:
@@ -149,7 +158,8 @@ func checkRedirect(origin, to *url.URL, times int, noun string) error {
 	return nil
 }
 
-func port(u *url.URL) string {
+// Port is the port of a URL, also if it is the usual one of its scheme.
+func Port(u *url.URL) string {
 	return cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
 }
 

@@ -76,6 +76,7 @@ var table = map[string][]string{
 	"webhook/authn": {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
 	"webhook/authn/apigateway": {"keys", "keys/session", "keys/trust", "envelope", "webhook/authn",
 		"internal/..."},
+	"webhook/authn/clientcredentials": {"internal/..."},
 	"webhook/entry": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
 		"webhook/authcontext", "webhook/authn", "webhook/tenants", "webhook/throttle", "internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
@@ -110,24 +111,26 @@ var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer"
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
-	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki", "santhosh-tekuri"}
+	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki", "santhosh-tekuri",
+	"golang.org/x/oauth2"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
-	"keys/trust/awss3":         "aws-sdk-go",
-	"keys/awskms":              "aws-sdk-go",
-	"keys/awssecrets":          "aws-sdk-go",
-	"keys/awsssm":              "aws-sdk-go",
-	"keys/tinkkeys":            "tink",
-	"consumer/quarantine/s3":   "aws-sdk-go",
-	"consumer/quarantine/sqs":  "aws-sdk-go",
-	"consumer/awslambda/sqs":   "aws-sdk-go",
-	"producer/eventbridge":     "aws-sdk-go",
-	"consumer/replay/dynamodb": "aws-sdk-go",
-	"webhook/authn":            "go-jose",
-	"webhook/authn/apigateway": "go-jose",
-	"webhook/jwt":              "go-jose",
-	"schema":                   "santhosh-tekuri",
+	"keys/trust/awss3":                "aws-sdk-go",
+	"keys/awskms":                     "aws-sdk-go",
+	"keys/awssecrets":                 "aws-sdk-go",
+	"keys/awsssm":                     "aws-sdk-go",
+	"keys/tinkkeys":                   "tink",
+	"consumer/quarantine/s3":          "aws-sdk-go",
+	"consumer/quarantine/sqs":         "aws-sdk-go",
+	"consumer/awslambda/sqs":          "aws-sdk-go",
+	"producer/eventbridge":            "aws-sdk-go",
+	"consumer/replay/dynamodb":        "aws-sdk-go",
+	"webhook/authn":                   "go-jose",
+	"webhook/authn/apigateway":        "go-jose",
+	"webhook/authn/clientcredentials": "golang.org/x/oauth2",
+	"webhook/jwt":                     "go-jose",
+	"schema":                          "santhosh-tekuri",
 }
 
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
@@ -146,6 +149,7 @@ var homes = map[string][]string{
 		"internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/go-jose/": {"webhook/authn", "webhook/authn/apigateway", "webhook/jwt",
 		"webhook/entry", "webhook/gateway", "cmd/sealbus"},
+	"golang.org/x/oauth2": {"webhook/authn/clientcredentials", "cmd/sealbus"},
 	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
 		"webhook/sender/sendertest", "cmd/sealbus"},
 	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/entry", "webhook/gateway", "webhook/tenants",

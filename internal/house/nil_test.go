@@ -46,6 +46,7 @@ import (
 	"github.com/sealbus/sealbus/schema"
 	"github.com/sealbus/sealbus/webhook"
 	"github.com/sealbus/sealbus/webhook/authn"
+	"github.com/sealbus/sealbus/webhook/authn/clientcredentials"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
 	"github.com/sealbus/sealbus/webhook/entry"
 	"github.com/sealbus/sealbus/webhook/gateway"
@@ -180,6 +181,10 @@ var nilArguments = map[string]refused{
 	"webhook/authn.Guard next": {func() error {
 		return errOf(authn.Guard(new(authn.Verifier), &authn.Need{}, (*http.ServeMux)(nil)))
 	}, "the handler is a nil *http.ServeMux"},
+	"webhook/authn/clientcredentials.New opts.Client": {func() error {
+		return errOf(clientcredentials.New("https://issuer.example/token", "c", "s",
+			&clientcredentials.Options{Client: &http.Client{Transport: (*http.Transport)(nil)}}))
+	}, "the Transport of Options.Client is a nil *http.Transport"},
 	"webhook.WithCaller c": {func() error {
 		return webhook.CallerOf(webhook.WithCaller(ctx, nilCaller)).Check("urn:a:b", "a")
 	}, "the caller is a nil *struct"},

@@ -133,6 +133,10 @@ func New(next Receiver, opts *Options) (*Entry, error) {
 	case o.TooMany != 0 && o.TooMany != http.StatusTooManyRequests && o.TooMany != http.StatusServiceUnavailable:
 		return nil, fmt.Errorf("entry: TooMany is %d: give 429 or 503, or 0 for 429", o.TooMany)
 	}
+	if _, ok := next.(*webhook.EventReceiver); o.Handshake && !ok {
+		return nil, errors.New("entry: Handshake is for a *webhook.EventReceiver: " +
+			"others take OPTIONS for a delivery")
+	}
 	err := nilcheck.Typed("Limiter", o.Limiter)
 	if o.Source != "" {
 		err = errors.Join(err, keys.CheckSource(o.Source))

@@ -20,6 +20,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/schema"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/tenants"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/token"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/webhook"
@@ -68,6 +69,7 @@ func commands(env *ui.Env) []*cobra.Command {
 		gateway.Command(env),
 		tenants.Command(env),
 		schema.Command(env),
+		token.Command(env),
 		doctor.Command(env),
 		completionCommand(env),
 		versionCommand(env),
