@@ -127,8 +127,8 @@ func TestRedisClock(t *testing.T) {
 	}
 }
 
-// startCluster starts one node that has all slots of a cluster. It enforces what a cluster does, keys declared
-// and in one slot, and is asked through the client for clusters.
+// startCluster starts one node that has all slots of a cluster. It enforces what a cluster does, keys
+// declared and in one slot, and is asked through the client for clusters.
 func startCluster(t *testing.T) *goredis.ClusterClient {
 	t.Helper()
 	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes",

@@ -162,7 +162,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 	send("after a reload", "", 429)
 }
 
-// An endpoint whose provider cannot send a token is opened by name. Its events say of no one that they called.
+// An endpoint whose provider cannot send a token is opened by name. Its events do not say who called.
 func TestUnsafeNoToken(t *testing.T) {
 	w := newWorld(t, callersConfig, callersDir(t, nil))
 	if status, _, header := w.as("", `{}`); status != 401 || header.Get("WWW-Authenticate") != "Bearer" {
