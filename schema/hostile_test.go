@@ -64,6 +64,7 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 		"too many values":   {`{"enum":[` + strings.Repeat("0,", MaxNodes) + `0]}`, "too many values"},
 		"too many bytes":    {`{"title":"` + strings.Repeat("x", MaxSchema) + `"}`, "at most"},
 		"a number for ever": {`{"maximum":1e999999999}`, "exponent"},
+		"minItems 2^64+1":   {`{"minItems":18446744073709551617}`, "minItems"},
 		"a long pattern":    {`{"pattern":"` + strings.Repeat("a", maxPattern+1) + `"}`, "pattern"},
 		"a large program":   {`{"pattern":"` + strings.Repeat("a{1000}", 10) + `"}`, "pattern"},
 		"an empty repeat":   {`{"pattern":"` + strings.Repeat("(?:){1000}", 100) + `"}`, "pattern"},
