@@ -225,6 +225,10 @@ func TestSteps(t *testing.T) {
 		{`{"type":"integer","minimum":1}`, `7`, 2 + 5 + 5 + 2 + 2 + 1},
 		{`{"multipleOf":1e-400}`, `7`, 2 + 5 + 2 + 1 + 1330/128 + 1330/32},
 		{`{"multipleOf":1}`, `7e320`, 2 + 5 + 2 + 1 + 5*10}, // the digits are worked on 5 times
+		{`{"enum":[1,2,3]}`, `1`, 2 + 5 + 3*4},
+		{`{"enum":[[1],[2]]}`, `[1]`, 2 + 5 + 2*(1+4+2*528/32)},
+		{`{"const":{"a":"b"}}`, `{"a":"b"}`, 2 + 5 + 3 + 1},
+		{`{"$schema":"http://json-schema.org/draft-07/schema#","format":"regex"}`, `"a"`, 2 + 5 + 1 + 40_000},
 		{`{"minLength":1,"maxLength":9}`, `"abc"`, 2 + 2*5 + 1},
 		{`{"required":["a","b"]}`, `{}`, 2 + 5 + 2},
 		{`{"additionalProperties":false}`, `{"a":"x"}`, 2 + 5 + 2},
