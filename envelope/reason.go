@@ -30,6 +30,7 @@ const (
 	ReasonUndated          Reason = "undated"
 	ReasonExpired          Reason = "expired"
 	ReasonFromFuture       Reason = "from_future"
+	ReasonForbidden        Reason = "forbidden"
 	ReasonReplayed         Reason = "replayed"
 	ReasonIDReused         Reason = "id_reused"
 	ReasonNotEncrypted     Reason = "not_encrypted"
@@ -134,6 +135,10 @@ var explanations = map[Reason]explanation{
 		"the event claims to have been sealed in the future",
 		"check the clocks of producer and consumer",
 	},
+	ReasonForbidden: {Permanent,
+		"the caller is known and may not do this: a scope, a group or a tenant is missing",
+		"give the client the scope, the user the group, or the client its tenant, if that is meant",
+	},
 	ReasonReplayed: {Done,
 		"this event was already handled",
 		"nothing: a duplicate is acknowledged and counted",
@@ -187,9 +192,9 @@ func Reasons() []Reason {
 		ReasonBadSignature,
 		ReasonModified, ReasonRevokedKey, ReasonKeyNotValid, ReasonSourceNotAllowed, ReasonTypeNotAllowed,
 		ReasonAccountMismatch, ReasonEnvelopeMismatch, ReasonAudienceMismatch, ReasonUndated, ReasonExpired,
-		ReasonFromFuture, ReasonReplayed, ReasonIDReused, ReasonNotEncrypted, ReasonNotARecipient,
-		ReasonDecryptFailed, ReasonSchemaInvalid, ReasonInProgress, ReasonTrustUnavailable,
-		ReasonStoreUnavailable, ReasonKMSUnavailable, ReasonHandlerFailed,
+		ReasonFromFuture, ReasonForbidden, ReasonReplayed, ReasonIDReused, ReasonNotEncrypted,
+		ReasonNotARecipient, ReasonDecryptFailed, ReasonSchemaInvalid, ReasonInProgress,
+		ReasonTrustUnavailable, ReasonStoreUnavailable, ReasonKMSUnavailable, ReasonHandlerFailed,
 	}
 }
 

@@ -127,9 +127,10 @@ func TestRedisClock(t *testing.T) {
 	}
 }
 
-// TestRedisClusterContract: one node that has all slots of a cluster enforces what a cluster does, keys
-// declared and in one slot, and is asked through the client for clusters.
-func TestRedisClusterContract(t *testing.T) {
+// startCluster starts one node that has all slots of a cluster. It enforces what a cluster does, keys declared
+// and in one slot, and is asked through the client for clusters.
+func startCluster(t *testing.T) *goredis.ClusterClient {
+	t.Helper()
 	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes",
 		"--cluster-require-full-coverage", "no")
 	if err := single.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
@@ -143,7 +144,12 @@ func TestRedisClusterContract(t *testing.T) {
 	}
 	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{s.addr()}})
 	t.Cleanup(func() { client.Close() })
-	testRedisContract(t, client)
+	return client
+}
+
+// TestRedisClusterContract: a cluster takes the scripts.
+func TestRedisClusterContract(t *testing.T) {
+	testRedisContract(t, startCluster(t))
 }
 
 // TestRedisKilled kills the server, which then is unavailable, and starts it again: what was claimed and

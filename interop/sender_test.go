@@ -61,20 +61,7 @@ func TestDeliveryStoreContract(t *testing.T) {
 
 // TestDeliveryStoreClusterContract: a cluster takes the scripts, whose keys are declared and in one slot.
 func TestDeliveryStoreClusterContract(t *testing.T) {
-	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes",
-		"--cluster-require-full-coverage", "no")
-	if err := single.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(startPatience); !strings.Contains(single.ClusterInfo(t.Context()).Val(),
-		"cluster_state:ok"); {
-		if time.Now().After(deadline) {
-			t.Fatalf("no cluster: %s\n%s", single.ClusterInfo(t.Context()).Val(), s.output)
-		}
-	}
-	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{s.addr()}})
-	t.Cleanup(func() { client.Close() })
-	testDeliveryContract(t, client)
+	testDeliveryContract(t, startCluster(t))
 }
 
 const (

@@ -235,7 +235,7 @@ func statusOf(r envelope.Reason) int {
 	case envelope.ReasonInProgress, envelope.ReasonIDReused:
 		return http.StatusConflict
 	case envelope.ReasonSourceNotAllowed, envelope.ReasonTypeNotAllowed, envelope.ReasonAccountMismatch,
-		envelope.ReasonEnvelopeMismatch, envelope.ReasonAudienceMismatch:
+		envelope.ReasonEnvelopeMismatch, envelope.ReasonAudienceMismatch, envelope.ReasonForbidden:
 		return http.StatusForbidden
 	}
 	if r.Class() == envelope.Transient || r == "" {
@@ -251,6 +251,21 @@ func (c *Receiver) again(status int) int {
 		return http.StatusServiceUnavailable
 	}
 	return status
+}
+
+// Refusal is a Response with a problem (RFC 9457) as its body. Of err the body has the Reason only, and where
+// data does not follow its schema. A status of 0 is that of the Reason; an error without one is then
+// handler_failed, 503. Above 0, wait is Retry-After; 0 = five seconds if the Reason is transient, else none.
+func Refusal(status int, wait time.Duration, err error) Response {
+	reason := ReasonOf(err)
+	if status == 0 {
+		reason = cmp.Or(reason, envelope.ReasonHandlerFailed)
+		status = statusOf(reason)
+	}
+	if wait == 0 && reason.Class() == envelope.Transient {
+		wait = retryAfter
+	}
+	return refusal(status, reason, wait, err)
 }
 
 // refused is the Response for that Reason. A transient one says when to send the delivery again.

@@ -21,8 +21,8 @@ import (
 var statuses = map[envelope.Reason]int{
 	"malformed": 400, "unsupported": 400, "schema_invalid": 400,
 	"source_not_allowed": 403, "type_not_allowed": 403, "account_mismatch": 403, "envelope_mismatch": 403,
-	"audience_mismatch": 403,
-	"too_large":         413, "in_progress": 409, "id_reused": 409, "replayed": 200,
+	"audience_mismatch": 403, "forbidden": 403,
+	"too_large": 413, "in_progress": 409, "id_reused": 409, "replayed": 200,
 	"trust_unavailable": 503, "store_unavailable": 503, "kms_unavailable": 503, "handler_failed": 503,
 }
 

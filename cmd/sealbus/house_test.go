@@ -24,6 +24,7 @@ var base = map[string][]string{
 	"pollqueue":      {"awscli", "errtext", "ui"},
 	"dialing":        {"ui"},
 	"loadclaims":     {"ui"},
+	"loadtoken":      {"errtext", "ui"},
 	"serving":        {"errtext", "ui"},
 	"input":          {"awscli", "errtext", "ui"},
 	"rehearsal":      {"errtext"},
@@ -31,7 +32,7 @@ var base = map[string][]string{
 
 // groups are the packages of the commands. None imports another one.
 var groups = []string{"claims", "demo", "doctor", "events", "gateway", "keys", "listen", "quarantine",
-	"schema", "trust", "webhook"}
+	"schema", "tenants", "token", "trust", "webhook"}
 
 // testOnly are packages that only tests import, and what they may import of the rest.
 var testOnly = map[string][]string{"uitest": {"ui"}, "clitest": {"cli", "ui", "uitest"}}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -119,8 +120,12 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{text, []string{"webhook", "sign", "--secret-file", odd}},
 		{text, []string{"webhook", "send", noNUL, "--secret-file", odd}},
 		{"", []string{"webhook", "dead", "list", "--redis", noNUL}},
+		{"", []string{"tenants", "check", odd, "--client", noNUL, "--source", noNUL, "--type", noNUL}},
 		{"", []string{"schema", "check", odd, "--data", odd, "--reference", odd}},
 		{"", []string{"schema", "check", odd, "--set", "--type", noNUL, "--dataschema", noNUL}},
+		{text, []string{"token", "explain"}}, {hostileToken(), []string{"token", "explain"}},
+		{text, []string{"token", "verify", "--issuer", noNUL, "--jwks", odd, "--client-id", noNUL}},
+		{"", []string{"token", "get", "--token-url", noNUL, "--token-client", noNUL, "--token-secret-file", odd}},
 		{"", []string{"webhook", "resend", odd, "--to", noNUL}}, {"", []string{"gateway", "--config", odd, "--check"}},
 		{"", []string{"gateway", "--config", noNUL, "--bus", noNUL, "--keyring", odd}},
 		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},
@@ -131,6 +136,13 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	} {
 		wantNoCommands(t, b, c.stdin, c.args)
 	}
+}
+
+// hostileToken is a token whose header and claims have what a terminal obeys.
+func hostileToken() string {
+	text, _ := json.Marshal(map[string]string{"kid": uitest.Obeyed, uitest.Obeyed: "CANARY\x1b[31m"})
+	part := base64.RawURLEncoding.EncodeToString(text)
+	return part + "." + part + ".c2ln"
 }
 
 // wantNoCommands runs a command, as text and as JSON, and wants nothing that a terminal obeys.

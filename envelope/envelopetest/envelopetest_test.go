@@ -126,7 +126,8 @@ func TestBrokenIsRejectedForItsReason(t *testing.T) {
 // Broken has no event for the reasons that only a consumer, or a key management service, gives.
 func TestBrokenReasons(t *testing.T) {
 	want := []envelope.Reason{
-		envelope.ReasonReplayed, envelope.ReasonIDReused, envelope.ReasonSchemaInvalid,
+		envelope.ReasonForbidden, envelope.ReasonReplayed, envelope.ReasonIDReused,
+		envelope.ReasonSchemaInvalid,
 		envelope.ReasonInProgress, envelope.ReasonStoreUnavailable, envelope.ReasonKMSUnavailable,
 		envelope.ReasonHandlerFailed,
 	}

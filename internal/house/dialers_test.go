@@ -16,16 +16,18 @@ import (
 // internal/dialguard. An address that a stranger can influence, such as that of an endpoint or one that a
 // delivery names, goes through it: internal/dialguard has no row for its users, because they make nothing.
 var dialers = map[string]string{
-	"internal/dialguard":           "the guard",
-	"internal/localaws":            "an AWS inside the process, at addresses of this machine",
-	"internal/lossy":               "a proxy for tests",
-	"keys/trust":                   "the operator's URL of the trust bundle, which may be inside",
-	"cmd/sealbus/internal/clitest": "tests of the command",
-	"cmd/sealbus/internal/listen":  "--forward-to: the operator's own program, at a URL of the command line",
-	"cmd/sealbus/internal/webhook": "resend --to: the operator's own program, at a URL of the command line",
-	"examples/orders/orderstest":   "the Lambda functions that it runs, on this machine",
-	"examples/webhooks":            "posts to itself",
-	"examples/confidential":        "an AWS inside the process",
+	"internal/dialguard":              "the guard",
+	"internal/localaws":               "an AWS inside the process, at addresses of this machine",
+	"internal/lossy":                  "a proxy for tests",
+	"internal/fetch":                  "the operator's URL of a trust bundle or a key set, which may be inside",
+	"webhook/authn/clientcredentials": "the operator's URLs of a token endpoint and of APIs",
+	"cmd/sealbus/internal/clitest":    "tests of the command",
+	"cmd/sealbus/internal/listen":     "--forward-to: the operator's own program, at a URL of the command line",
+	"cmd/sealbus/internal/webhook":    "resend --to: the operator's own program, at a URL of the command line",
+	"examples/orders/orderstest":      "the Lambda functions that it runs, on this machine",
+	"examples/webhooks":               "posts to itself",
+	"examples/confidential":           "an AWS inside the process",
+	"examples/news":                   "calls itself",
 }
 
 // connecting are the names of packages that make connections when a value of them is used.

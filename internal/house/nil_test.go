@@ -45,13 +45,19 @@ import (
 	"github.com/sealbus/sealbus/producer/eventbridge"
 	"github.com/sealbus/sealbus/schema"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authn"
+	"github.com/sealbus/sealbus/webhook/authn/clientcredentials"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/entry"
 	"github.com/sealbus/sealbus/webhook/gateway"
 	"github.com/sealbus/sealbus/webhook/httpsig"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/jwt"
 	"github.com/sealbus/sealbus/webhook/sender"
 	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
+	"github.com/sealbus/sealbus/webhook/tenants"
+	"github.com/sealbus/sealbus/webhook/throttle"
+	limitredis "github.com/sealbus/sealbus/webhook/throttle/redis"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -76,6 +82,8 @@ var (
 	nilEndpoints  sender.Endpoints     = (*struct{ sender.Endpoints })(nil)
 	nilSigning    sender.Signing       = (*struct{ sender.Signing })(nil)
 	nilAttempts   sender.Observer      = (*struct{ sender.Observer })(nil)
+	nilCaller     consumer.Caller      = (*struct{ consumer.Caller })(nil)
+	nilLimiter    throttle.Limiter     = (*struct{ throttle.Limiter })(nil)
 	nilService    *awskms.Recipient    = nil
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
@@ -166,6 +174,30 @@ var nilArguments = map[string]refused{
 		resp.Body = (*os.File)(nil)
 		return httpsig.SignResponse(ctx, &resp, nil, nilSigner, nil, time.Now())
 	}, "no signer"},
+	"webhook/authn.FetchKeys opts.Client": {func() error {
+		return errOf(authn.FetchKeys("https://issuer.example/jwks.json",
+			&authn.KeyOptions{Client: &http.Client{Transport: (*http.Transport)(nil)}}))
+	}, "the Transport of Options.Client is a nil *http.Transport"},
+	"webhook/authn.Guard next": {func() error {
+		return errOf(authn.Guard(new(authn.Verifier), &authn.Need{}, (*http.ServeMux)(nil)))
+	}, "the handler is a nil *http.ServeMux"},
+	"webhook/authn/clientcredentials.New opts.Client": {func() error {
+		return errOf(clientcredentials.New("https://issuer.example/token", "c", "s",
+			&clientcredentials.Options{Client: &http.Client{Transport: (*http.Transport)(nil)}}))
+	}, "the Transport of Options.Client is a nil *http.Transport"},
+	"webhook.WithCaller c": {func() error {
+		return webhook.CallerOf(webhook.WithCaller(ctx, nilCaller)).Check("urn:a:b", "a")
+	}, "the caller is a nil *struct"},
+	"webhook/entry.New next": {func() error {
+		return errOf(entry.New((*webhook.Receiver)(nil), nil))
+	}, "the receiver is a nil *webhook.Receiver"},
+	"webhook/entry.New opts.Limiter": {func() error {
+		return errOf(entry.New(new(webhook.Receiver), &entry.Options{Tokens: new(authn.Verifier),
+			Tenants: new(tenants.Tenants), Limiter: nilLimiter}))
+	}, "Limiter is a nil *struct"},
+	"webhook/gateway.New opts.Limiter": {func() error {
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore, &gateway.Options{Limiter: nilLimiter}))
+	}, "Limiter is a nil *struct"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))
 	}, "Options.Transport is a nil *http.Transport"},
@@ -299,6 +331,9 @@ var nilArguments = map[string]refused{
 	}, "the store is a nil *"},
 	"webhook/sender/redis.New client": {func() error {
 		return errOf(sendredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
+	}, "the Redis client is a nil *"},
+	"webhook/throttle/redis.New client": {func() error {
+		return errOf(limitredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
 	"webhook/sender.New endpoints": {func() error {
 		return errOf(sender.New(sender.NewMemory(nil), nilEndpoints, nil))

@@ -571,12 +571,12 @@ func TestEndlessChain(t *testing.T) {
 	}
 	got, err := d.pass(s, 5*time.Minute)
 	d.want("the first look", got, err, 1)
-	if h := s.state.Load().held; s.LastError() == nil || h.roots.version != 1+maxRootsSteps {
+	if h := s.shared.State().held; s.LastError() == nil || h.roots.version != 1+maxRootsSteps {
 		t.Errorf("%v, roots %d", s.LastError(), h.roots.version)
 	}
 	d.wantLive("the second", s, 1)
-	if s.state.Load().held.roots.version != all || len(s.state.Load().held.steps) != maxKeptSteps {
-		t.Errorf("roots %d, %d steps kept", s.state.Load().held.roots.version, len(s.state.Load().held.steps))
+	if s.shared.State().held.roots.version != all || len(s.shared.State().held.steps) != maxKeptSteps {
+		t.Errorf("roots %d, %d steps kept", s.shared.State().held.roots.version, len(s.shared.State().held.steps))
 	}
 	if info, err := os.Stat(d.opts.StateFile); err != nil || info.Size() > 64<<10 {
 		t.Errorf("%v, %v", info.Size(), err)
@@ -584,7 +584,7 @@ func TestEndlessChain(t *testing.T) {
 	// The file begins with newer roots than are pinned. A program that starts fetches those between.
 	started := d.mustStart()
 	d.wantLive("started", started, 1)
-	if version := started.state.Load().held.roots.version; version != all {
+	if version := started.shared.State().held.roots.version; version != all {
 		t.Errorf("started: roots %d", version)
 	}
 	d.put(rootsFile(9), nil)
@@ -612,7 +612,7 @@ func TestTwoProcessesOneIsAhead(t *testing.T) {
 	d.want("ahead", got, err, 1, 0)
 	got, err = d.pass(behind, 5*time.Minute)
 	d.want("behind", got, err, 1, 0)
-	if v := behind.state.Load().held.roots.version; v != 3 || behind.LastError() != nil {
+	if v := behind.shared.State().held.roots.version; v != 3 || behind.LastError() != nil {
 		t.Errorf("behind is at roots %d: %v", v, behind.LastError())
 	}
 	if h := d.file(); h.roots.version != 3 || h.timestamp.Version != d.last.Version {
@@ -737,7 +737,7 @@ func TestOriginWithoutChain(t *testing.T) {
 	}
 	d.rotate(2)
 	d.clock.advance(time.Hour)
-	if got, err := s.Bundle(t.Context()); err != nil || got.Version() != 1 || s.state.Load().held.roots.version != 1 {
+	if got, err := s.Bundle(t.Context()); err != nil || got.Version() != 1 || s.shared.State().held.roots.version != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
 }

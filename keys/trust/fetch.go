@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/flight"
+	"github.com/sealbus/sealbus/internal/fetch"
 	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/jitter"
 	"github.com/sealbus/sealbus/internal/keydoc"
@@ -78,9 +76,7 @@ type RemoteSource struct {
 	opts   Options   // filled in
 	now    func() time.Time
 
-	state  atomic.Pointer[remoteState]
-	mu     sync.Mutex     // over flight, and state's changes
-	flight *flight.Flight // nil = no fetch is under way
+	shared *fetch.Shared[remoteState]
 }
 
 var _ Refresher = (*RemoteSource)(nil)
@@ -144,11 +140,11 @@ func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *Options) 
 	if remembered.held.roots.needTimestamps() && s.beside == nil {
 		return nil, errNoDirectory
 	}
-	s.state.Store(&remoteState{memory: remembered})
+	s.shared = fetch.NewShared(&remoteState{memory: remembered}, s.now, s.opts.Timeout, s.ask)
 	if err := s.await(ctx, s.mayAsk, true); err != nil {
 		return nil, s.unavailable(err)
 	}
-	state := s.state.Load()
+	state := s.shared.State()
 	if state.kept != nil { // better reported at the start than found at the first restart
 		return nil, fmt.Errorf("trust: %w", state.kept)
 	}
@@ -185,12 +181,12 @@ func (o *Options) filledIn() Options {
 // at a time waits for the next attempt, at most half of the time that its context has left. The others do not
 // wait. The error is ErrUnavailable if every known bundle has expired.
 func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
-	if state := s.state.Load(); s.isDue(state, s.now()) {
+	if state := s.shared.State(); s.isDue(state, s.now()) {
 		if err := s.await(ctx, s.isDue, true); err != nil {
 			return nil, s.unavailable(err)
 		}
 	}
-	return s.usable(s.state.Load())
+	return s.usable(s.shared.State())
 }
 
 // Refresh asks the origin unless it was asked since then, but at most once in MinInterval and less often
@@ -205,7 +201,7 @@ func (s *RemoteSource) Refresh(ctx context.Context, since time.Time) (*Bundle, e
 	if err := s.await(ctx, isDue, false); err != nil {
 		return nil, s.unavailable(err)
 	}
-	state := s.state.Load()
+	state := s.shared.State()
 	if now := s.now(); !isCheckedSince(state.checked, since, now) {
 		return nil, s.unavailable(errors.Join(state.err, notCheckedSince(state.tried, now)))
 	}
@@ -220,12 +216,12 @@ func notCheckedSince(tried, now time.Time) error {
 
 // LastError is the failure of the last fetch, or of writing the state file; nil = neither failed.
 func (s *RemoteSource) LastError() error {
-	state := s.state.Load()
+	state := s.shared.State()
 	return errors.Join(state.err, state.kept)
 }
 
 // Checked is when the origin was last asked and answered with a good bundle; zero = never.
-func (s *RemoteSource) Checked() time.Time { return s.state.Load().checked }
+func (s *RemoteSource) Checked() time.Time { return s.shared.State().checked }
 
 func (s *RemoteSource) unavailable(err error) error {
 	return fmt.Errorf("trust: %s: %w: %w", s.origin, ErrUnavailable, err)
@@ -241,18 +237,12 @@ func (s *RemoteSource) usable(state *remoteState) (*Bundle, error) {
 // isDue reports whether Bundle asks: when the interval has passed, and then until the origin gives a good
 // answer.
 func (s *RemoteSource) isDue(state *remoteState, now time.Time) bool {
-	return since(state.checked, now, s.interval(state)) && s.mayAsk(state, now)
+	return fetch.Since(state.checked, now, s.interval(state)) && s.mayAsk(state, now)
 }
 
 // mayAsk is the limit on how often the origin is asked, for any reason.
 func (s *RemoteSource) mayAsk(state *remoteState, now time.Time) bool {
-	return since(state.tried, now, s.pause(state))
-}
-
-// since also returns true when the clock was set back. Until the clock catches up, it might take years.
-func since(t, now time.Time, interval time.Duration) bool {
-	elapsed := now.Sub(t)
-	return elapsed < 0 || elapsed >= interval
+	return fetch.Since(state.tried, now, s.pause(state))
 }
 
 // interval is the hint, and not longer than the origin's max-age, than until the bundle expires, or than a

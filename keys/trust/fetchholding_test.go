@@ -262,10 +262,10 @@ func TestOriginIsNoDirectory(t *testing.T) {
 	}
 	o, err := HTTPSOrigin("https://trust.example/a/bundle.dsse?token=hush", nil)
 	d.check(err)
-	beside, isOrigin := o.(Directory).Beside("bundles/00").(*httpsOrigin)
-	if !isOrigin || beside.url.String() != "https://trust.example/a/bundles/00?token=hush" ||
+	beside, isOrigin := o.(Directory).Beside("bundles/00").(httpsOrigin)
+	if !isOrigin || beside.URL() != "https://trust.example/a/bundles/00?token=hush" ||
 		beside.String() != "https://trust.example/a/bundles/00" {
-		t.Errorf("%v", beside.url)
+		t.Errorf("%v", beside.URL())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/fetch"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
@@ -25,7 +26,7 @@ type Origin interface {
 // ErrNotFound is (wrapped in) the error of Origin.Fetch if there is no such file, or if the origin does not
 // say whether there is: the answers 404 and 403 of HTTP and S3. It ends a chain of roots. Every other failure
 // leaves open whether newer roots exist.
-var ErrNotFound = errors.New("there is no such file")
+var ErrNotFound = fetch.ErrNotFound
 
 // Directory is an Origin with other files beside the bundle. Sources look there for the roots that follow the
 // newest they know: "roots/" and their version, in decimal. They need one where the roots name timestamp
@@ -77,16 +78,12 @@ func (f *Fetched) read(etag string, most int64) (signed []byte, unchanged bool, 
 		}
 		return nil, true, nil
 	}
-	defer func() { _ = f.Body.Close() }() // was only read
-	if f.Length > most {
-		return nil, false, refuse(WhyTooLarge, "%d bytes, more than %d", f.Length, most)
+	signed, err = fetch.Read(f.Body, f.Length, most)
+	if e, ok := errors.AsType[*fetch.TooLargeError](err); ok {
+		return nil, false, refuse(WhyTooLarge, "%v", e)
 	}
-	signed, err = io.ReadAll(io.LimitReader(f.Body, most+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, false, fmt.Errorf("reading the bundle: %w", err)
-	case int64(len(signed)) > most:
-		return nil, false, refuse(WhyTooLarge, "more than %d bytes", most)
 	}
 	return signed, false, nil
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/fetch"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
 )
@@ -174,7 +175,7 @@ func (f *FileSource) lookIf(isDue func(s *fileState, now time.Time) bool) *fileS
 
 // due also returns true when the clock was set back. Until the clock catches up, it might take years.
 func due(s *fileState, now time.Time, interval time.Duration) bool {
-	return since(s.checked, now, interval)
+	return fetch.Since(s.checked, now, interval)
 }
 
 // look is the state after a look at the files.

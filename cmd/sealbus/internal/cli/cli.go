@@ -19,6 +19,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/schema"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/tenants"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/token"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/webhook"
@@ -65,7 +67,9 @@ func commands(env *ui.Env) []*cobra.Command {
 		listen.Command(env),
 		webhook.Command(env),
 		gateway.Command(env),
+		tenants.Command(env),
 		schema.Command(env),
+		token.Command(env),
 		doctor.Command(env),
 		completionCommand(env),
 		versionCommand(env),

@@ -71,6 +71,7 @@ type Bench struct {
 	Terminal bool
 	Columns  int          // of the terminal; 0 = it does not say
 	Client   *http.Client // for https:// URLs
+	Env      map[string]string
 }
 
 // Ran is how a command ended.
@@ -96,7 +97,7 @@ func (b *Bench) Run(stdin string, args ...string) Ran {
 	b.T.Helper()
 	var stdout, stderr bytes.Buffer
 	env := ui.System{
-		Now: func() time.Time { return b.Now }, Getenv: func(string) string { return "" },
+		Now: func() time.Time { return b.Now }, Getenv: func(name string) string { return b.Env[name] },
 		Terminal: func(io.Writer) bool { return b.Terminal }, Client: b.Client, WorkFactor: Quick,
 		Width: func(io.Writer) int { return b.Columns },
 	}

@@ -61,6 +61,9 @@ func (env *Env) WorkFactor() int { return env.system.WorkFactor }
 // HTTPClient is for https:// URLs; nil = the usual one.
 func (env *Env) HTTPClient() *http.Client { return env.system.Client }
 
+// Getenv is the value of an environment variable; "" = it is not set.
+func (env *Env) Getenv(name string) string { return env.system.Getenv(name) }
+
 // onTerminal reports whether standard output is a terminal.
 func (env *Env) onTerminal() bool { return env.system.Terminal(env.stdout) }
 

@@ -114,6 +114,15 @@ func (p *Printer) Linef(format string, args ...any) {
 	p.b.WriteByte('\n')
 }
 
+// KeepSecretFromTerminal keeps a secret from a terminal, which shows it and keeps it in its history.
+func (env *Env) KeepSecretFromTerminal() error {
+	if !env.onTerminal() {
+		return nil
+	}
+	return Usage("redirect it: > FILE, or | the command that needs it",
+		"standard output is a terminal, and the output is a secret")
+}
+
 // RefuseTerminal keeps what strangers wrote, where it is written as it is, from a terminal: that takes some
 // of it for commands.
 func (env *Env) RefuseTerminal() error {

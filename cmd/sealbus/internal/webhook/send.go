@@ -20,6 +20,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/dialing"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtoken"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dialguard"
 	"github.com/sealbus/sealbus/keys"
@@ -36,6 +37,7 @@ const (
 type sendFlags struct {
 	dialing.Flags
 	loadkeys.SignFlags
+	token                 loadtoken.Flags
 	secrets, headers      []string
 	httpSignature, dryRun bool
 	id, contentType       string
@@ -58,6 +60,9 @@ HTTP Message Signatures (RFC 9421) say, by a key of --keyring or of --kms.
 Only public addresses are called, by https, without a proxy; redirects are not followed. --allow opens a
 network of your own. To an address of this machine http is enough.
 
+--token-url and --token-client get an access token for a receiver that asks who is calling, and add it to the
+request; it is not shown. The secret comes from --token-secret-file or $SEALBUS_CLIENT_SECRET.
+
 --id is the same each time that one message is sent. --now is the time of the attempt.
 
 Exit status: 0 the answer was 2xx, 1 it was another one, 2 a flag, a file or the URL is wrong, 3 there was
@@ -78,6 +83,7 @@ curl --header @headers --data-binary @body.json https://acme.example/hooks`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "send nothing")
 	f.Flags.Register(cmd)
 	f.SignFlags.Register(cmd)
+	f.token.Register(cmd)
 	return cmd
 }
 
@@ -128,7 +134,11 @@ func send(ctx context.Context, env *ui.Env, f *sendFlags, to string) error {
 	}
 	exit := ui.ExitDone
 	if !f.dryRun {
-		resp, err := guard.RoundTrip(req)
+		transport, err := f.transport(ctx, env, u, guard)
+		if err != nil {
+			return err
+		}
+		resp, err := transport.RoundTrip(req)
 		if exit, err = r.answered(resp, err); err != nil {
 			return err
 		}
@@ -153,6 +163,27 @@ func (f *sendFlags) guard(u *url.URL) (*dialguard.Guard, error) {
 		o.PlainHTTP = true
 	}
 	return dialguard.New(o), nil
+}
+
+// transport is the guard, or one that adds an access token. The token is asked for here, so that a refusal of
+// the issuer is not taken for one of the receiver.
+func (f *sendFlags) transport(ctx context.Context, env *ui.Env, u *url.URL, guard *dialguard.Guard,
+) (http.RoundTripper, error) {
+	if !f.token.IsGiven() {
+		return guard, nil
+	}
+	source, err := f.token.Open(env, u.String())
+	if err != nil {
+		return nil, err
+	}
+	transport, err := source.Transport(guard, u.Scheme+"://"+u.Host)
+	if err != nil {
+		return nil, ui.Usage("write it as https://HOST/PATH", "URL: %w", err)
+	}
+	if _, err := source.Token(ctx); err != nil {
+		return nil, loadtoken.Failed(err)
+	}
+	return transport, nil
 }
 
 // readBody reads standard input, as far as receivers take a body.

@@ -115,6 +115,55 @@ func TestSendIsVerified(t *testing.T) {
 	}
 }
 
+// A receiver that asks who is calling gets an access token. It is not shown, and goes to this receiver by
+// https, or to this machine. If the issuer refuses, nothing is sent.
+func TestSendWithToken(t *testing.T) {
+	b, p := newBench(t), newPartner(t)
+	status := 200
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, secret, _ := r.BasicAuth()
+		w.Header().Set("Content-Type", "application/json")
+		if secret != clitest.Canary || status != 200 {
+			w.WriteHeader(status)
+			return
+		}
+		_, _ = io.WriteString(w, `{"access_token":"the-token","token_type":"Bearer"}`)
+	}))
+	defer issuer.Close()
+	b.Env = map[string]string{"SEALBUS_CLIENT_SECRET": clitest.Canary}
+	args := []string{"webhook", "send", p.URL + "/hooks", "--allow", "127.0.0.0/8", "--secret-file",
+		b.Path("local.secret"), "--token-url", issuer.URL, "--token-client", "c"}
+	for _, more := range [][]string{nil, {"--output", "json"}} {
+		r := b.Run("{}", append(args, more...)...)
+		if r.Code != ui.ExitDone || strings.Contains(r.Stdout+r.Stderr, "the-token") {
+			t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		}
+		if got, _ := p.got[len(p.got)-1].HeaderValue("Authorization"); got != "Bearer the-token" {
+			t.Errorf("the receiver got %q", got)
+		}
+	}
+	p.status = 401
+	if r := b.Run("{}", args...); r.Code != ui.ExitRejected || len(p.got) != 3 {
+		t.Errorf("exit %d after %d requests", r.Code, len(p.got))
+	}
+	for refused, exit := range map[int]int{401: ui.ExitRejected, 503: ui.ExitUnavailable} {
+		status = refused
+		r := b.Run("{}", args...)
+		if r.Code != exit || len(p.got) != 3 {
+			t.Errorf("the issuer says %d: exit %d after %d requests", refused, r.Code, len(p.got))
+		}
+		b.NoCanary("refused", r.Stderr)
+	}
+	args[2] = "http://receiver.example/hooks"
+	if r := b.Run("{}", append(args, "--insecure-http")...); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "use https://") {
+		t.Errorf("http: exit %d\n%s", r.Code, r.Stderr)
+	}
+	if r := b.Run("{}", append(args, "--dry-run")...); r.Code != ui.ExitDone {
+		t.Errorf("--dry-run asks for a token: exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
 // A long body is cut where it is shown, and sent whole.
 func TestSendCutsWhatItShows(t *testing.T) {
 	b, p := newBench(t), newPartner(t)
