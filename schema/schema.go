@@ -127,8 +127,8 @@ func readSchema(text []byte) (any, error) {
 var counted = []string{"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
 	"minContains", "maxContains"}
 
-// checkKeywords refuses a $schema of another draft and a count of 2^31 or more, wherever they are: a subschema
-// may have a $schema of its own.
+// checkKeywords refuses a $schema of another draft and a count of 2^31 or more, wherever they are: a
+// subschema may have a $schema of its own.
 func checkKeywords(v any) error {
 	switch v := v.(type) {
 	case []any:
