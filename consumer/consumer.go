@@ -84,6 +84,12 @@ type Options struct {
 	Permissions     []Permission
 	UnsafeMigration []Migration // sources that are still migrating: see Migration; nil = none
 
+	// Schemas judges the data of each verified event, decrypted, before the handler is called. Data that does
+	// not follow its schema is envelope.ReasonSchemaInvalid, which is permanent, also for a source that is
+	// migrating. An unverified event that UnsafeMigration takes is judged by no schema. nil = no schema is
+	// asked for. Package schema has one.
+	Schemas envelope.Validator
+
 	// Logger has each delivery that was not simply handled, and at debug level every one;
 	// nil = slog.Default().
 	Logger   *slog.Logger
@@ -224,7 +230,8 @@ func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.
 // checkNil refuses nil pointers, which would panic at the first event that needs them.
 func (o *Options) checkNil() error {
 	return errors.Join(
-		nilcheck.Typed("Options.Quarantine", o.Quarantine), checkObserver("Options.Observer", o.Observer),
+		nilcheck.Typed("Options.Quarantine", o.Quarantine), nilcheck.Typed("Options.Schemas", o.Schemas),
+		checkObserver("Options.Observer", o.Observer),
 		nilcheck.Logger("Options.Logger", o.Logger))
 }
 

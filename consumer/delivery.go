@@ -101,6 +101,14 @@ func (p plainText) Error() string { return string(p) }
 // inside other errors: what a handler wraps is no verdict on this event. Its text quotes nothing of the data.
 type unfit struct{ withheld }
 
+// Unfit is what a handler returns for an event that it cannot ever handle, such as one without an attribute
+// that it requires: the event is envelope.ReasonSchemaInvalid, and quarantined. The text is in records and
+// logs, and must quote nothing of the data. Return it as it is: inside another error it is no verdict.
+func Unfit(text string) error {
+	return &unfit{withheld{text: "consumer: the event does not fit: " + text,
+		err: func() error { return plainText(text) }}}
+}
+
 // newUnfit says of an error of encoding/json which field of t does not fit, what its type is, and where in
 // the data. The error itself quotes values, and so may those of UnmarshalJSON and UnmarshalText methods.
 func newUnfit(err error, t reflect.Type) *unfit {

@@ -22,8 +22,8 @@ const (
 	settleRounds = 6
 	// finishTimeout is how long one attempt to complete or release may take, also if the context has ended.
 	finishTimeout = 5 * time.Second
-	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a message
-	// out first. It is shorter than the time after which queues deliver a message again.
+	// transportSkew is how far our clock may be ahead of that by which a transport says when it handed a
+	// message out first. It is shorter than the time after which queues deliver a message again.
 	transportSkew = 15 * time.Second
 )
 
@@ -39,7 +39,7 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 		err := errors.New("consumer: no handler")
 		return Result{Consumer: c.name, Outcome: Retry, Err: err}, err
 	}
-	d := &delivery{Consumer: c, msg: msg, handler: handler}
+	d := &delivery{Consumer: c, msg: msg, handler: handler, caller: msg.Caller}
 	d.began = d.now()
 	d.since = d.began
 	if first := msg.FirstReceived; !first.IsZero() {
@@ -47,7 +47,7 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 			d.since = first
 		}
 	}
-	d.msg.FirstReceived = time.Time{} // it is no part of a quarantine record
+	d.msg.FirstReceived, d.msg.Caller = time.Time{}, nil // they are no part of a quarantine record
 	err := d.run(ctx)
 	if d.parked { // the adapter handles the message again later, or has it reported
 		return d.result, &inhand.Parked{Err: err, Report: func() {
@@ -64,6 +64,7 @@ type delivery struct {
 	msg     Message
 	subject Message      // what is judged: msg, or the message in the wrapper around it
 	hiding  wrapper.Kind // the wrapper around subject, if its account does not count; "" = none
+	caller  Caller       // nil = everyone
 	handler Handler
 	result  Result
 
@@ -74,6 +75,7 @@ type delivery struct {
 	reopened string // the quarantine from which msg was reopened; "" = none
 
 	opened     *envelope.Opened
+	follows    bool        // the data follows its schema
 	encrypted  bool        // the data was encrypted; kept here, because a handler may change opened
 	permission *Permission // the one that admitted opened; nil = none
 	covers     *Permission // the one that covers the event which is being opened; nil = none
@@ -102,6 +104,10 @@ func (d *delivery) run(ctx context.Context) error {
 		verdict = d.open(ctx)
 	}
 	if verdict == nil {
+		if refusal := d.askCaller(); refusal != nil { // the event is not at fault
+			d.result.Outcome, d.result.Verdict = Retry, refusal
+			return refusal
+		}
 		verdict = d.claimEvent(ctx)
 	}
 	if verdict == nil {
@@ -198,6 +204,21 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	return nil
 }
 
+// askCaller judges whether the caller may speak for the event.
+func (d *delivery) askCaller() *envelope.Error {
+	if d.caller == nil {
+		return nil
+	}
+	err := protect(func() error { return d.caller.Check(d.result.Source, d.result.Type) })
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*envelope.Error](err); ok {
+		return d.because(e.Reason, e.Cause, err)
+	}
+	return d.because(envelope.ReasonHandlerFailed, "the caller could not be judged", d.discreet(err))
+}
+
 // claimEvent claims the event in the replay store.
 func (d *delivery) claimEvent(ctx context.Context) *envelope.Error {
 	key := d.eventKey("")
@@ -283,12 +304,44 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 				return asVerdict(err)
 			}
 			d.opened = opened
+		case !d.follows:
+			if verdict := d.validate(); verdict != nil {
+				return verdict
+			}
+			d.follows = true // an event that is judged again has the same data
 		default:
 			return nil
 		}
 	}
 	return d.because(envelope.ReasonInProgress,
 		"the clock keeps jumping: no verdict and no lease is of this moment", nil)
+}
+
+// validate judges the data by its schemas. It runs within settle, so that the time that it takes counts when
+// settle asks whether verdict and lease are of this moment.
+func (d *delivery) validate() *envelope.Error {
+	if d.opts.Schemas == nil && d.caller == nil {
+		return nil
+	}
+	ev := &d.opened.Event
+	doc := envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
+		ContentType: ev.DataContentType(), Data: ev.Data()}
+	err := protect(func() error {
+		if d.opts.Schemas != nil {
+			if err := d.opts.Schemas.Validate(doc); err != nil || d.caller == nil {
+				return err
+			}
+		}
+		return d.caller.Validate(doc)
+	})
+	if err == nil {
+		return nil
+	}
+	if invalid, ok := err.(*envelope.SchemaError); ok && invalid != nil { // it quotes nothing of the data
+		return d.because(envelope.ReasonSchemaInvalid, clip(invalid.Error()), invalid)
+	}
+	err = d.discreet(err)
+	return d.because(envelope.ReasonHandlerFailed, clip("the schema could not be asked: "+fmt.Sprint(err)), err)
 }
 
 // handle calls the handler and judges its error.

@@ -736,6 +736,18 @@ func TestSchemaInvalidIsReleased(t *testing.T) {
 	w.want(b, consumer.Handled, "")
 }
 
+// A handler says by Unfit that it can never handle an event. Inside another error it is no verdict.
+func TestUnfitIsQuarantined(t *testing.T) {
+	w := newWorld(t)
+	unfit := consumer.Unfit("it has no colour")
+	refuse := func(context.Context, consumer.Delivery[[]byte]) error { return unfit }
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), refuse)
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	unfit = fmt.Errorf("the ledger: %w", unfit)
+	r, err = w.consumer().Handle(t.Context(), body(w.event("2")), refuse)
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+}
+
 func TestTyped(t *testing.T) {
 	w := newWorld(t)
 	var got []order

@@ -77,6 +77,19 @@ type Message struct {
 	// first. So one check judges all messages that came before it, and forged ones do not come again and
 	// again. In the future = now. Records of a quarantine do not keep it.
 	FirstReceived time.Time
+	// Caller is who sent the message, where the transport knows (package webhook/entry); nil = everyone may
+	// send it. A verified event for which the caller may not speak is refused before it is claimed: its
+	// Outcome is Retry, and the quarantine does not get it, because another caller may still bring it.
+	Caller Caller
+}
+
+// Caller is who sent a message.
+type Caller interface {
+	// Check refuses a verified event for which the caller may not speak. The error is an *envelope.Error of
+	// the Reason source_not_allowed or type_not_allowed, which does not say whether others may.
+	Check(source, typ string) error
+	// Validate judges the data by the schemas that are agreed with the caller, beside Options.Schemas.
+	envelope.Validator
 }
 
 // reopen puts the message that a quarantine record holds in the place of the record. The name of the

@@ -16,7 +16,9 @@ import (
 // to sealed events without losing one: first nothing is checked, then the source is migrating, then the
 // checks are enforced. While it is migrating, every check runs. An event that passes goes to the handler. An
 // event that would be quarantined goes to Handle instead, with the verdict that it would have got, and is
-// acknowledged when Handle returns nil. An event that cannot be judged now is retried.
+// acknowledged when Handle returns nil. An event that cannot be judged now is retried. A verified event whose
+// data does not follow its schema (schema_invalid) is quarantined, as without a Migration: it is no event of
+// the time before there were signatures, and Handle would take what the schema refuses.
 //
 // Until the migration ends, an attacker who can reach the consumer can name the source, and so reach Handle
 // past every check. Handle does no more than the code did before there were signatures.
@@ -52,9 +54,10 @@ func (o *Options) checkMigration() error {
 
 // migrate hands the message, which would be quarantined, to the Migration that covers its claims. It reports
 // false if none does. A quarantine record that could not be opened claims nothing, and neither does a message
-// in a wrapper that Options.Wrapper does not name.
+// in a wrapper that Options.Wrapper does not name. schema_invalid is the one verdict on verified data.
 func (d *delivery) migrate(ctx context.Context, verdict *envelope.Error) (migrating bool, err error) {
-	if len(d.opts.UnsafeMigration) == 0 || d.msg.Format == QuarantineRecord || d.hiding != "" {
+	if len(d.opts.UnsafeMigration) == 0 || d.msg.Format == QuarantineRecord || d.hiding != "" ||
+		verdict.Reason == envelope.ReasonSchemaInvalid {
 		return false, nil
 	}
 	d.now()

@@ -436,7 +436,7 @@ func TestReopenedFromIsNoField(t *testing.T) {
 		return names
 	}
 	if got := fields(consumer.Message{}); !slices.Equal(got,
-		[]string{"Body", "Format", "Account", "ReplayName", "FirstReceived"}) {
+		[]string{"Body", "Format", "Account", "ReplayName", "FirstReceived", "Caller"}) {
 		t.Errorf("a message has %q", got)
 	}
 	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "HTTP",

@@ -249,22 +249,29 @@ func TestNoFailureTellsDecryptedData(t *testing.T) {
 }
 
 // The error of a Migration's Handle is as silent about an event that was decrypted, and so is the verdict
-// that it gets.
+// that it gets. The event expires while its schema is asked, after it was decrypted.
 func TestMigrationTellsNoDecryptedData(t *testing.T) {
 	w := newWorld(t)
 	w.keepSecrets()
 	w.data = json.RawMessage(canaryData)
 	told := ""
 	w.opts.UnsafeMigration = []consumer.Migration{{
-		Source: source, Type: "*", Until: start.Add(time.Hour),
+		Source: source, Type: "*", Until: start.AddDate(2, 0, 0),
 		Handle: func(_ context.Context, _ consumer.Message, verdict *envelope.Error) error {
 			told = fmt.Sprintf("%+v %#v", verdict, verdict)
 			return errors.New(canaryText)
 		},
 	}}
+	w.opts.Schemas = judge(func(envelope.Document) error {
+		w.clock.Advance(365 * 24 * time.Hour)
+		return nil
+	})
 	e := watch(w)
 	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), typed[struct{ Amount string }]())
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	if !strings.Contains(told, string(envelope.ReasonExpired)) {
+		t.Errorf("the verdict is %s", told)
+	}
 	noCanary(t, "the verdict", told)
 	noCanary(t, "the failure", e.collect(r, err))
 }

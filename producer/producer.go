@@ -85,20 +85,24 @@ type Options struct {
 	// WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock, safe for concurrent use; nil = time.Now
+	// Schemas judges the data of each event before it is sealed. An event whose data does not follow its
+	// schema is not sent; its error has an *envelope.SchemaError in it. nil = no schema is asked for. Package
+	// schema has one.
+	Schemas envelope.Validator
 
 	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its
 	// originalrecordedtime. false: an event that has a recordedtime is refused.
 	KeepRecordedTime bool
 
-	// Trust has the bundle by which consumers judge. Publish then signs with a key only when they know it, and
-	// does not send what they would refuse (*TrustError). It asks once a second at most, and waits for 2 s at
-	// most. nil = the keyring alone says which key signs.
+	// Trust has the bundle by which consumers judge. Publish then signs with a key only when they know it,
+	// and does not send what they would refuse (*TrustError). It asks once a second at most, and waits for 2
+	// s at most. nil = the keyring alone says which key signs.
 	Trust trust.Source
-	// RequireTrust true: without a live bundle an event is not sent (*TrustError, trust_unavailable). false: it
-	// is signed as without Trust, and its Result is Unchecked.
+	// RequireTrust true: without a live bundle an event is not sent (*TrustError, trust_unavailable). false:
+	// it is signed as without Trust, and its Result is Unchecked.
 	RequireTrust bool
-	// Account is the AWS account that puts the events on the bus, 12 digits; "" = the accounts of keys are not
-	// checked.
+	// Account is the AWS account that puts the events on the bus, 12 digits; "" = the accounts of keys are
+	// not checked.
 	Account string
 	// Warn is told, once per bundle, that Publish signs otherwise than the keyring alone would, and once per
 	// outage of Trust that it does not check. It is safe for concurrent use; nil = slog.Default() logs it.
@@ -144,7 +148,7 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 		return nil, errors.New("producer: RequireTrust without Trust: name where the trust bundle is")
 	}
 	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus),
-		nilcheck.Typed("Trust", o.Trust))
+		nilcheck.Typed("Trust", o.Trust), nilcheck.Typed("Schemas", o.Schemas))
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
@@ -183,8 +187,8 @@ type Result struct {
 	// twice, or will have it twice when it is published again. Nothing needs to be done, since consumers
 	// handle an event once. A Bus that cannot tell leaves it false.
 	MaybeTwice bool
-	// Unchecked is why the event was signed although no live bundle says that consumers know the key; nil = one
-	// says so, or Options.Trust is not set. Publish sets it.
+	// Unchecked is why the event was signed although no live bundle says that consumers know the key; nil =
+	// one says so, or Options.Trust is not set. Publish sets it.
 	Unchecked error
 }
 
@@ -365,6 +369,13 @@ func signersOf(ring keys.SignerSource, now time.Time) ([]keys.Signer, error) {
 func (p *Producer) seal(ctx context.Context, ev event.Event, with signing) (*envelope.Sealed, error) {
 	if err := p.checkScope(&ev); err != nil {
 		return nil, err
+	}
+	if p.opts.Schemas != nil {
+		err := p.opts.Schemas.Validate(envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
+			ContentType: ev.DataContentType(), Data: ev.Data()})
+		if err != nil {
+			return nil, fmt.Errorf("producer: the event is not sent: %w", err)
+		}
 	}
 	signers, clock := with.signers, p.opts.Now
 	if with.plan != nil {

@@ -142,10 +142,10 @@ const firstRead = 4 << 10
 const maxEmptyReads = 100
 
 // readBody reads a body of at most so many bytes. Its memory is taken from the Budget and grows with what has
-// arrived, so a sender who announces much and sends little holds little: at most twice what it sent. It waits
-// for room before it reads; the deadline for reading bounds both. held is
-// what to give back when the body is no longer used, also after an error. Length is that of the header
-// Content-Length, -1 = unknown.
+// arrived, so a sender who announces much and sends little holds little: at most four times what it sent, or
+// twice if it announced no length. It waits for room before it reads; the deadline for reading bounds both.
+// held is what to give back when the body is no longer used, also after an error. Length is that of the
+// header Content-Length, -1 = unknown.
 func readBody(r io.Reader, length int64, most int, b *Budget) (body []byte, held int64, err error) {
 	if length > int64(most) {
 		return nil, 0, errTooLarge
@@ -155,13 +155,13 @@ func readBody(r io.Reader, length int64, most int, b *Budget) (body []byte, held
 	if !b.hasRoom(length) { // refused before it is read, so that the bodies that fit have the processors
 		return nil, 0, errBusy
 	}
-	want := int64(most)
+	want, times := int64(most), int64(2)
 	if length >= 0 {
-		want = length
+		want, times = length, 4 // fewer copies: the last step takes no more than was announced
 	}
 	for empty := 0; ; {
 		if len(body) == cap(body) && int64(cap(body)) < want {
-			grown := min(max(firstRead, 2*int64(cap(body))), want)
+			grown := min(max(firstRead, times*int64(cap(body))), want)
 			if !b.take(grown-held, &due) {
 				return nil, held, errBusy
 			}

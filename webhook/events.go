@@ -168,7 +168,7 @@ func (e *EventReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return e.handle(r.Context(), in)
 		})
 	}
-	resp.write(w)
+	resp.Write(w)
 }
 
 // admitted is a request that may have events.
@@ -214,7 +214,7 @@ func (e *EventReceiver) admit(ctx context.Context, r Request) (admitted, Respons
 	if err != nil || from == nil {
 		return admitted{}, refusal(http.StatusForbidden, "", 0, errNoOrigin)
 	}
-	if wait := from.wait(e.opts.Now()); wait > 0 {
+	if wait := from.Wait(e.opts.Now()); wait > 0 {
 		return admitted{}, refusal(http.StatusTooManyRequests, "", wait, errOverRate)
 	}
 	return admitted{r, mode, from}, Response{}
@@ -263,7 +263,8 @@ func (e *EventReceiver) handleEvent(ctx context.Context, format consumer.Format,
 	if err := context.Cause(ctx); err != nil { // the sender is gone, or the time of the invocation is up
 		return eventResult{status: http.StatusServiceUnavailable, err: err}
 	}
-	r, err := e.consumer.Handle(ctx, consumer.Message{Body: body, Format: format}, e.handler)
+	r, err := e.consumer.Handle(ctx, consumer.Message{Body: body, Format: format, Caller: CallerOf(ctx)},
+		e.handler)
 	out := eventResult{http.StatusNoContent, r.Reason(), r.Producer != "", err}
 	unkept, isRefused := errors.AsType[*consumer.QuarantineError](err)
 	switch {
@@ -348,6 +349,7 @@ func batchResponse(results []eventResult) Response {
 		if r.reason != "" {
 			doc = jsontext.AppendQuote(append(doc, `,"reason":`...), string(r.reason))
 		}
+		doc = appendFaults(doc, r.reason, r.err)
 		doc = append(doc, '}')
 	}
 	resp.Body = append(doc, "]}"...)

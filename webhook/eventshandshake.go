@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/internal/dialguard"
+	"github.com/sealbus/sealbus/internal/gcra"
 )
 
 // The headers of the handshake (CloudEvents HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4).
@@ -128,10 +128,8 @@ func parseRate(text string) (int, error) {
 // meter counts the requests of one origin. In any minute it lets at most twice the rate through, and the rate
 // on the average: a sender that keeps to its rate is never refused.
 type meter struct {
-	each time.Duration // between two requests; 0 = no rate
-	rate int
-	mu   sync.Mutex
-	next time.Time // when all requests so far are paid for, at one each
+	*gcra.Meter
+	rate int // a minute; 0 = no rate: each request is free
 }
 
 func newMeters(origins []Origin) (map[string]*meter, error) {
@@ -147,9 +145,9 @@ func newMeters(origins []Origin) (map[string]*meter, error) {
 			return nil, fmt.Errorf("the Rate of %.80q is %d: give up to %d requests a minute, "+
 				"or 0 for any number", o.Name, o.Rate, maxRate)
 		}
-		m := &meter{rate: o.Rate} // without a rate, each request is free
+		m := &meter{new(gcra.Meter), o.Rate}
 		if o.Rate > 0 {
-			m.each = time.Minute / time.Duration(o.Rate)
+			m.Meter = gcra.NewMeter(gcra.Every(time.Minute/time.Duration(o.Rate), o.Rate))
 		}
 		meters[o.Name] = m
 	}
@@ -169,39 +167,6 @@ func (m *meter) text() string {
 		return "*"
 	}
 	return strconv.Itoa(m.rate)
-}
-
-// after is when all requests are paid for after one more, and how long the sender must wait before it may be
-// made; 0 = it may be made now.
-func (m *meter) after(now time.Time) (next time.Time, wait time.Duration) {
-	if m.each == 0 {
-		return time.Time{}, 0
-	}
-	next = m.next
-	if next.Before(now) {
-		next = now
-	}
-	next = next.Add(m.each)
-	return next, max(0, next.Sub(now)-m.each*time.Duration(m.rate))
-}
-
-// wait is how long the sender must wait before its next request; 0 = it need not.
-func (m *meter) wait(now time.Time) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, wait := m.after(now)
-	return wait
-}
-
-// take counts a request. If it is over the rate, it counts only if it is forced.
-func (m *meter) take(now time.Time, forced bool) (wait time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next, wait := m.after(now)
-	if wait == 0 || forced {
-		m.next = next
-	}
-	return wait
 }
 
 // toll is what a request costs its origin: one, when the first of its events is handed to the handler. The
@@ -228,7 +193,7 @@ func tolled(handler consumer.Handler) consumer.Handler {
 
 func (t *toll) pay() bool {
 	if !t.paid && t.refused == 0 {
-		t.refused = t.meter.take(t.now(), false)
+		t.refused = t.meter.Take(t.now())
 		t.paid = t.refused == 0
 	}
 	return t.paid
@@ -238,7 +203,7 @@ func (t *toll) pay() bool {
 // how long the sender is to wait if the toll could not be paid.
 func (t *toll) settle(authentic bool) time.Duration {
 	if t.meter != nil && authentic && !t.paid && t.refused == 0 {
-		t.meter.take(t.now(), true)
+		t.meter.Force(t.now())
 	}
 	return t.refused
 }

@@ -45,7 +45,7 @@ func FromHTTP(r *http.Request, body []byte) Request {
 			lines = append(lines, Field{name, value})
 		}
 	}
-	return Request{Method: r.Method, Target: target, Header: lines, Body: body}
+	return Request{Method: r.Method, Target: target, Header: lines, Body: body, Peer: r.RemoteAddr}
 }
 
 // ServeHTTP reads the body once, within the limits, and takes the delivery through all steps. A delivery that
@@ -63,7 +63,7 @@ func (c *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	c.report(ctx, &in, now, &resp)
-	resp.write(w)
+	resp.Write(w)
 }
 
 // setReadDeadline bounds how long a body may take to arrive, also one that is not read. Otherwise a sender of
@@ -95,8 +95,8 @@ func withBody(w http.ResponseWriter, r *http.Request, most int, b *Budget, late 
 	return handle(body)
 }
 
-// write answers the sender. If that fails, the sender has gone.
-func (r *Response) write(w http.ResponseWriter) {
+// Write answers the sender. If that fails, the sender has gone.
+func (r *Response) Write(w http.ResponseWriter) {
 	for _, f := range r.Header {
 		w.Header().Set(f.Name, f.Value)
 	}

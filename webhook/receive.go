@@ -253,6 +253,21 @@ func (c *Receiver) again(status int) int {
 	return status
 }
 
+// Refusal is a Response with a problem (RFC 9457) as its body. Of err the body has the Reason only, and where
+// data does not follow its schema. A status of 0 is that of the Reason; an error without one is then
+// handler_failed, 503. Above 0, wait is Retry-After; 0 = five seconds if the Reason is transient, else none.
+func Refusal(status int, wait time.Duration, err error) Response {
+	reason := ReasonOf(err)
+	if status == 0 {
+		reason = cmp.Or(reason, envelope.ReasonHandlerFailed)
+		status = statusOf(reason)
+	}
+	if wait == 0 && reason.Class() == envelope.Transient {
+		wait = retryAfter
+	}
+	return refusal(status, reason, wait, err)
+}
+
 // refused is the Response for that Reason. A transient one says when to send the delivery again.
 func refused(reason envelope.Reason, err error) Response {
 	wait := time.Duration(0)
@@ -262,7 +277,8 @@ func refused(reason envelope.Reason, err error) Response {
 	return refusal(statusOf(reason), reason, wait, err)
 }
 
-// refusal is a Response with a problem as its body. Of the cause, the body has the Reason only.
+// refusal is a Response with a problem as its body. Of the cause, the body has the Reason only, and
+// where a body does not follow its schema.
 // https://www.rfc-editor.org/rfc/rfc9457#section-3
 func refusal(status int, reason envelope.Reason, wait time.Duration, err error) Response {
 	r := Response{Status: status, Reason: reason, Err: err}
@@ -279,6 +295,7 @@ func refusal(status int, reason envelope.Reason, wait time.Duration, err error) 
 	if reason != "" {
 		r.Body = jsontext.AppendQuote(append(r.Body, `,"reason":`...), string(reason))
 	}
+	r.Body = appendFaults(r.Body, reason, err)
 	r.Body = append(r.Body, '}')
 	return r
 }

@@ -20,6 +20,9 @@ type Request struct {
 	Target string  // path and query of the request line, not decoded: "/hooks/square?x=1"
 	Header []Field // the header lines in their order; a name may stand twice, in any case
 	Body   []byte  // the raw body, which is not changed
+	// Peer is the address of the one who called the front end, with or without a port; "" = it is not known.
+	// Behind a proxy, that is the proxy.
+	Peer string
 }
 
 // Field is one header line.

@@ -119,6 +119,8 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{text, []string{"webhook", "sign", "--secret-file", odd}},
 		{text, []string{"webhook", "send", noNUL, "--secret-file", odd}},
 		{"", []string{"webhook", "dead", "list", "--redis", noNUL}},
+		{"", []string{"schema", "check", odd, "--data", odd, "--reference", odd}},
+		{"", []string{"schema", "check", odd, "--set", "--type", noNUL, "--dataschema", noNUL}},
 		{"", []string{"webhook", "resend", odd, "--to", noNUL}}, {"", []string{"gateway", "--config", odd, "--check"}},
 		{"", []string{"gateway", "--config", noNUL, "--bus", noNUL, "--keyring", odd}},
 		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},

@@ -37,7 +37,10 @@ func read(t *testing.T, path string) *cfntest.Template {
 	return template
 }
 
-const webhooks = "../webhooks/template.yaml"
+const (
+	webhooks = "../webhooks/template.yaml"
+	news     = "../news/template.yaml"
+)
 
 // all are the templates of the examples.
 func all(t *testing.T) []string {
@@ -47,8 +50,8 @@ func all(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	files = slices.DeleteFunc(files, func(name string) bool { return name == "policy.yaml" }) // of README.md
-	files = append(files, "../opener/opener.yaml", "../rotation/rotation.yaml", webhooks)
-	if len(files) != 8 {
+	files = append(files, "../opener/opener.yaml", "../rotation/rotation.yaml", webhooks, news)
+	if len(files) != 9 {
 		t.Fatalf("the templates are %v", files)
 	}
 	return files
@@ -148,6 +151,11 @@ var mutants = []struct {
 	{webhooks, "MetricName: Url5xxCount", "MetricName: UrlRequestCount", cfntest.URLs},
 	{webhooks, "MetricName: Throttles", "MetricName: Errors", cfntest.URLs},
 	{webhooks, "secretsmanager:${GithubSecret}", "secretsmanager:${GitHubSecret}", cfntest.Refs},
+	{news, ":${RestApi}/authorizers/${RestPartners}", ":*/authorizers/${RestPartners}", cfntest.Senders},
+	{news, "${HttpApi}/*/*/news*", "${HttpApi}/*", cfntest.Senders},
+	{news, "${HttpApi}/*/*/news*", "${HttpStage}/*/*/news*", cfntest.Senders},
+	{news, "Principal: apigateway.amazonaws.com", "Principal: lambda.amazonaws.com", cfntest.Senders},
+	{news, "${RestApi}/*/*/news*", "${RestApi}/*/GET/news", ""},
 	{webhooks, "          - !Ref Source\n", "          - https://hooks.example/github\n", ""},
 }
 
@@ -227,7 +235,7 @@ var variable = regexp.MustCompile(`\\\$\\\{(\w+)\\\}`)
 // everywhere.
 func fits(pattern, statement any) bool {
 	want, got := marshal(pattern), marshal(cfntest.Plain(statement))
-	re := variable.ReplaceAllString(regexp.QuoteMeta(want), `(?P<$1>\$$\{[\w.:]+\}|[A-Za-z0-9_.-]+)`)
+	re := variable.ReplaceAllString(regexp.QuoteMeta(want), `(?P<$1>\$$\{[\w.:]+\}|https://[a-z./]+|[A-Za-z0-9_.-]+)`)
 	compiled := regexp.MustCompile("^" + re + "$")
 	m := compiled.FindStringSubmatch(got)
 	if m == nil {
@@ -287,7 +295,7 @@ func TestPoliciesAreTheTemplates(t *testing.T) {
 	maps.Copy(known, policies(t, "../opener/iam/*.json"))
 	maps.Copy(known, policies(t, "../rotation/iam/*.json"))
 	for _, file := range []string{"producer.yaml", "consumer.yaml", "../opener/opener.yaml",
-		"../rotation/rotation.yaml", webhooks} {
+		"../rotation/rotation.yaml", webhooks, news} {
 		template := read(t, file)
 		for _, typ := range []string{"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"} {
 			for _, id := range template.OfType(typ) {

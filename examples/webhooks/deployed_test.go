@@ -124,8 +124,8 @@ func TestAttackerOnTheBus(t *testing.T) {
 	genuine := string(delivered.Detail)
 	modified := strings.Replace(genuine, "heads/main", "heads/evil", 1)
 	for _, detail := range []string{string(body("evil")), modified, genuine} {
-		out, err := s.client().PutEvents(t.Context(), &eventbridge.PutEventsInput{
-			Entries: []types.PutEventsRequestEntry{{EventBusName: aws.String(s.values["Bus"]), Detail: &detail,
+		out, err := s.EventBridge().PutEvents(t.Context(), &eventbridge.PutEventsInput{
+			Entries: []types.PutEventsRequestEntry{{EventBusName: aws.String(s.Values["Bus"]), Detail: &detail,
 				Source: aws.String(hooksSource), DetailType: aws.String("webhook.github.push")}}})
 		if err != nil || out.FailedEntryCount > 0 {
 			t.Fatalf("%v %+v", err, out)
@@ -150,11 +150,11 @@ func TestRoles(t *testing.T) {
 		n++
 		d := delivery{"", "d", body(fmt.Sprint("branch-", n)), ""}
 		d.signature = sign(firstSecret, d.body)
-		f, err := s.TryStart(gatewayProgram, append(s.Guarded(role), s.environment("Gateway")...))
+		f, err := s.TryStart(gatewayProgram, append(s.Guarded(role), s.Environment("Gateway")...))
 		return err == nil && post(t, f, d.request()) == "200"
 	}
 	consumes := func(role *orderstest.Policies) bool {
-		f, err := s.TryStart(pushesProgram, append(s.Guarded(role), s.environment("Pushes")...))
+		f, err := s.TryStart(pushesProgram, append(s.Guarded(role), s.Environment("Pushes")...))
 		if err != nil {
 			return false
 		}
@@ -164,7 +164,7 @@ func TestRoles(t *testing.T) {
 	}
 	for name, works := range map[string]func(*orderstest.Policies) bool{"GatewayRole": receives,
 		"PushesRole": consumes} {
-		role, statements := s.roleOf(name), 0
+		role, statements := s.RoleOf(name), 0
 		if !works(role) {
 			t.Errorf("with its whole %s a function does not work", name)
 		}
@@ -190,12 +190,12 @@ func TestNoStartWithout(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	whole := s.environment("Gateway")
+	whole := s.Environment("Gateway")
 	for i, lacking := range whole {
 		name, _, _ := strings.Cut(lacking, "=")
 		refuses(name, slices.Delete(slices.Clone(whole), i, i+1))
 	}
-	s.PutSecret(s.values["GithubSecondSecret"], "")
+	s.PutSecret(s.Values["GithubSecondSecret"], "")
 	refuses("the secret is empty", whole)
 }
 

@@ -39,7 +39,7 @@ func TestWalkThrough(t *testing.T) {
 			}
 		},
 		"rotate": func() {
-			s.PutSecret(s.values["GithubSecret"], "another")
+			s.PutSecret(s.Values["GithubSecret"], "another")
 			s.start() // in place of five minutes
 			pushed("old", firstSecret, "401 bad_signature")
 			pushed("next", secondSecret, "200")

@@ -4,19 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
-	"github.com/sealbus/sealbus/internal/testbed/cfntest"
 )
 
 func TestMain(m *testing.M) { orderstest.Main(m) }
@@ -35,8 +32,7 @@ const (
 type stack struct {
 	*testing.T
 	*orderstest.World
-	template *cfntest.Template
-	values   map[string]string // of what the template refers to
+	*orderstest.Deployed
 
 	gateway, pushes *orderstest.Function
 	role            *orderstest.Policies                // of the gateway
@@ -47,102 +43,35 @@ type stack struct {
 // newStack has everything but the functions.
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	template, err := cfntest.Read("template.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := orderstest.New(t, &orderstest.Options{Producer: "hooks", Sources: []string{hooksSource},
 		Types: []string{"webhook.github.*"}})
-	s := &stack{T: t, World: w, template: template}
 	region := orderstest.Region + ":" + orderstest.Account + ":"
 	secret := "arn:aws:secretsmanager:" + region + "secret:"
-	s.values = map[string]string{"AWS::StackName": "hooks", "AWS::Partition": "aws",
+	values := map[string]string{"AWS::StackName": "hooks", "AWS::Partition": "aws",
 		"TrustBucket": w.TrustBucket(), "Keyring": w.KeyringSecret(),
 		"GithubSecret": secret + "first-a1B2c3", "GithubSecondSecret": secret + "second-d4E5f6",
 		"PushesQuarantineKey": secret + "key-g7H8i9",
 		"QuarantineBucket":    w.QuarantineBucket(), "QuarantineBucket.Arn": "arn:aws:s3:::" + w.QuarantineBucket(),
 		"Bus": "hooks-hooks", "Bus.Arn": "arn:aws:events:" + region + "event-bus/hooks-hooks"}
-	for _, table := range template.OfType("AWS::DynamoDB::Table") {
-		s.values[table], s.values[table+".Arn"] = table, "arn:aws:dynamodb:"+region+"table/"+table
+	s := &stack{T: t, World: w, Deployed: orderstest.Deploy(t, "template.yaml", values)}
+	for _, table := range s.OfType("AWS::DynamoDB::Table") {
+		values[table], values[table+".Arn"] = table, "arn:aws:dynamodb:"+region+"table/"+table
 	}
-	w.PutSecret(s.values["GithubSecret"], firstSecret)
-	w.PutSecret(s.values["GithubSecondSecret"], secondSecret)
-	w.PutSecret(s.values["PushesQuarantineKey"], w.QuarantineKey())
+	w.PutSecret(s.Values["GithubSecret"], firstSecret)
+	w.PutSecret(s.Values["GithubSecondSecret"], secondSecret)
+	w.PutSecret(s.Values["PushesQuarantineKey"], w.QuarantineKey())
 	s.makeBus()
 	return s
-}
-
-// reference is one in the text of cfntest.Plain.
-var reference = regexp.MustCompile(`\$\{([^}]+)\}`)
-
-// resolve replaces the references in v: by values, or by the default of a parameter.
-func (s *stack) resolve(v any) any {
-	s.Helper()
-	doc, err := json.Marshal(cfntest.Plain(v))
-	if err != nil {
-		s.Fatal(err)
-	}
-	text := reference.ReplaceAllStringFunc(string(doc), func(found string) string {
-		name := found[2 : len(found)-1]
-		if value, known := s.values[name]; known {
-			return value
-		}
-		value, isText := cfntest.Get(s.template.Document, "Parameters", name, "Default").(string)
-		if !isText {
-			s.Fatalf("the test knows no %s", found)
-		}
-		return value
-	})
-	var out any
-	if err := json.Unmarshal([]byte(text), &out); err != nil {
-		s.Fatal(err)
-	}
-	return out
-}
-
-// environment is that of a function in the template.
-func (s *stack) environment(function string) (env []string) {
-	s.Helper()
-	own := cfntest.Get(s.template.Resources[function].Properties, "Environment", "Variables")
-	variables, _ := s.resolve(own).(map[string]any)
-	for name, value := range variables {
-		env = append(env, fmt.Sprint(name, "=", value))
-	}
-	return env
-}
-
-// byLambda are the actions that Lambda does itself in the role of a function.
-var byLambda = regexp.MustCompile(`logs:|sqs:SendMessage`)
-
-// roleOf has the statements of a role in the template that the function itself needs.
-func (s *stack) roleOf(name string) *orderstest.Policies {
-	s.Helper()
-	p := &orderstest.Policies{}
-	for _, statement := range s.template.Resources[name].Statements() {
-		action := fmt.Sprint(statement["Action"])
-		if action == "sts:AssumeRole" || byLambda.MatchString(action) {
-			continue
-		}
-		resolved, _ := s.resolve(statement).(map[string]any)
-		p.Add(fmt.Sprint(name, ": ", action, " on ", resolved["Resource"]), resolved)
-	}
-	return p
 }
 
 // start starts both functions, each with its role.
 func (s *stack) start() *stack {
 	s.Helper()
-	s.role = s.roleOf("GatewayRole")
-	s.gateway = s.Start(gatewayProgram, append(s.Guarded(s.role), s.environment("Gateway")...))
-	s.pushes = s.Start(pushesProgram, append(s.Guarded(s.roleOf("PushesRole")), s.environment("Pushes")...))
+	s.role = s.RoleOf("GatewayRole")
+	s.gateway = s.Start(gatewayProgram, append(s.Guarded(s.role), s.Environment("Gateway")...))
+	s.pushes = s.Start(pushesProgram, append(s.Guarded(s.RoleOf("PushesRole")), s.Environment("Pushes")...))
 	s.target.Store(s.pushes)
 	return s
-}
-
-func (s *stack) client() *eventbridge.Client {
-	at := s.Bus.URL()
-	return eventbridge.New(eventbridge.Options{Region: orderstest.Region, BaseEndpoint: &at,
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", "")})
 }
 
 // makeBus makes the bus and the rule of the template.
@@ -154,10 +83,10 @@ func (s *stack) makeBus() {
 			s.Fatal(err)
 		}
 	}
-	client, bus := s.client(), s.resolve(s.template.Resources["Bus"].Properties["Name"]).(string)
+	client, bus := s.EventBridge(), s.Resolve(s.Resources["Bus"].Properties["Name"]).(string)
 	_, err := client.CreateEventBus(s.Context(), &eventbridge.CreateEventBusInput{Name: &bus})
 	must(err)
-	pattern, err := json.Marshal(s.resolve(s.template.Resources["Rule"].Properties["EventPattern"]))
+	pattern, err := json.Marshal(s.Resolve(s.Resources["Rule"].Properties["EventPattern"]))
 	must(err)
 	_, err = client.PutRule(s.Context(), &eventbridge.PutRuleInput{Name: aws.String("rule"),
 		EventBusName: &bus, EventPattern: aws.String(string(pattern))})

@@ -24,6 +24,7 @@ var dialers = map[string]string{
 	"cmd/sealbus/internal/listen":  "--forward-to: the operator's own program, at a URL of the command line",
 	"cmd/sealbus/internal/webhook": "resend --to: the operator's own program, at a URL of the command line",
 	"examples/orders/orderstest":   "the Lambda functions that it runs, on this machine",
+	"examples/news":                "calls itself",
 	"examples/webhooks":            "posts to itself",
 	"examples/confidential":        "an AWS inside the process",
 }

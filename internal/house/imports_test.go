@@ -18,6 +18,7 @@ var table = map[string][]string{
 	"keys/session": {"keys", "internal/..."},
 	"keys/trust":   {"keys", "internal/..."},
 	"envelope":     {"keys", "keys/session", "keys/trust", "internal/..."},
+	"schema":       {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
 	"producer":     {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
 	"producer/eventbridge": {"keys", "keys/session", "keys/trust", "envelope", "producer",
 		"internal/..."},
@@ -38,8 +39,17 @@ var table = map[string][]string{
 		"internal/..."},
 	"webhook/awslambda": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"webhook", "internal/..."},
+	"webhook/authcontext": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"internal/..."},
+	"webhook/throttle": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"webhook", "internal/..."},
+	"webhook/throttle/redis": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"consumer/replay/internal/remote", "consumer/replay/redis", "webhook", "webhook/throttle",
+		"internal/..."},
+	"webhook/tenants": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
+		"webhook", "webhook/authcontext", "webhook/throttle", "internal/..."},
 	"webhook/ingest": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
-		"producer", "webhook", "internal/..."},
+		"producer", "webhook", "webhook/authcontext", "internal/..."},
 	"webhook/sender": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "webhook",
 		"webhook/httpsig", "internal/..."},
 	"webhook/sender/redis": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
@@ -67,8 +77,8 @@ var table = map[string][]string{
 	"webhook/authn/apigateway": {"keys", "keys/session", "keys/trust", "envelope", "webhook/authn",
 		"internal/..."},
 	"webhook/gateway": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
-		"producer", "webhook", "webhook/awslambda", "webhook/httpsig", "webhook/ingest", "webhook/jwt",
-		"webhook/sender", "internal/..."},
+		"producer", "webhook", "webhook/authcontext", "webhook/awslambda", "webhook/httpsig", "webhook/ingest",
+		"webhook/jwt", "webhook/sender", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/dialguard":             {},
 	"internal/onefetch":              {"internal/dialguard"},
@@ -77,10 +87,12 @@ var table = map[string][]string{
 	"internal/localaws/localawstest": {},
 	"internal/awsname":               {},
 	"internal/edtable":               {},
+	"internal/gcra":                  {},
 	"internal/jsontext":              {},
 	"internal/howlong":               {},
 	"internal/lossy":                 {"internal/testbed/cases"},
 	"internal/nilcheck":              {},
+	"internal/reviewed":              {},
 	"internal/filekind":              {"internal/jsontext"},
 	"internal/dsse":                  {"internal/jsontext"},
 	"internal/jwe":                   {"internal/jsontext"},
@@ -91,11 +103,11 @@ var table = map[string][]string{
 // core is what a webhook receiver or a consumer Lambda links.
 var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
 	"consumer/replay", "producer", "observe/emf", "webhook", "webhook/awslambda", "webhook/httpsig",
-	"webhook/ingest", "webhook/sender"}
+	"webhook/ingest", "webhook/sender", "webhook/authcontext", "webhook/throttle"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
-	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
+	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki", "santhosh-tekuri"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
@@ -112,6 +124,7 @@ var named = map[string]string{
 	"webhook/authn":            "go-jose",
 	"webhook/authn/apigateway": "go-jose",
 	"webhook/jwt":              "go-jose",
+	"schema":                   "santhosh-tekuri",
 }
 
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
@@ -132,11 +145,13 @@ var homes = map[string][]string{
 		"webhook/gateway", "cmd/sealbus"},
 	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
 		"webhook/sender/sendertest", "cmd/sealbus"},
-	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "cmd/sealbus",
+	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/gateway", "webhook/tenants", "cmd/sealbus",
+		"internal/reviewed",
 		"internal/testbed/cfntest"},
-	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
-	"github.com/alicebob/":       {}, // tests only
-	"github.com/yuin/gopher-lua": {},
+	"github.com/tink-crypto/":     {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
+	"github.com/santhosh-tekuri/": {"schema", "cmd/sealbus"},
+	"github.com/alicebob/":        {}, // tests only
+	"github.com/yuin/gopher-lua":  {},
 }
 
 // forbidden are packages that the core and its sub-packages have no business with.

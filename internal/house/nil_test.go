@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -42,6 +43,7 @@ import (
 	"github.com/sealbus/sealbus/observe/emf"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
+	"github.com/sealbus/sealbus/schema"
 	"github.com/sealbus/sealbus/webhook"
 	"github.com/sealbus/sealbus/webhook/authn"
 	hooklambda "github.com/sealbus/sealbus/webhook/awslambda"
@@ -51,6 +53,7 @@ import (
 	"github.com/sealbus/sealbus/webhook/jwt"
 	"github.com/sealbus/sealbus/webhook/sender"
 	sendredis "github.com/sealbus/sealbus/webhook/sender/redis"
+	limitredis "github.com/sealbus/sealbus/webhook/throttle/redis"
 )
 
 // Nil pointers in interfaces: no comparison with nil finds them.
@@ -64,6 +67,8 @@ var (
 	nilRing       keys.SignerSource    = (*keys.Keyring)(nil)
 	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
 	nilObserver   consumer.Observer    = (*emf.Observer)(nil)
+	nilSchemas    envelope.Validator   = (*schema.Set)(nil)
+	nilFiles      fs.FS                = (*struct{ fs.FS })(nil)
 	nilQuarantine consumer.Quarantine  = (*struct{ consumer.Quarantine })(nil)
 	nilHolder     awslambda.Holder     = (*holdsqs.Holder)(nil)
 	nilTransport  http.RoundTripper    = (*http.Transport)(nil)
@@ -185,6 +190,15 @@ var nilArguments = map[string]refused{
 	"consumer.New opts.Quarantine": {func() error {
 		return newConsumer(func(o *consumer.Options) { o.Quarantine = nilQuarantine })
 	}, "Options.Quarantine is a nil *"},
+	"consumer.New opts.Schemas": {func() error {
+		return newConsumer(func(o *consumer.Options) { o.Schemas = nilSchemas })
+	}, "Options.Schemas is a nil *schema.Set"},
+	"webhook.Validated schemas": {func() error {
+		return errOf(webhook.Validated(nilSchemas, someNext))
+	}, "the schemas is a nil *schema.Set"},
+	"schema.ReadSet fsys": {func() error {
+		return errOf(schema.ReadSet(nilFiles, "set.json"))
+	}, "the file system is a nil *"},
 	"consumer.New opts.Observer": {func() error {
 		return newConsumer(func(o *consumer.Options) { o.Observer = nilObserver })
 	}, "Options.Observer is a nil *emf.Observer"},
@@ -294,6 +308,9 @@ var nilArguments = map[string]refused{
 	}, "the store is a nil *"},
 	"webhook/sender/redis.New client": {func() error {
 		return errOf(sendredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
+	}, "the Redis client is a nil *"},
+	"webhook/throttle/redis.New client": {func() error {
+		return errOf(limitredis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
 	"webhook/sender.New endpoints": {func() error {
 		return errOf(sender.New(sender.NewMemory(nil), nilEndpoints, nil))
@@ -512,6 +529,10 @@ var nilArguments = map[string]refused{
 		return errOf(producer.New(keys.SignWith(someKey), producer.NewLocalBus(nil),
 			&producer.Options{Trust: (*trust.Bundle)(nil)}))
 	}, "Trust is a nil *trust.Bundle"},
+	"producer.New opts.Schemas": {func() error {
+		return errOf(producer.New(keys.SignWith(someKey), producer.NewLocalBus(nil),
+			&producer.Options{Schemas: nilSchemas}))
+	}, "Schemas is a nil *schema.Set"},
 	"producer/eventbridge.New client": {func() error {
 		return errOf(eventbridge.New((*struct{ eventbridge.Client })(nil), "central", nil))
 	}, "the client is a nil *"},

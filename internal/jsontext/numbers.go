@@ -12,10 +12,7 @@ func AnyNumber(data []byte, is func(number string) bool) bool {
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
-			for i++; data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
+			for i, _ = plain(data, i+1); data[i] != '"'; i, _ = plain(data, i+2) { // over an escape sequence
 			}
 		case c == '-' || '0' <= c && c <= '9':
 			start := i

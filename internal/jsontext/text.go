@@ -200,13 +200,101 @@ func AppendQuote[T string | []byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
 	start := len(dst)
 	dst = append(dst, text...) // nearly all text needs no escapes
-	if end, wide := plain(dst, start); end < len(dst) || wide != 0 && !utf8.Valid(dst[start:]) {
+	end, wide := plain(dst, start)
+	if end < len(dst) {
+		dst, wide = escape(dst[:start], text)
+	}
+	if wide != 0 && !utf8.Valid(dst[start:]) { // an escape sequence does not make a character valid
 		dst = dst[:start]
 		for _, r := range string(text) {
 			dst = appendRune(dst, r)
 		}
 	}
 	return append(dst, '"')
+}
+
+// QuotedSize is how many bytes AppendQuote appends, if text is UTF-8. It allocates nothing for a dst that has
+// room for them and for 16 bytes more.
+func QuotedSize[T string | []byte](text T) int {
+	const low = ones * 0x7f
+	size, i := len(text)+len(`""`), 0
+	for ; len(text)-i >= 8; i += 8 {
+		w := word(text, i)
+		quote, slash, control := w^('"'*ones), w^('\\'*ones), w&(0xe0*ones)
+		// The top bit of a byte is set exactly where it is zero: unlike those of plain, these can be counted.
+		quote, slash = ^((quote&low + low) | quote | low), ^((slash&low + low) | slash | low)
+		if ^((control&low + low) | control | low) == 0 {
+			size += bits.OnesCount64(quote | slash)
+			continue
+		}
+		for k := range 8 {
+			size += int(longer[text[i+k]])
+		}
+	}
+	for ; i < len(text); i++ {
+		size += int(longer[text[i]])
+	}
+	return size
+}
+
+// word is the eight bytes at text[i:], the first one lowest, in one load.
+func word[T string | []byte](text T, i int) uint64 {
+	return uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+		uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+}
+
+// longer is how many bytes more than itself a byte takes in a string; short is the escape sequence of two
+// bytes, 0 = there is none.
+var longer, short = func() (longer, short [256]byte) {
+	for c := range byte(' ') {
+		longer[c] = byte(len(`\u0000`) - 1)
+	}
+	for letter, c := range escapes {
+		if c != 0 && c != '/' {
+			longer[c], short[c] = 1, byte(letter)
+		}
+	}
+	return longer, short
+}()
+
+// escape appends text with escape sequences. wide has a top bit if there are bytes beyond ASCII, which it
+// does not check. As in unquote, eight bytes are copied at a time, whatever they are, since text with JSON in
+// it has a quote at every few bytes.
+func escape[T string | []byte](dst []byte, text T) (out []byte, wide uint64) {
+	out, n := dst[:cap(dst)], len(dst)
+	for i := 0; i < len(text); {
+		if len(out)-n < 16 { // one step writes 13 bytes at most
+			out = slices.Grow(out[:n], QuotedSize(text[i:])+16)
+			out = out[:cap(out)]
+		}
+		if len(text)-i >= 8 {
+			w := word(text, i)
+			binary.LittleEndian.PutUint64(out[n:], w)
+			wide |= w & highs
+			quote, slash := w^('"'*ones), w^('\\'*ones) // as in plain
+			stop := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
+			if stop == 0 {
+				i, n = i+8, n+8
+				continue
+			}
+			copied := bits.TrailingZeros64(stop) / 8
+			i, n = i+copied, n+copied
+		}
+		c := text[i]
+		switch {
+		case short[c] != 0:
+			out[n], out[n+1] = '\\', short[c]
+			n += 2
+		case c < ' ':
+			n = len(appendRune(out[:n], rune(c)))
+		default:
+			wide |= uint64(c & 0x80)
+			out[n] = c
+			n++
+		}
+		i++
+	}
+	return out[:n], wide
 }
 
 // appendRune appends r as a canonical string has it.

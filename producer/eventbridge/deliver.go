@@ -115,7 +115,7 @@ func (b *eventBus) put(ctx context.Context,
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	var call awscall.Call
-	out, err = b.client.PutEvents(ctx, in, once,
+	out, err = b.client.PutEvents(ctx, in, once, exactSize,
 		func(o *eventbridge.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
 	switch {
 	case err != nil && ctx.Err() != nil:

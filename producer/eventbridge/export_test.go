@@ -3,6 +3,8 @@ package eventbridge
 import (
 	"context"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 )
 
 // MaxEntries is maxEntries.
@@ -30,3 +32,6 @@ func (e *Error) Message() string { return e.message }
 func NewError(code, message string, temporary bool, tries int) *Error {
 	return &Error{Code: code, message: message, Temporary: temporary, tries: tries}
 }
+
+// ExactSize is exactSize.
+func ExactSize(o *eventbridge.Options) { exactSize(o) }

@@ -244,7 +244,7 @@ func TestClaims(t *testing.T) {
 		"id token": {idTokens, rs256,
 			claims("token_use", `"id"`, "client_id", "", "aud", `"c1"`), "", ""},
 		"id token of OpenID": {idTokens, rs256,
-			claims("token_use", "", "client_id", "", "aud", `["c1","x"]`, "azp", `"c1"`), "", ""},
+			claims("token_use", "", "client_id", "", "scope", "", "aud", `["c1","x"]`, "azp", `"c1"`), "", ""},
 		"id token, no azp": {idTokens, rs256,
 			claims("token_use", `"id"`, "aud", `["c1","x"]`), envelope.ReasonSourceNotAllowed, "azp"},
 		"access for id": {idTokens, rs256,

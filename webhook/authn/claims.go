@@ -12,11 +12,11 @@ import (
 
 // claims are the claims that are judged. They are signed by the issuer, and not judged yet.
 type claims struct {
-	iss, tokenUse                  []byte // only compared
-	sub, clientID, azp, scope, jti string
-	aud, groups, cognitoGroups     []string
-	exp, nbf, iat                  date
-	hasUse, hasAud, bound          bool // token_use, aud and cnf are there
+	iss, tokenUse                   []byte // only compared
+	sub, clientID, azp, scope, jti  string
+	aud, groups, cognitoGroups      []string
+	exp, nbf, iat                   date
+	hasUse, hasAud, hasScope, bound bool // token_use, aud, scope and cnf are there
 }
 
 // date is a NumericDate (RFC 7519, section 2).
@@ -60,6 +60,7 @@ func (c *claims) read(d *jsontext.Decoder, name string) bool {
 		c.hasUse = true
 	case "scope":
 		c.scope = d.String()
+		c.hasScope = true
 	case "jti":
 		c.jti = d.String()
 	case "aud":
@@ -181,7 +182,7 @@ func (v *Verifier) judgeUse(h header, c *claims) error {
 	case v.opts.IDTokens && says && string(c.tokenUse) != "id":
 		return refuse(envelope.ReasonTypeNotAllowed, "token_use", "the token's token_use is %.40q, not id",
 			c.tokenUse)
-	case v.opts.IDTokens && (isAccess || !says && c.clientID != ""):
+	case v.opts.IDTokens && (isAccess || !says && (c.clientID != "" || c.hasScope)): // Keycloak's have a scope
 		return refuse(envelope.ReasonTypeNotAllowed, "typ", "it is an access token, not an id token")
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 //	unsupported        a crit or b64, an alg that is not the key's, a token that is bound to a key (cnf)
 //	unknown_key        the issuer has no key with that ID
 //	bad_signature      the key did not make the signature
+//	revoked_key        the private half of the key is public (Options.UnsafePublishedKeys)
 //	source_not_allowed the token is of another issuer, or of a client that is not among ClientIDs
 //	type_not_allowed   it is no access token, or no id token where these are asked for
 //	audience_mismatch  it is for another audience

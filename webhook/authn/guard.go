@@ -33,6 +33,9 @@ func (v *Verifier) AuthenticateValue(ctx context.Context, value string) (*Identi
 	return v.Verify(ctx, token, v.opts.Now())
 }
 
+// Source is where the token of a request stands: that of Options.Source.
+func (v *Verifier) Source() Source { return v.source }
+
 type identityKey struct{}
 
 // FromContext is the Identity of the caller in a handler behind Guard; nil = there is no Guard.

@@ -3,6 +3,7 @@ package authn
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +31,8 @@ const (
 	maxKeyID   = 256     // bytes: it is logged
 	minRSABits = 2048    // NIST SP 800-131A
 	maxRSABits = 8192    // a signature under a key of 16,384 bits takes four times as long to verify
+	// maxExponentBits is what crypto/rsa takes.
+	maxExponentBits = 31
 
 	// maxAge is how long keys are used after they were asked for. A key that the issuer took away is refused
 	// after that time at the latest, also if the issuer fails.
@@ -68,9 +72,16 @@ type KeyOptions struct {
 // publicKey is a key and the one algorithm that it is for. key is *rsa.PublicKey, *ecdsa.PublicKey on P-256
 // or ed25519.PublicKey.
 type publicKey struct {
-	id  string
-	alg string
-	key any
+	id          string
+	alg         string
+	key         any
+	publishedBy string // the program that publishes the private half; "" = none
+}
+
+// equal reports whether an issuer that has both keys means one: it lists it twice.
+func (k *publicKey) equal(other *publicKey) bool {
+	key, ok := k.key.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.id == other.id && k.alg == other.alg && key.Equal(other.key)
 }
 
 // keyState is immutable.
@@ -87,9 +98,9 @@ type keyState struct {
 // until the program ends.
 //
 // Keys for something else than RS256, ES256 and EdDSA signatures are skipped, as RFC 7517, section 5 asks.
-// So are RSA keys of fewer than 2,048 or more than 8,192 bits, and those with an even modulus or exponent.
-// These are errors: two usable keys of one ID, a
-// private key, and a set without a usable key.
+// So are entries that cannot be read, RSA keys of fewer than 2,048 or more than 8,192 bits, and those with an
+// even modulus or exponent. Certificates are not read. These are errors: two usable keys of one ID that
+// differ, a private key, a member that stands twice, and a set without a usable key.
 func ParseKeys(jwks []byte) (*Keys, error) {
 	keys, err := parseKeySet(jwks)
 	if err != nil {
@@ -259,7 +270,9 @@ func parseKeySet(text []byte) (map[string]*publicKey, error) {
 				d.Fail(err)
 			case key == nil:
 			case keys[key.id] != nil:
-				d.Failf("two keys have the ID %.80q", key.id)
+				if !key.equal(keys[key.id]) {
+					d.Failf("two keys have the ID %.80q", key.id)
+				}
 			default:
 				keys[key.id] = key
 			}
@@ -274,21 +287,15 @@ func parseKeySet(text []byte) (map[string]*publicKey, error) {
 	return keys, nil
 }
 
-// jwkHead is what a JWK says about itself.
-type jwkHead struct {
-	kty, use, alg, kid, crv string
-	n, e                    []byte // in base64url
-	verifies, private       bool
-}
-
-// parseKey reads a JWK. The key is nil if it is not one that can verify signatures of tokens.
+// parseKey reads a JWK. The key is nil if it is not one that can verify signatures of tokens. One that cannot
+// be read is such a key: it does not take the others away (RFC 7517, section 5).
 func parseKey(text []byte) (*publicKey, error) {
-	h, err := readJWKHead(text)
+	h, err := readJWK(text)
 	switch {
-	case err != nil:
-		return nil, err
 	case h.private:
 		return nil, errors.New("it has a private key: the issuer has lost it, or this is the wrong file")
+	case err != nil:
+		return nil, nil
 	}
 	want := map[string][]string{"RSA": {"RS256"}, "EC P-256": {"ES256"}, "OKP Ed25519": {"EdDSA", "Ed25519"}}
 	kind := h.kty
@@ -305,78 +312,83 @@ func parseKey(text []byte) (*publicKey, error) {
 	if alg == "" || h.use != "" && h.use != "sig" || !h.verifies || !isKeyID(h.kid) {
 		return nil, nil
 	}
-	if h.kty == "RSA" {
-		if key := rsaKey(h.n, h.e); key != nil {
-			return &publicKey{h.kid, alg, key}, nil
-		}
+	key := h.publicKey()
+	if key == nil {
 		return nil, nil
 	}
-	var jwk jose.JSONWebKey
-	if jwk.UnmarshalJSON(text) != nil || !jwk.Valid() || !jwk.IsPublic() {
-		return nil, nil // one that cannot be read does not take the others away
-	}
-	switch key := jwk.Key.(type) {
-	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() {
-			return nil, nil
-		}
-	case ed25519.PublicKey:
-	default:
-		return nil, nil
-	}
-	return &publicKey{h.kid, alg, jwk.Key}, nil
+	return newPublicKey(h.kid, alg, key), nil
 }
 
-// rsaKey is the key of that modulus and exponent (RFC 7518, section 6.3.1), or nil if it cannot be used. It
-// does without go-jose, which takes 4,096 bits at most.
-func rsaKey(modulus, exponent []byte) *rsa.PublicKey {
-	n, err := jsontext.Base64URL.AppendDecode(nil, modulus)
-	e, errE := jsontext.Base64URL.AppendDecode(nil, exponent)
-	if err != nil || errE != nil || len(n) > maxRSABits/8+1 {
-		return nil
-	}
-	N, E := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
-	switch bits := N.BitLen(); {
-	case bits < minRSABits, bits > maxRSABits, N.Bit(0) == 0:
-		return nil
-	case E.Bit(0) == 0, E.BitLen() < 2, E.BitLen() > 31: // crypto/rsa takes 3 to 2^31 - 1
-		return nil
-	}
-	return &rsa.PublicKey{N: N, E: int(E.Int64())}
+// jwkHead is a JWK without what does not matter here. Certificates (x5c, x5t) are such: a broken one, or one
+// that Go does not read, does not make the key unusable.
+type jwkHead struct {
+	kty, use, alg, kid, crv string
+	n, e, x, y              string
+	verifies, private       bool
 }
 
-func readJWKHead(text []byte) (h jwkHead, err error) {
+func readJWK(text []byte) (h jwkHead, err error) {
 	h.verifies = true
+	fields := map[string]*string{"kty": &h.kty, "use": &h.use, "alg": &h.alg, "kid": &h.kid, "crv": &h.crv,
+		"n": &h.n, "e": &h.e, "x": &h.x, "y": &h.y}
 	d := jsontext.NewDecoder(text)
 	for o := d.Object(); d.Member(&o); {
-		switch string(o.Name) {
-		case "kty":
-			h.kty = d.String()
-		case "use":
-			h.use = d.String()
-		case "alg":
-			h.alg = d.String()
-		case "kid":
-			h.kid = d.String()
-		case "crv":
-			h.crv = d.String()
-		case "n":
-			h.n = d.Bytes()
-		case "e":
-			h.e = d.Bytes()
-		case "key_ops":
+		name := string(o.Name)
+		switch field := fields[name]; {
+		case d.PeekKind() == 'n': // as some issuers write members that they do not have
+			d.SkipValue()
+		case field != nil:
+			*field = d.String()
+		case name == "key_ops":
 			h.verifies = false
 			for a := d.Array(); d.Element(&a); {
 				h.verifies = d.String() == "verify" || h.verifies
 			}
-		case "d", "k", "p", "q":
-			h.private = true
-			d.SkipValue()
 		default:
+			h.private = h.private || slices.Contains([]string{"d", "k", "p", "q"}, name)
 			d.SkipValue()
 		}
 	}
 	return h, d.End()
+}
+
+// publicKey is the key, or nil if it is none, or a weak one.
+func (h *jwkHead) publicKey() any {
+	if h.kty == "RSA" {
+		return h.rsaKey()
+	}
+	text := []byte(`{"kty":`)
+	for i, s := range []string{h.kty, "crv", h.crv, "x", h.x, "y", h.y} {
+		text = jsontext.AppendQuote(text, s)
+		text = append(text, ",:"[i%2])
+	}
+	text[len(text)-1] = '}'
+	var jwk jose.JSONWebKey
+	if jwk.UnmarshalJSON(text) != nil || !jwk.Valid() || !jwk.IsPublic() {
+		return nil
+	}
+	switch key := jwk.Key.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P256() {
+			return key
+		}
+	case ed25519.PublicKey:
+		return key
+	}
+	return nil
+}
+
+// rsaKey reads the key here, because go-jose reads none of more than 4,096 bits.
+func (h *jwkHead) rsaKey() any {
+	n, err := jsontext.Base64URL.AppendDecode(nil, []byte(h.n))
+	e, errE := jsontext.Base64URL.AppendDecode(nil, []byte(h.e))
+	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	bits := modulus.BitLen()
+	if err != nil || errE != nil || bits < minRSABits || bits > maxRSABits || modulus.Bit(0) == 0 ||
+		exponent.BitLen() < 2 || exponent.BitLen() > maxExponentBits || exponent.Bit(0) == 0 {
+		return nil
+	}
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}
 }
 
 // isKeyID reports whether a key ID can be looked up and logged: it is printable ASCII without spaces.

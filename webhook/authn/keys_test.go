@@ -208,7 +208,7 @@ func TestBadSignaturesAskNothing(t *testing.T) {
 // a transient Reason. It is asked again after 30 s.
 func TestFailingIssuer(t *testing.T) {
 	for name, body := range map[string]string{"empty": "", "no set": "[]",
-		"two of one ID": string(jwks(rKey(), rKey())),
+		"two of one ID": string(jwks(rKey(), jwk("r", "RS256", &testKeys().other.PublicKey))),
 		"no keys":       `{"keys":[]}`, "too large": `{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`,
 		"private": `{"keys":[{"kty":"oct","k":"AAAA","kid":"x"}]}`} {
 		s, v := newSite(t)
@@ -345,7 +345,8 @@ func TestParseKeys(t *testing.T) {
 		"kid twice":      {[]string{strings.Replace(rKey(), `"kid"`, `"kid":"x","kid"`, 1)}, false},
 		"for signing":    {[]string{strings.Replace(rKey(), `"use"`, `"key_ops":["sign"],"use"`, 1)}, false},
 		"for verifying":  {[]string{strings.Replace(rKey(), `"use"`, `"key_ops":["verify"],"use"`, 1)}, true},
-		"a text":         {[]string{`"x"`, rKey()}, false},
+		"a text":         {[]string{`"x"`, rKey()}, true},
+		"listed twice":   {[]string{rKey(), jwk("r", "", &k.rsa.PublicKey)}, true},
 	} {
 		if _, err := authn.ParseKeys(jwks(c.keys...)); (err == nil) != c.usable {
 			t.Errorf("%s: %v", name, err)

@@ -26,7 +26,9 @@ type header struct {
 
 // verifySignature verifies a token in the compact form (RFC 7515, section 7.1) and gives its claims, which
 // are not judged yet.
-func verifySignature(ctx context.Context, text string, keys *Keys) (h header, claims []byte, err error) {
+func verifySignature(ctx context.Context, text string, keys *Keys, allowPublished bool) (
+	h header, claims []byte, err error,
+) {
 	if len(text) > maxToken {
 		return h, nil, refuse(envelope.ReasonTooLarge, "form", "the token has more than %d bytes", maxToken)
 	}
@@ -49,6 +51,9 @@ func verifySignature(ctx context.Context, text string, keys *Keys) (h header, cl
 		return h, nil, err
 	}
 	key, err := keys.key(ctx, h.kid)
+	if err == nil {
+		err = key.refusePublished(allowPublished)
+	}
 	switch {
 	case err != nil:
 		return h, nil, err

@@ -11,6 +11,7 @@ import (
 // payload is what is read of an invocation. Members that are not read may be anything.
 type payload struct {
 	version, method, path, rawPath, rawQuery string
+	sourceIP                                 string // of the one who called the front end; a load balancer says none
 	fullPath                                 string // of payload 1.0, with the stage that the sender called
 	elb                                      bool
 	single, multi                            []webhook.Field // header lines; nil = the member is not there
@@ -29,7 +30,7 @@ func parse(doc []byte, front FrontEnd) (webhook.Request, error) {
 	if err != nil {
 		return webhook.Request{}, err
 	}
-	r := webhook.Request{Method: p.method, Header: p.single, Body: p.body}
+	r := webhook.Request{Method: p.method, Header: p.single, Body: p.body, Peer: p.sourceIP}
 	if front == RESTAPI || front == ALBMultiValue {
 		r.Header = p.multi
 	}
@@ -181,11 +182,14 @@ func (p *payload) readContext(d *jsontext.Decoder) {
 			d.SkipValue()
 		case name == "path" && d.PeekKind() == '"':
 			p.fullPath = d.String()
-		case name == "http" && d.PeekKind() == '{':
-			for http := d.Object(); d.Member(&http); {
-				if string(http.Name) == "method" {
+		case (name == "http" || name == "identity") && d.PeekKind() == '{':
+			for inner := d.Object(); d.Member(&inner); {
+				switch member := string(inner.Name); {
+				case member == "method" && name == "http":
 					p.method = d.String()
-				} else {
+				case member == "sourceIp" && d.PeekKind() == '"':
+					p.sourceIP = d.String()
+				default:
 					d.SkipValue()
 				}
 			}

@@ -65,6 +65,7 @@ type placed struct {
 // config is a configuration that was read. Nothing was fetched yet.
 type config struct {
 	baseURL   string
+	callers   callersConfig
 	endpoints []endpointConfig
 	out       []outConfig
 }
@@ -81,7 +82,7 @@ type endpointConfig struct {
 	maxBody, burst                               int
 	rate                                         float64 // deliveries a second; 0 = no limit
 	contentTypes, topics                         []string
-	unsafeSHA1                                   bool
+	unsafeSHA1, unsafeNoToken                    bool
 	profile                                      *httpsig.Profile // nil = the zero one
 }
 
@@ -118,12 +119,13 @@ func parse(doc []byte) (*config, error) {
 		case "out":
 			return func(n *yaml.Node, at place) { c.out = r.out(n, at) }
 		}
-		return nil
+		return r.callers(&c.callers, name)
 	})
 	if len(r.errs) == 0 && len(c.endpoints)+len(c.out) == 0 {
 		r.fail(place{root.Content[0].Line, "endpoints"}, "there is none")
 	}
 	r.unique(c)
+	r.checkCallers(c)
 	return c, errors.Join(r.errs...)
 }
 
@@ -345,7 +347,8 @@ func (r *reader) endpoint(n *yaml.Node, at place, name string) endpointConfig {
 			"rate": r.number(&e.rate, 1/maxRate, maxRate), "burst": r.whole(&e.burst, maxRate),
 			"content_types": r.texts(&e.contentTypes), "topics": r.texts(&e.topics),
 			"webhook_id": r.text(&e.webhookID), "unsafe_sha1": r.flag(&e.unsafeSHA1),
-			"audience": r.text(&e.audience), "email": r.text(&e.email),
+			"unsafe_no_token": r.flag(&e.unsafeNoToken),
+			"audience":        r.text(&e.audience), "email": r.text(&e.email),
 			"client_id": r.text(&e.clientID), "client_secret": r.placed(&e.clientSecret, checkReference),
 			"profile": func(n *yaml.Node, at place) { e.profile = r.profile(n, at) },
 		}[field]

@@ -48,7 +48,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,13 +55,18 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/gcra"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authn"
 	"github.com/sealbus/sealbus/webhook/awslambda"
+	"github.com/sealbus/sealbus/webhook/entry"
 	"github.com/sealbus/sealbus/webhook/ingest"
 	"github.com/sealbus/sealbus/webhook/sender"
+	"github.com/sealbus/sealbus/webhook/throttle"
 )
 
 // defaultBudget is small, and more bodies wait for room: a gateway, with all that it links and with what
@@ -89,6 +93,9 @@ type Options struct {
 	// Pending keeps what the endpoints under out are to get, until they have it: a store in Redis (package
 	// webhook/sender/redis), or sender.NewMemory, which loses it with the process. nil = there is no out.
 	Pending sender.BackEnd
+	// Limiter counts the requests of tenants: webhook/throttle/redis, for several gateways. nil = this gateway
+	// counts alone, and its end forgets the quotas.
+	Limiter throttle.Limiter
 	Network *sender.Network  // which addresses out may lead to; nil = https at public addresses
 	Logger  *slog.Logger     // nil = slog.Default()
 	Now     func() time.Time // the wall clock; nil = time.Now
@@ -105,8 +112,10 @@ type Gateway struct {
 	opts  Options
 
 	work     *work
-	sender   *sender.Sender // nil = there is no out
-	reload   sync.Mutex     // one Reload at a time
+	sender   *sender.Sender         // nil = there is no out
+	reload   sync.Mutex             // one Reload at a time; it guards table and issuers
+	table    *table                 // nil = addresses are not limited
+	issuers  map[string]*authn.Keys // that are followed, by URL
 	routes   atomic.Pointer[routes]
 	draining atomic.Bool
 	metrics  metrics
@@ -119,14 +128,10 @@ var (
 
 // routes are the endpoints of one configuration, by their path, and those to which events are sent.
 type routes struct {
-	byPath map[string]*endpoint
-	only   *endpoint // the only one; nil = there are several, or none
-	out    outlets
-}
-
-type endpoint struct {
-	name     string
-	receiver *webhook.Receiver
+	byPath  map[string]entry.Receiver
+	only    entry.Receiver // the only one; nil = there are several, or none
+	nowhere entry.Receiver // of requests that no endpoint takes
+	out     outlets
 }
 
 // New makes a Gateway of a configuration in YAML. The keys of ring sign the events, bus takes them, and store
@@ -141,7 +146,7 @@ func New(ctx context.Context, config []byte, ring keys.SignerSource, bus produce
 	}
 	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus),
 		nilcheck.Typed("the replay store", store), nilcheck.Typed("Pending", g.opts.Pending),
-		nilcheck.Logger("Logger", g.opts.Logger))
+		nilcheck.Typed("Limiter", g.opts.Limiter), nilcheck.Logger("Logger", g.opts.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -155,6 +160,11 @@ func New(ctx context.Context, config []byte, ring keys.SignerSource, bus produce
 	}
 	if g.opts.Now == nil {
 		g.opts.Now = time.Now
+	}
+	if g.opts.Limiter == nil {
+		if g.opts.Limiter, err = throttle.NewMemory(&throttle.MemoryOptions{Now: g.opts.Now}); err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
 	}
 	g.metrics.deliveries, g.metrics.attempts = map[delivery]uint64{}, map[attempt]uint64{}
 	g.metrics.events = map[consumer.Outcome]uint64{}
@@ -186,24 +196,30 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
-	next := &routes{byPath: map[string]*endpoint{}}
+	next := &routes{byPath: map[string]entry.Receiver{}}
 	var problems []error
 	next.out, problems = g.openOut(ctx, c.out)
+	who, err := g.openCallers(ctx, &c.callers)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", errors.Join(append(problems, err)...))
+	}
 	for i := range c.endpoints {
-		r, err := g.open(ctx, &c.endpoints[i])
+		r, err := g.open(ctx, &c.endpoints[i], who)
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		e := &endpoint{c.endpoints[i].name, r}
-		next.byPath[c.endpoints[i].path.value] = e
-		next.only = e
+		next.byPath[c.endpoints[i].path.value] = r
+		next.only = r
 	}
 	if len(problems) > 0 {
 		return fmt.Errorf("gateway: %w", errors.Join(problems...))
 	}
-	if len(next.byPath) > 1 {
+	if len(next.byPath) != 1 {
 		next.only = nil
+	}
+	if next.nowhere, err = g.guard(who, nil, nil, &nowhere{g, who.options.Tenants != nil}); err != nil {
+		return fmt.Errorf("gateway: %w", err)
 	}
 	g.routes.Store(next)
 	g.metrics.loaded.Store(g.opts.Now().Unix())
@@ -211,7 +227,7 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 }
 
 // open makes the receiver of an endpoint.
-func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receiver, error) {
+func (g *Gateway) open(ctx context.Context, e *endpointConfig, who *callers) (entry.Receiver, error) {
 	err := errors.Join(nilcheck.Check("the keys to sign with", g.ring), nilcheck.Check("the bus", g.bus),
 		nilcheck.Check("the replay store", g.store))
 	if err != nil {
@@ -245,8 +261,11 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	if po.Now == nil {
 		po.Now = g.opts.Now
 	}
-	publish, err := ingest.New(g.ring, g.bus, e.source.value,
-		&ingest.Options{TypePrefix: e.typePrefix, Producer: &po})
+	if who.schemas != nil {
+		po.Schemas = who.schemas
+	}
+	publish, err := ingest.New(g.ring, g.bus, e.source.value, &ingest.Options{TypePrefix: e.typePrefix,
+		Producer: &po, Callers: who.options.Key != nil && !e.unsafeNoToken})
 	if err != nil {
 		return nil, e.source.fail("%w", err)
 	}
@@ -255,7 +274,7 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	}
 	var limit func(time.Time) time.Duration
 	if e.rate > 0 {
-		limit = newLimiter(e.rate, e.burst).take
+		limit = gcra.NewMeter(gcra.PerSecond(e.rate, e.burst)).Take
 	}
 	r, err := webhook.NewReceiver(v, g.store, next, &webhook.ReceiverOptions{
 		ContentTypes: e.contentTypes, Budget: g.opts.Budget, Limit: limit, Diagnose: true,
@@ -265,77 +284,115 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig) (*webhook.Receive
 	if err != nil {
 		return nil, e.at.fail("%w", err)
 	}
-	return r, nil
+	guarded, err := g.guard(who, e, v, &posts{r, g, e.name})
+	if err != nil {
+		return nil, e.at.fail("%w", err)
+	}
+	return guarded, nil
 }
 
 // ServeHTTP takes a delivery to the endpoint of its path.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.metrics.inFlight.Add(1)
 	defer g.metrics.inFlight.Add(-1)
-	e, refused := g.route(webhook.FromHTTP(r, nil))
-	if e != nil {
-		e.receiver.ServeHTTP(w, r)
-		return
-	}
-	// Before it answers, net/http waits for the body, which was not read.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
-	for _, f := range refused.Header {
-		w.Header().Set(f.Name, f.Value)
-	}
-	w.WriteHeader(refused.Status)
-	_, _ = w.Write(refused.Body) // if it fails, the sender has gone
+	g.route(webhook.FromHTTP(r, nil).Target).ServeHTTP(w, r)
 }
 
 // Receive takes a delivery that came by another front end than net/http. A zero judging time is now.
 func (g *Gateway) Receive(ctx context.Context, r webhook.Request, at time.Time) webhook.Response {
 	g.metrics.inFlight.Add(1)
 	defer g.metrics.inFlight.Add(-1)
-	e, refused := g.route(r)
-	if e == nil {
-		return refused
-	}
-	return e.receiver.Receive(ctx, r, at)
+	return g.route(r.Target).Receive(ctx, r, at)
 }
 
 // route finds the endpoint of a request: its path is compared byte by byte. Where the front end cannot tell
 // the path, the only endpoint gets it.
-func (g *Gateway) route(r webhook.Request) (*endpoint, webhook.Response) {
+func (g *Gateway) route(target string) entry.Receiver {
 	all := g.routes.Load()
-	path, _, _ := strings.Cut(r.Target, "?")
-	e := all.byPath[path]
-	if r.Target == "" {
-		e = all.only
+	path, _, _ := strings.Cut(target, "?")
+	r := all.byPath[path]
+	if target == "" {
+		r = all.only
 	}
-	var refused webhook.Response
-	switch {
-	case e == nil && r.Target == "":
-		refused = problem(http.StatusBadRequest)
-		refused.Err = errors.New(
-			"gateway: the front end does not tell the path: use one without escapes and query")
-	case e == nil:
-		refused = problem(http.StatusNotFound)
-	case r.Method != http.MethodPost:
-		refused = problem(http.StatusMethodNotAllowed)
-		refused.Header = append(refused.Header, webhook.Field{Name: "Allow", Value: http.MethodPost})
-	default:
-		return e, refused
+	if r == nil {
+		return all.nowhere
 	}
-	name := ""
-	if e != nil {
-		name = e.name
-	}
-	g.metrics.count(name, &refused)
-	g.opts.Logger.Debug("sealbus: no endpoint takes the request", "status", refused.Status)
-	return nil, refused
+	return r
 }
 
-// problem is an answer of RFC 9457.
-func problem(status int) webhook.Response {
-	return webhook.Response{
-		Status: status,
-		Header: []webhook.Field{{Name: "Content-Type", Value: "application/problem+json"}},
-		Body:   []byte(`{"title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) + `}`),
+// refused counts and logs a request that no receiver saw.
+func (g *Gateway) refused(ctx context.Context, endpoint string, r *webhook.Response) {
+	g.metrics.count(endpoint, r)
+	level := slog.LevelInfo
+	if r.Reason == "" { // a flood, or a stranger
+		level = slog.LevelDebug
 	}
+	g.opts.Logger.Log(ctx, level, "sealbus: refused before it was received", "endpoint", endpoint,
+		"status", r.Status, "reason", string(r.Reason), "error", r.Err)
+}
+
+// posts is the receiver of an endpoint, which takes POST only.
+type posts struct {
+	*webhook.Receiver
+	g    *Gateway
+	name string
+}
+
+func (p *posts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		p.Receiver.ServeHTTP(w, r)
+		return
+	}
+	resp := p.refuse(r.Context())
+	unread(w, &resp)
+}
+
+func (p *posts) Receive(ctx context.Context, r webhook.Request, at time.Time) webhook.Response {
+	if r.Method == http.MethodPost {
+		return p.Receiver.Receive(ctx, r, at)
+	}
+	return p.refuse(ctx)
+}
+
+func (p *posts) refuse(ctx context.Context) webhook.Response {
+	resp := webhook.Refusal(http.StatusMethodNotAllowed, 0, nil)
+	resp.Header = append(resp.Header, webhook.Field{Name: "Allow", Value: http.MethodPost})
+	p.g.refused(ctx, p.name, &resp)
+	return resp
+}
+
+// nowhere answers requests that no endpoint takes.
+type nowhere struct {
+	g *Gateway
+	// hides true: callers are those of tenants. The answer is then that of an endpoint of another tenant.
+	hides bool
+}
+
+func (p *nowhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	resp := p.Receive(r.Context(), webhook.FromHTTP(r, nil), time.Time{})
+	unread(w, &resp)
+}
+
+func (p *nowhere) Receive(ctx context.Context, r webhook.Request, _ time.Time) webhook.Response {
+	var resp webhook.Response
+	switch {
+	case r.Target == "":
+		resp = webhook.Refusal(http.StatusBadRequest, 0, errors.New(
+			"gateway: the front end does not tell the path: use one without escapes and query"))
+	case p.hides:
+		resp = webhook.Refusal(0, 0, &webhook.Error{Reason: envelope.ReasonSourceNotAllowed, Provider: "gateway",
+			Err: errors.New("no endpoint has this path")})
+	default:
+		resp = webhook.Refusal(http.StatusNotFound, 0, nil)
+	}
+	p.g.refused(ctx, "", &resp)
+	return resp
+}
+
+// unread answers a request whose body was not read: before it answers, net/http waits for it.
+func unread(w http.ResponseWriter, resp *webhook.Response) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
+	resp.Write(w)
 }
 
 // Drain makes the readiness check fail from now on, so that load balancers send no more. Deliveries that come

@@ -8,46 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/sealbus/sealbus/keys"
 )
-
-// A limiter lets a burst pass, and then so many a second. A clock that is set back does not block it for
-// longer than a burst.
-func TestLimiter(t *testing.T) {
-	l := newLimiter(2, 3)
-	now := time.Unix(1e9, 0)
-	for i := range 3 {
-		if wait := l.take(now); wait != 0 {
-			t.Errorf("%d of the burst waits %v", i, wait)
-		}
-	}
-	if wait := l.take(now); wait != time.Second/2 {
-		t.Errorf("after the burst: %v", wait)
-	}
-	if wait := l.take(now.Add(time.Second/2 - 1)); wait != 1 {
-		t.Errorf("a nanosecond early: %v", wait)
-	}
-	if wait := l.take(now.Add(time.Second / 2)); wait != 0 {
-		t.Errorf("in time: %v", wait)
-	}
-	if wait := l.take(now.Add(-time.Hour)); wait > time.Second/2 {
-		t.Errorf("with the clock set back: %v", wait)
-	}
-}
-
-// The slowest rate with the largest burst lets deliveries pass.
-func TestLimiterDoesNotOverflow(t *testing.T) {
-	for _, rate := range []float64{1 / maxRate, 1e-4, 1e-3, 1, maxRate} {
-		l := newLimiter(rate, maxRate)
-		for range 100 {
-			if wait := l.take(time.Unix(1.8e9, 0)); wait != 0 {
-				t.Fatalf("a rate of %v: the burst waits %v", rate, wait)
-			}
-		}
-	}
-}
 
 // Work in hand is bounded by bytes: large bodies wait for each other, small ones pass beside each other, and
 // a delivery whose sender has gone gives its place back.

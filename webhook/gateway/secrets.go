@@ -96,12 +96,17 @@ func memberOf(doc, name string) (string, error) {
 	return value, nil
 }
 
+// path is where a file of the configuration is.
+func (g *Gateway) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(g.opts.Dir, name)
+}
+
 // readFile reads a file of at most so many bytes.
 func (g *Gateway) readFile(name string, most int) ([]byte, error) {
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(g.opts.Dir, name)
-	}
-	f, err := os.Open(name)
+	f, err := os.Open(g.path(name))
 	if err != nil {
 		if p, ok := errors.AsType[*fs.PathError](err); ok {
 			err = p.Err

@@ -6,7 +6,7 @@ import "context"
 // and as the request to the bus.
 const (
 	workUnit  = 2 << 10 // bytes
-	workUnits = 512     // 1 MiB of bodies: one large one, or as many small ones as wait for a slow bus
+	workUnits = 1024    // 2 MiB of bodies: two large ones, or as many small ones as wait for a slow bus
 )
 
 // work bounds how many bytes of bodies are sealed and sent at one time. Deliveries wait in their order.

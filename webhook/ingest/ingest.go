@@ -17,6 +17,8 @@
 //	webhooksignature   the hex SHA-256 of the provider's signature
 //	webhookbodysha256  the hex SHA-256 of the body as it came
 //	webhookid          the delivery ID, if the signature does not cover it: believe it no more than a log
+//	authtype, authid, authclaims
+//	                   who called, if Options.Callers is set
 //	webhookunsigned    which of type and subject the provider's signature does not cover: "type", "subject",
 //	                   "type subject"; absent = none. datacontenttype is never covered
 //
@@ -40,6 +42,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -52,12 +55,14 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 )
 
 // The longest attributes, in bytes. EventBridge takes a detail type of 128 characters and a source of 256.
@@ -84,6 +89,10 @@ type Options struct {
 	// Producer says how events are sealed and published; nil = the zero producer.Options. Where a body lacks
 	// one of EncryptFields, all of it is encrypted.
 	Producer *producer.Options
+	// Callers true: each event says who called, in the attributes of package webhook/authcontext. The program
+	// that verified the caller put it into the context (authcontext.With). A delivery without a caller is not
+	// published, and its sender is to send it again. false = events have no such attributes.
+	Callers bool
 }
 
 // ingester publishes the deliveries of one endpoint.
@@ -92,6 +101,7 @@ type ingester struct {
 	now            func() time.Time
 	fields         []string // EncryptFields of fine
 	bytes          bool     // everything is sealed byte for byte
+	callers        bool     // Options.Callers
 	// Producers of JSON in its canonical form, of the same with all data encrypted that is to be, and of data
 	// byte for byte.
 	fine, whole, exact *producer.Producer
@@ -101,8 +111,10 @@ type ingester struct {
 // signed by the keys of ring, through bus. Give each endpoint a source of its own: id and source together
 // name an event.
 //
-// It returns nil when the bus has the event. An event that is too large, once sealed, is a *webhook.Error
-// with the Reason too_large; every other error makes the provider send the delivery again.
+// It returns nil when the bus has the event. These are a *webhook.Error: an event that is too large, once
+// sealed (too_large); data that does not follow a schema of Producer or of the caller (schema_invalid); an
+// event for which the caller may not speak (webhook.WithCaller). Every other error makes the provider send the
+// delivery again.
 func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options) (
 	func(ctx context.Context, v *webhook.Verified) error, error,
 ) {
@@ -126,7 +138,7 @@ func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options)
 			o.TypePrefix, maxPrefix)
 	}
 	in := &ingester{source: source, prefix: o.TypePrefix, fields: po.EncryptFields, bytes: po.Exact,
-		now: po.Now}
+		now: po.Now, callers: o.Callers}
 	if in.now == nil {
 		in.now = time.Now
 	}
@@ -145,11 +157,46 @@ func New(ring keys.SignerSource, bus producer.Bus, source string, opts *Options)
 // publish seals the delivery and puts it on the bus.
 func (in *ingester) publish(ctx context.Context, v *webhook.Verified) error {
 	ev := in.describe(v)
-	_, err := in.setData(&ev, v).Publish(ctx, ev)
-	if errors.Is(err, envelope.ErrTooLarge) {
-		return &webhook.Error{Reason: envelope.ReasonTooLarge, Provider: v.Provider, Err: err}
+	if in.callers {
+		caller, err := authcontext.From(ctx)
+		if err == nil {
+			err = caller.Set(&ev)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	seals := in.setData(&ev, v)
+	if caller := webhook.CallerOf(ctx); caller != nil {
+		if err := ask(caller, &ev); err != nil {
+			return refusal(v, cmp.Or(webhook.ReasonOf(err), envelope.ReasonHandlerFailed), err)
+		}
+	}
+	_, err := seals.Publish(ctx, ev)
+	if errors.Is(err, envelope.ErrTooLarge) {
+		return refusal(v, envelope.ReasonTooLarge, err)
+	}
+	return refusal(v, "", err)
+}
+
+// ask judges whether the caller may speak for the event, and its data by the caller's schemas.
+func ask(caller consumer.Caller, ev *event.Event) error {
+	if err := caller.Check(ev.Source(), ev.Type()); err != nil {
+		return err
+	}
+	return caller.Validate(envelope.Document{Type: ev.Type(), DataSchema: ev.DataSchema(),
+		ContentType: ev.DataContentType(), Data: ev.Data()})
+}
+
+// refusal is an error with its Reason; "" = it has none, unless data does not follow its schema.
+func refusal(v *webhook.Verified, reason envelope.Reason, err error) error {
+	if _, ok := errors.AsType[*envelope.SchemaError](err); ok {
+		reason = envelope.ReasonSchemaInvalid
+	}
+	if reason == "" {
+		return err
+	}
+	return &webhook.Error{Reason: reason, Provider: v.Provider, Err: err}
 }
 
 // describe is the event without its data.

@@ -27,6 +27,7 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/webhook"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 	"github.com/sealbus/sealbus/webhook/ingest"
 )
 
@@ -187,6 +188,31 @@ func TestADeliveryBecomesASealedEvent(t *testing.T) {
 		}
 	}
 	w.receive(r, 200, 1) // a duplicate
+}
+
+// The caller of a delivery is in its event, signed. Without a caller nothing is published, and the sender is
+// to send again.
+func TestCallersAreSigned(t *testing.T) {
+	w := newWorld(t, "github")
+	w.opts.Callers = true
+	w.start()
+	r := github(`{"a":1}`, "application/json", "X-GitHub-Event", "push")
+	if resp := w.receive(r, 503, 0); !errors.Is(resp.Err, authcontext.ErrNoCaller) {
+		t.Errorf("without a caller: %v", resp.Err)
+	}
+	want := authcontext.Context{Type: authcontext.ServiceAccount, ID: "x", Claims: `{"tenant":"acme"}`}
+	resp := w.receiver.Receive(authcontext.With(t.Context(), want), r, time.Time{})
+	if resp.Status != 200 || len(w.events) != 1 {
+		t.Fatalf("%d, %v", resp.Status, resp.Err)
+	}
+	if got, err := authcontext.Of(w.events[0]); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, name := range []string{"authtype", "authid", "authclaims"} {
+		if !slices.Contains(w.events[0].SignedAttributes, name) {
+			t.Errorf("%s is not signed", name)
+		}
+	}
 }
 
 // TestASignedIDIsTheEventsID, and the signed time its time.
@@ -560,4 +586,66 @@ func TestNewRefusesWhatTheBusWouldRefuse(t *testing.T) {
 			t.Errorf("%s: it was made", name)
 		}
 	}
+}
+
+// teller is a caller who may speak for one source and one type, and whose data is "good".
+type teller struct{ source, typ string }
+
+func (c teller) Check(source, typ string) error {
+	switch {
+	case source != c.source:
+		return &envelope.Error{Reason: envelope.ReasonSourceNotAllowed}
+	case typ != c.typ:
+		return &envelope.Error{Reason: envelope.ReasonTypeNotAllowed}
+	}
+	return nil
+}
+
+func (c teller) Validate(d envelope.Document) error {
+	if d.Type != c.typ || string(d.Data) != `{"a":"good"}` {
+		return &envelope.SchemaError{Cause: "it is not good"}
+	}
+	return nil
+}
+
+// A caller is asked about the event as it would be published: its source, its type and its data. A refused
+// delivery can come again.
+func TestCallerIsAskedBeforePublishing(t *testing.T) {
+	const typ = "webhook.github.push"
+	w := newWorld(t, "github")
+	w.start()
+	good := github(`{"a":"good"}`, "application/json", "X-GitHub-Event", "push")
+	for _, c := range []struct {
+		name   string
+		caller teller
+		body   string
+		reason envelope.Reason
+	}{
+		{"another source", teller{"https://hooks.example/", typ}, "good", envelope.ReasonSourceNotAllowed},
+		{"another type", teller{source, "push"}, "good", envelope.ReasonTypeNotAllowed},
+		{"other data", teller{source, typ}, "bad", envelope.ReasonSchemaInvalid},
+		{"all is well", teller{source, typ}, "good", ""},
+		{"once more", teller{source, typ}, "good", envelope.ReasonReplayed},
+	} {
+		r := good
+		if c.body != "good" {
+			r = github(`{"a":"`+c.body+`"}`, "application/json", "X-GitHub-Event", "push")
+		}
+		resp := w.receiver.Receive(webhook.WithCaller(t.Context(), c.caller), r, time.Time{})
+		if resp.Reason != c.reason {
+			t.Errorf("%s: %d %s %v", c.name, resp.Status, resp.Reason, resp.Err)
+		}
+	}
+	if len(w.events) != 1 {
+		t.Errorf("%d events", len(w.events))
+	}
+}
+
+// Data that does not follow a schema of the producer is the sender's fault.
+func TestProducersSchemas(t *testing.T) {
+	w := newWorld(t, "github")
+	w.popts.Schemas = teller{typ: "webhook.github.push"}
+	w.start()
+	w.receive(github(`{"a":"bad"}`, "application/json", "X-GitHub-Event", "push"), 400, 0)
+	w.receive(github(`{"a":"good"}`, "application/json", "X-GitHub-Event", "push"), 200, 1)
 }

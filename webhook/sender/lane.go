@@ -3,6 +3,8 @@ package sender
 import (
 	"context"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/gcra"
 )
 
 // The circuit breaker of an endpoint.
@@ -21,7 +23,19 @@ type lane struct {
 	failures int       // in a row
 	until    time.Time // no attempt before
 	used     time.Time
-	limiter  limiter
+	rate     gcra.Rate
+	paid     int64 // its state: when the attempts that began are paid for, in Unix nanoseconds
+}
+
+// slowest is the lowest rate: one attempt a day.
+const slowest = 1.0 / (24 * 60 * 60)
+
+// setRate sets the rate of the attempts; 0 = no limit.
+func (l *lane) setRate(perSecond float64, burst int) {
+	if perSecond > 0 {
+		perSecond = max(perSecond, slowest)
+	}
+	l.rate = gcra.PerSecond(perSecond, burst)
 }
 
 // room is how many attempts may begin now. If none may, again is when one may, if that depends on the clock.
@@ -33,9 +47,9 @@ func (l *lane) room(now time.Time) (n int, again time.Time) {
 	if l.failures >= breakAfter { // a probe
 		n = 1 - l.inFlight
 	}
-	tokens, next := l.limiter.tokens(now)
-	if n > tokens {
-		n, again = tokens, next
+	l.paid = l.rate.Clamp(l.paid, now.UnixNano())
+	if left, next := l.rate.Left(l.paid, now.UnixNano()); n > left {
+		n, again = left, time.Unix(0, next)
 	}
 	return max(n, 0), again
 }
@@ -45,7 +59,7 @@ func (l *lane) begin(n int, now time.Time) {
 	l.inFlight += n
 	l.used = now
 	for range n {
-		l.limiter.take(now)
+		l.paid = l.rate.Force(l.paid, now.UnixNano())
 	}
 }
 
@@ -80,53 +94,5 @@ func (l *lane) isIdle(now time.Time) bool {
 	if l.inFlight > 0 {
 		return false
 	}
-	return now.Sub(l.used) >= forgetLane || l.failures == 0 && !now.Before(l.until) && l.limiter.isFull(now)
+	return now.Sub(l.used) >= forgetLane || l.failures == 0 && !now.Before(l.until) && l.paid <= now.UnixNano()
 }
-
-// limiter is the generic cell rate algorithm (ITU-T I.371): so many attempts a second in the long run, and a
-// burst of them at once. The zero limiter has no limit.
-type limiter struct {
-	each, slack time.Duration // of one attempt, and of all but one of a burst
-	paid        time.Time     // when the attempts that began are paid for
-}
-
-// set sets the rate; 0 = no limit.
-func (l *limiter) set(perSecond float64, burst int) {
-	if perSecond <= 0 {
-		*l = limiter{}
-		return
-	}
-	l.each = time.Duration(min(max(1, float64(time.Second)/perSecond), float64(24*time.Hour)))
-	const most = float64(10 * 365 * 24 * time.Hour) // far from the end of a Duration
-	l.slack = time.Duration(min(float64(l.each)*float64(max(burst, 1)-1), most))
-}
-
-// tokens is how many attempts may begin now, and when the next one may.
-func (l *limiter) tokens(now time.Time) (n int, next time.Time) {
-	const unlimited = 1 << 30
-	if l.each == 0 {
-		return unlimited, time.Time{}
-	}
-	paid := l.clamp(now)
-	left := l.slack + l.each - paid.Sub(now)
-	return int(left / l.each), paid.Add(-l.slack)
-}
-
-func (l *limiter) take(now time.Time) {
-	if l.each > 0 {
-		l.paid = l.clamp(now).Add(l.each)
-	}
-}
-
-// clamp is paid, within bounds: the clock may have been set back.
-func (l *limiter) clamp(now time.Time) time.Time {
-	switch most := now.Add(l.slack + l.each); {
-	case l.paid.Before(now):
-		return now
-	case l.paid.After(most):
-		return most
-	}
-	return l.paid
-}
-
-func (l *limiter) isFull(now time.Time) bool { return !l.paid.After(now) }

@@ -8,13 +8,31 @@ import (
 
 // A Burst beyond all bounds is a large one, and no clock of the future.
 func TestHugeBurst(t *testing.T) {
-	var l limiter
-	l.set(1e-9, math.MaxInt)
+	l := lane{limit: 1}
+	l.setRate(1e-9, math.MaxInt)
 	for range 3 {
-		if n, _ := l.tokens(epoch); n < 1 {
-			t.Fatalf("%d tokens", n)
+		if n, _ := l.room(epoch); n != 1 {
+			t.Fatalf("there is room for %d", n)
 		}
-		l.take(epoch)
+		l.begin(1, epoch)
+		l.inFlight = 0
+	}
+}
+
+// A lane without a rate has room for all of its attempts. With one, it says when the next may begin.
+func TestLaneHasARate(t *testing.T) {
+	l := lane{limit: 4}
+	if n, again := l.room(epoch); n != 4 || !again.IsZero() {
+		t.Errorf("without a rate there is room for %d, again at %v", n, again)
+	}
+	l.setRate(2, 3)
+	l.begin(3, epoch)
+	l.inFlight = 0
+	if n, again := l.room(epoch); n != 0 || !again.Equal(epoch.Add(500*time.Millisecond)) {
+		t.Errorf("there is room for %d, again at %v", n, again)
+	}
+	if l.isIdle(epoch) || !l.isIdle(epoch.Add(1500*time.Millisecond)) {
+		t.Error("a lane is idle when its attempts are paid for")
 	}
 }
 

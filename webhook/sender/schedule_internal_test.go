@@ -51,32 +51,3 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
-
-// The limiter gives a burst at once and its rate in the long run, also when the clock is set back.
-func TestLimiter(t *testing.T) {
-	var l limiter
-	if n, _ := l.tokens(epoch); n < 1<<20 {
-		t.Errorf("without a limit there are %d tokens", n)
-	}
-	l.set(2, 3)
-	for left := 3; left > 0; left-- {
-		if n, _ := l.tokens(epoch); n != left {
-			t.Fatalf("%d tokens, want %d", n, left)
-		}
-		l.take(epoch)
-	}
-	n, next := l.tokens(epoch)
-	if want := epoch.Add(500 * time.Millisecond); n != 0 || !next.Equal(want) {
-		t.Errorf("%d tokens, the next at %v, want 0, %v", n, next, want)
-	}
-	if n, _ := l.tokens(next); n != 1 {
-		t.Errorf("%d tokens then, want 1", n)
-	}
-	if n, _ := l.tokens(epoch.Add(time.Hour)); n != 3 || !l.isFull(epoch.Add(time.Hour)) {
-		t.Errorf("%d tokens an hour later, want 3", n)
-	}
-	back := epoch.Add(-time.Hour)
-	if _, next := l.tokens(back); next.Sub(back) > 500*time.Millisecond {
-		t.Errorf("with the clock set back, the next one comes after %v", next.Sub(back))
-	}
-}

@@ -280,12 +280,10 @@ func (s *Sender) learn(e *Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lanes[e.ID]
-	was := l.limiter
+	counted := l.rate.Each() > 0
 	l.limit = e.concurrency()
-	if l.limiter.set(e.Rate, e.Burst); was.each == 0 { // this attempt is the first that counts
-		l.limiter.take(s.now())
-	} else {
-		l.limiter.paid = was.paid
+	if l.setRate(e.Rate, e.Burst); !counted { // this attempt is the first that counts
+		l.paid = l.rate.Force(l.paid, s.now().UnixNano())
 	}
 	s.signal()
 }

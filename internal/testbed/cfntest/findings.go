@@ -219,6 +219,10 @@ func (c *checker) permissions() {
 		if p["Principal"] == "*" && urlPermission(p) != "" {
 			return // of a function URL: see urls
 		}
+		if p["Principal"] == apiGateway {
+			c.calledByAPI(id, p)
+			return
+		}
 		if p["Principal"] != eventBridge || p["Action"] != "lambda:InvokeFunction" || p["SourceArn"] == nil {
 			c.add(Senders, id, "%v may %v for %v", p["Principal"], p["Action"], p["SourceArn"])
 		}
@@ -231,6 +235,21 @@ func (c *checker) permissions() {
 			c.add(Senders, id, "called by the rules %v, and allowed are %v", rules, allowed[arn])
 		}
 	})
+}
+
+const apiGateway = "apigateway.amazonaws.com"
+
+// calledByAPI: API Gateway may call a function for the routes of an API of this template, and for an
+// authorizer there.
+func (c *checker) calledByAPI(id string, p map[string]any) {
+	const prefix = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:"
+	source, _ := p["SourceArn"].(string)
+	api, route, _ := strings.Cut(strings.TrimPrefix(source, prefix), "/")
+	typ := c.t.Resources[idOf(api)].Type
+	if !strings.HasPrefix(source, prefix) || p["Action"] != "lambda:InvokeFunction" || route == "" ||
+		route == "*" || typ != "AWS::ApiGateway::RestApi" && typ != "AWS::ApiGatewayV2::Api" {
+		c.add(Senders, id, "API Gateway may %v for %v", p["Action"], p["SourceArn"])
+	}
 }
 
 // urlPermission is what a permission for everyone is for, "" if it lets them do more than call a URL.
@@ -301,9 +320,9 @@ func (c *checker) roles() {
 			Get(statements[0], "Action") != "sts:AssumeRole" {
 			c.add(Assume, id, "not for one service: %v", Get(statements[0], "Principal"))
 		}
-		// Lambda sets no aws:SourceArn when it assumes an execution role; the other services act for any
-		// caller.
-		if service != "lambda.amazonaws.com" && Get(statements[0], "Condition", "ArnEquals",
+		// Lambda sets no aws:SourceArn when it assumes an execution role. API Gateway takes a role only of
+		// an operator who may pass it, which is one of its account. The other services act for any caller.
+		if service != "lambda.amazonaws.com" && service != apiGateway && Get(statements[0], "Condition", "ArnEquals",
 			"aws:SourceArn") == nil {
 			c.add(Assume, id, "%s may assume it for anybody", service)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sealbus/sealbus/internal/reviewed"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -238,7 +239,7 @@ func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
 
 // spellNulls writes null for empty values in flow style. The encoder would make empty texts of them.
 func spellNulls(n *yaml.Node, flow bool) {
-	if flow && isNull(n) && n.Value == "" {
+	if flow && reviewed.IsNull(n) && n.Value == "" {
 		n.Value = "null"
 	}
 	flow = flow || n.Style&yaml.FlowStyle != 0

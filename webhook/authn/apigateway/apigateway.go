@@ -195,10 +195,27 @@ func (a *Authorizer) Handle(ctx context.Context, payload json.RawMessage) (json.
 		}
 		return nil, fmt.Errorf("apigateway: %w", err)
 	}
+	if !a.isKeptForCaller(e) {
+		return nil, errors.New("apigateway: an answer that is kept would count for other callers: make the " +
+			"place of the token (Options.Source of the verifier) an identity source of the authorizer")
+	}
 	if a.opts.Simple {
 		return a.simple(ctx, e, id)
 	}
 	return a.policy(ctx, e, id)
+}
+
+// isKeptForCaller reports whether the token is among the values of the identity sources, under which API
+// Gateway keeps the answer. Events of REST APIs do not have these values. Without any, an HTTP API keeps
+// nothing.
+func (a *Authorizer) isKeptForCaller(e *event) bool {
+	if len(e.sources) == 0 {
+		return true
+	}
+	token, err := a.verifier.Source().Token(e.header, e.query)
+	return err == nil && slices.ContainsFunc(e.sources, func(value string) bool {
+		return value == token || strings.HasSuffix(value, " "+token)
+	})
 }
 
 func (a *Authorizer) refused(ctx context.Context, err error) {

@@ -38,8 +38,9 @@ type ReadOptions struct {
 
 // IdentityOf is the caller in an event that a function behind API Gateway gets: from the context of an
 // Authorizer here, or from the claims that the JWT authorizer of an HTTP API and the Cognito authorizer of a
-// REST API leave. Those have no types: groups are "[admin editor]" or "admin,editor". So the Cognito
-// authorizer makes two groups of one that has a comma in its name. The opts may be nil.
+// REST API leave. Those have no types: the JWT authorizer writes groups as "[admin editor]", the Cognito
+// authorizer as "admin,editor", and so it makes two groups of one that has a comma in its name. The opts may
+// be nil.
 //
 // Claims of the built-in authorizers are those of an access token if token_use says so. Without it, as other
 // issuers than Cognito write them, they have a client_id (RFC 9068, section 2.2), which id tokens have not.
@@ -89,8 +90,13 @@ func readClaims(payload []byte, opts *ReadOptions) (claims Claims, form string, 
 	}
 	var found []Claims
 	var forms []string
+	version := ""
 	d := jsontext.NewDecoder(payload)
 	for o := d.Object(); d.Member(&o); {
+		if string(o.Name) == "version" && d.PeekKind() == '"' {
+			version = d.String()
+			continue
+		}
 		if string(o.Name) != "requestContext" {
 			d.SkipValue()
 			continue
@@ -110,6 +116,9 @@ func readClaims(payload []byte, opts *ReadOptions) (claims Claims, form string, 
 		return nil, "", errors.New("apigateway: the event has no authorizer that names the caller, or several")
 	}
 	claims, form = found[0], forms[0]
+	if form == "claims" && version != "" { // an event of a REST API has no version
+		form = "jwt"
+	}
 	isID := claims["token_use"] == "id" || claims["token_use"] == "" && claims["client_id"] == ""
 	isAccess := claims["token_use"] == "access" || claims["token_use"] == "" && claims["client_id"] != ""
 	if form != "lambda" && (opts.IDTokens && !isID || !opts.IDTokens && !isAccess) {

@@ -16,7 +16,7 @@ import (
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html).
 type event struct {
 	version, kind, token, arn, routeKey string
-	sources                             []string // the values of the identity sources, of the format 2.0
+	sources                             []string // the values of the identity sources, of an HTTP API
 	header                              http.Header
 	query                               url.Values
 }
@@ -43,7 +43,9 @@ func readEvent(text []byte) (*event, error) {
 		case "routeKey":
 			e.routeKey = d.String()
 		case "identitySource":
-			e.sources = readList(&d)
+			for _, value := range readList(&d) {
+				e.sources = append(e.sources, strings.Split(value, ",")...) // the format 1.0 joins them
+			}
 		case "headers":
 			single = readValues(&d)
 		case "multiValueHeaders":
@@ -99,7 +101,7 @@ func (e *event) stage() (string, error) {
 }
 
 func readList(d *jsontext.Decoder) (list []string) {
-	if d.PeekKind() == '"' { // of the format 1.0
+	if d.PeekKind() == '"' {
 		return []string{d.String()}
 	}
 	for a := d.Array(); d.Element(&a); {

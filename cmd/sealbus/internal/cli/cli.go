@@ -18,6 +18,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/keys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/schema"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/webhook"
@@ -64,6 +65,7 @@ func commands(env *ui.Env) []*cobra.Command {
 		listen.Command(env),
 		webhook.Command(env),
 		gateway.Command(env),
+		schema.Command(env),
 		doctor.Command(env),
 		completionCommand(env),
 		versionCommand(env),

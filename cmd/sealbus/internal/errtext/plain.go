@@ -13,7 +13,7 @@ import (
 var packages = []string{
 	"keys", "trust", "session", "policy", "eventbridge", "producer", "envelope", "replay", "awss3", "awskms",
 	"tinkkeys", "tinkawskms", "consumer", "quarantine",
-	"quarantine/s3", "quarantine/sqs", "pflag", "webhook", "ingest", "gateway",
+	"quarantine/s3", "quarantine/sqs", "pflag", "webhook", "ingest", "gateway", "schema",
 }
 
 // Plain is the text of an error for people. It has plain words for what the AWS SDK and net/http say in many,

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/dialing"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadclaims"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -74,6 +75,9 @@ it needs --allow-source, and --redis: what is pending survives there. A message 
 has it, or when --quarantine has it because it was refused; other refused ones stay. It needs the permissions
 sqs:ReceiveMessage and sqs:DeleteMessage. sealbus webhook dead lists what could not be delivered.
 
+Where callers have tokens, the file names their issuer (tokens) and who they are (tenants). Without --redis
+their daily quotas begin anew when the gateway does.
+
 It speaks HTTP without TLS: put what ends TLS in front of it. --admin has /healthz, /readyz and /metrics
 (Prometheus).`,
 		Example: `sealbus gateway --config hooks.yaml --check
@@ -98,8 +102,8 @@ sealbus gateway --config out.yaml --queue https://sqs.eu-west-1.amazonaws.com/11
 		"of the detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.StringVar(&f.redis, "redis", "",
-		"remember deliveries in this Redis, and keep there what is pending, a `URL` or its reference, such as "+
-			"env:NAME (default in memory)")
+		"remember deliveries and count requests in this Redis, and keep there what is pending, a `URL` or its "+
+			"reference, such as env:NAME (default in memory)")
 	flags.StringVar(&f.table, "table", "", "remember deliveries in this DynamoDB table, a `NAME`")
 	flags.BoolVar(&f.verbose, "verbose", false, "also log deliveries that were handled")
 	f.AWSFlags.Register(cmd)
@@ -187,6 +191,13 @@ func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 		return err
 	}
 	defer closeStore()
+	if f.redis != "" {
+		var closeLimits func()
+		if o.Limiter, closeLimits, err = loadclaims.OpenLimits(f.redis); err != nil {
+			return err
+		}
+		defer closeLimits()
+	}
 	closePending, err := f.out.open(env, f, o)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ import (
 
 // memoryLimit makes the collector work harder before the process has more memory, in bytes. Programs of this
 // size are run in small containers. The variable GOMEMLIMIT is stronger.
-const memoryLimit = 36 << 20
+const memoryLimit = 34 << 20
 
 // Bounds of the server. The receivers bound bodies.
 const (

@@ -1,5 +1,5 @@
-// Package loadclaims connects to the Redis in which consumers remember what they handled, and in which
-// deliveries wait that are to be sent. Its client is redigo, which compiles in a fraction of the time of
+// Package loadclaims connects to the Redis in which consumers remember what they handled, in which deliveries
+// wait that are to be sent, and which counts the requests of tenants. Its client is redigo, which compiles in a fraction of the time of
 // go-redis.
 package loadclaims
 
@@ -18,6 +18,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/webhook/sender"
 	outredis "github.com/sealbus/sealbus/webhook/sender/redis"
+	"github.com/sealbus/sealbus/webhook/throttle"
+	limitredis "github.com/sealbus/sealbus/webhook/throttle/redis"
 )
 
 const (
@@ -156,6 +158,20 @@ func Open(url string) (replay.Store, func(), error) {
 		return nil, closeClient, ui.Unavailable("report this as a bug", "%w", err)
 	}
 	return store, closeClient, nil
+}
+
+// OpenLimits is a limiter that other processes share.
+func OpenLimits(url string) (throttle.Limiter, func(), error) {
+	client, err := Connect(url)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	closeClient := func() { _ = client.Close() } // at the end of the program
+	limiter, err := limitredis.New(client, nil)
+	if err != nil {
+		return nil, closeClient, ui.Unavailable("report this as a bug", "%w", err)
+	}
+	return limiter, closeClient, nil
 }
 
 // OpenDeliveries is a store of deliveries that are to be sent, which outlives this process.
