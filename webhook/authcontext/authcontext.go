@@ -90,12 +90,14 @@ func (c Context) Check() error {
 	return nil
 }
 
-// Set writes the attributes into an event that is not sealed yet.
+// Set writes the attributes into an event that is not sealed yet. Those that the event has already are
+// replaced, and removed where the Context has none: a sender may have written them.
 func (c Context) Set(ev *event.Event) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
 	for _, a := range [][2]string{{attrType, c.Type}, {attrID, c.ID}, {attrClaims, c.Claims}} {
+		ev.SetExtension(a[0], nil)
 		if a[1] != "" {
 			ev.SetExtension(a[0], a[1])
 		}

@@ -83,6 +83,25 @@ func TestSetAndOf(t *testing.T) {
 	}
 }
 
+// What a sender wrote into its event does not stay beside what Set writes.
+func TestSetReplaces(t *testing.T) {
+	for _, c := range []authcontext.Context{
+		{Type: "service_account", ID: "x", Claims: `{"a":"b"}`}, {Type: "app_user", ID: "x"},
+		{Type: "app_user", Claims: `{}`}, {Type: "unauthenticated"},
+	} {
+		ev := event.New()
+		for _, attribute := range []string{"authtype", "AuthID", "authclaims"} {
+			ev.SetExtension(attribute, `{"tenant":"another"}`)
+		}
+		if err := c.Set(&ev); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := authcontext.Of(&envelope.Opened{Event: ev}); err != nil || got != c {
+			t.Errorf("%+v is read as %+v, %v", c, got, err)
+		}
+	}
+}
+
 // Equal callers have equal IDs. Parts that are cut in another place, and another key, give other ones.
 func TestKeyID(t *testing.T) {
 	k := newKey(t)
