@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -79,4 +80,35 @@ func TestCallersSchemas(t *testing.T) {
 		envelope.ReasonSchemaInvalid)
 	w.opts.Schemas = good
 	w.wantMessage(consumer.Message{Body: b, Caller: sender{mine, good}}, consumer.Handled, "")
+}
+
+// A Migration takes nothing from a caller who may not speak for it, and nothing that two readers could read
+// as events of two sources.
+func TestCallerAndMigration(t *testing.T) {
+	w := newWorld(t)
+	var fail error
+	seen := migrates(w, &fail)
+	unsigned := edit(w.event("1"), "dssematerial", nil)
+	asked := 0
+	foreign := sender{func(s, typ string) error {
+		if asked++; s != source {
+			t.Errorf("asked about %s %s", s, typ)
+		}
+		return &envelope.Error{Reason: envelope.ReasonSourceNotAllowed}
+	}, nil}
+	w.wantMessage(consumer.Message{Body: unsigned, Caller: foreign}, consumer.Retry,
+		envelope.ReasonSourceNotAllowed)
+	if len(*seen) != 0 || len(w.bin.records) != 0 || asked != 1 {
+		t.Fatalf("Handle got %d, the quarantine %d, asked %d times", len(*seen), len(w.bin.records), asked)
+	}
+	mine := sender{func(string, string) error { return nil }, nil}
+	twice := bytes.Replace(unsigned, []byte("{"), []byte(`{"source":"`+source+`",`), 1)
+	w.wantMessage(consumer.Message{Body: twice, Caller: mine}, consumer.Quarantined, envelope.ReasonMalformed)
+	if len(*seen) != 0 {
+		t.Fatalf("Handle got %s", (*seen)[0].Message.Body)
+	}
+	w.wantMessage(consumer.Message{Body: unsigned, Caller: mine}, consumer.Migrating, envelope.ReasonUnsigned)
+	if len(*seen) != 1 || (*seen)[0].Message.Caller != nil {
+		t.Errorf("Handle got %+v", *seen)
+	}
 }

@@ -104,7 +104,7 @@ func (d *delivery) run(ctx context.Context) error {
 		verdict = d.open(ctx)
 	}
 	if verdict == nil {
-		if refusal := d.askCaller(); refusal != nil { // the event is not at fault
+		if refusal := d.askCaller(d.result.Source, d.result.Type); refusal != nil { // the event is not at fault
 			d.result.Outcome, d.result.Verdict = Retry, refusal
 			return refusal
 		}
@@ -204,12 +204,12 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	return nil
 }
 
-// askCaller judges whether the caller may speak for the event.
-func (d *delivery) askCaller() *envelope.Error {
+// askCaller judges whether the caller may speak for an event.
+func (d *delivery) askCaller(source, typ string) *envelope.Error {
 	if d.caller == nil {
 		return nil
 	}
-	err := protect(func() error { return d.caller.Check(d.result.Source, d.result.Type) })
+	err := protect(func() error { return d.caller.Check(source, typ) })
 	if err == nil {
 		return nil
 	}

@@ -85,8 +85,9 @@ type Message struct {
 
 // Caller is who sent a message.
 type Caller interface {
-	// Check refuses a verified event for which the caller may not speak. The error is an *envelope.Error of
-	// the Reason source_not_allowed or type_not_allowed, which does not say whether others may.
+	// Check refuses an event for which the caller may not speak: a verified one, or one that UnsafeMigration
+	// would take. The error is an *envelope.Error of the Reason source_not_allowed or type_not_allowed, which
+	// does not say whether others may.
 	Check(source, typ string) error
 	// Validate judges the data by the schemas that are agreed with the caller, beside Options.Schemas.
 	envelope.Validator

@@ -18,7 +18,9 @@ import (
 // event that would be quarantined goes to Handle instead, with the verdict that it would have got, and is
 // acknowledged when Handle returns nil. An event that cannot be judged now is retried. A verified event whose
 // data does not follow its schema (schema_invalid) is quarantined, as without a Migration: it is no event of
-// the time before there were signatures, and Handle would take what the schema refuses.
+// the time before there were signatures, and Handle would take what the schema refuses. Where the transport
+// knows the caller (Message.Caller), Handle gets no event for which the caller may not speak, and none that
+// is malformed.
 //
 // Until the migration ends, an attacker who can reach the consumer can name the source, and so reach Handle
 // past every check. Handle does no more than the code did before there were signatures.
@@ -68,6 +70,13 @@ func (d *delivery) migrate(ctx context.Context, verdict *envelope.Error) (migrat
 	})
 	if i < 0 {
 		return false, nil
+	}
+	if d.caller != nil && verdict.Reason == envelope.ReasonMalformed {
+		return false, nil // Handle may read another source than the one about which the caller would be asked
+	}
+	if refusal := d.askCaller(source, typ); refusal != nil {
+		d.result.Outcome, d.result.Verdict = Retry, refusal
+		return true, refusal
 	}
 	verdict.UnverifiedSource, verdict.UnverifiedType = source, typ
 	err = protect(func() error { return d.opts.UnsafeMigration[i].Handle(ctx, d.msg, verdict) })
