@@ -224,17 +224,15 @@ func (g *Gateway) openTenants(ctx context.Context, c *callersConfig, o *entry.Op
 }
 
 // guard puts the entry of all endpoints in front of one of them.
-func (g *Gateway) guard(c *callers, e *endpointConfig, v *webhook.Verifier, next entry.Receiver) (
-	entry.Receiver, error,
-) {
+func (g *Gateway) guard(c *callers, e *endpointConfig, next entry.Receiver) (entry.Receiver, error) {
 	o := c.options
 	name := ""
 	if e != nil {
 		name = e.name
-		if o.MaxBody = v.MaxBody(); e.unsafeNoToken {
+		if e.unsafeNoToken {
 			o.Tokens, o.Tenants, o.Limiter, o.Key = nil, nil, nil, nil
 		}
-		if v.Provider() == "sns" { // it takes each 4xx for final
+		if e.provider.value == "sns" { // it takes each 4xx for final
 			o.TooMany = 503
 		}
 		if o.Tenants != nil {

@@ -43,6 +43,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,8 +74,9 @@ import (
 // sealing makes of a body, then fits into 64 MiB.
 const defaultBudget = 4 << 20
 
-// refusedTimeout is how long the body of a request may take that no endpoint takes.
-const refusedTimeout = 10 * time.Second
+// refusedTimeout is how long the body of a request may take that no endpoint takes. It is that of package
+// entry: otherwise a slow body would tell whether an endpoint of another tenant has the path.
+const refusedTimeout = time.Second
 
 // Options adjust New.
 type Options struct {
@@ -203,6 +205,7 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 	if err != nil {
 		return fmt.Errorf("gateway: %w", errors.Join(append(problems, err)...))
 	}
+	who.options.MaxBody = largestBody(c.endpoints)
 	for i := range c.endpoints {
 		r, err := g.open(ctx, &c.endpoints[i], who)
 		if err != nil {
@@ -218,12 +221,23 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 	if len(next.byPath) != 1 {
 		next.only = nil
 	}
-	if next.nowhere, err = g.guard(who, nil, nil, &nowhere{g, who.options.Tenants != nil}); err != nil {
+	if next.nowhere, err = g.guard(who, nil, &nowhere{g, who.options.Tenants != nil}); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	g.routes.Store(next)
 	g.metrics.loaded.Store(g.opts.Now().Unix())
 	return nil
+}
+
+// largestBody is the most bytes that any endpoint takes. The entry before each path, also one that no endpoint
+// has, refuses larger bodies. If it refused by the limit of its own endpoint, it would tell, without a token,
+// which paths there are. The receiver behind it has that limit.
+func largestBody(endpoints []endpointConfig) int {
+	largest := 0
+	for i := range endpoints {
+		largest = max(largest, cmp.Or(endpoints[i].maxBody, webhook.DefaultMaxBody))
+	}
+	return largest
 }
 
 // open makes the receiver of an endpoint.
@@ -284,7 +298,7 @@ func (g *Gateway) open(ctx context.Context, e *endpointConfig, who *callers) (en
 	if err != nil {
 		return nil, e.at.fail("%w", err)
 	}
-	guarded, err := g.guard(who, e, v, &posts{r, g, e.name})
+	guarded, err := g.guard(who, e, &posts{r, g, e.name})
 	if err != nil {
 		return nil, e.at.fail("%w", err)
 	}
