@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,4 +106,84 @@ func magnitude(text string) int {
 		return 1 << 30
 	}
 	return max(e, -e)
+}
+
+// asDoubles is the value with each fraction as the double that encoding/json makes of it, or nil if that
+// changes none: 0.99999999999999999999 is 1, and 1e-400 is 0. An integer without an exponent stays: handlers
+// read it as one. A number beyond all doubles stays, too: encoding/json refuses it. It takes steps from what
+// is left, and ends when none is.
+func asDoubles(v any, left *int) any {
+	switch v := v.(type) {
+	case json.Number:
+		return asDouble(string(v), left)
+	case []any:
+		var out []any
+		for i, e := range v {
+			if d := asDoubles(e, left); d != nil {
+				if out == nil {
+					out = slices.Clone(v)
+				}
+				out[i] = d
+			}
+		}
+		if out != nil {
+			return out
+		}
+	case map[string]any:
+		var out map[string]any
+		for name, e := range v {
+			if d := asDoubles(e, left); d != nil {
+				if out == nil {
+					out = maps.Clone(v)
+				}
+				out[name] = d
+			}
+		}
+		if out != nil {
+			return out
+		}
+	}
+	return nil
+}
+
+func asDouble(text string, left *int) any {
+	const (
+		exact     = 15   // digits: each number of so many has a double of its own
+		subnormal = -307 // the exponent of 10 below which strconv takes 25 us
+		steps     = 100
+	)
+	if *left < 0 || !strings.ContainsAny(text, ".eE") || len(text) <= exact && magnitude(text) < 280 {
+		return nil
+	}
+	wasDigits, wasExponent := decimal(text)
+	if wasDigits != "" && wasExponent+len(wasDigits) <= subnormal {
+		if *left -= steps; *left < 0 {
+			return nil
+		}
+	}
+	double, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil
+	}
+	rounded := strconv.FormatFloat(double, 'e', -1, 64)
+	if digits, exponent := decimal(rounded); digits == wasDigits && exponent == wasExponent {
+		return nil
+	}
+	return json.Number(rounded)
+}
+
+// decimal is a JSON number without its sign, as digits without zeros around them, and their exponent.
+func decimal(text string) (digits string, exponent int) {
+	mantissa, e := strings.TrimPrefix(text, "-"), 0
+	if i := strings.IndexAny(mantissa, "eE"); i >= 0 {
+		e, _ = strconv.Atoi(mantissa[i+1:])
+		mantissa = mantissa[:i]
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	all := strings.TrimLeft(whole+fraction, "0")
+	digits = strings.TrimRight(all, "0")
+	if digits == "" {
+		return "", 0
+	}
+	return digits, e - len(fraction) + len(all) - len(digits)
 }

@@ -19,7 +19,11 @@
 // A member whose name differs in case only from one that its schema has (in properties, required or a keyword
 // of dependencies) is refused, also where the schema allows unknown members. encoding/json takes it for the
 // property, so a handler would get a value that the schema did not judge. Patterns of names are matched as
-// they are written. Numbers are judged exactly, and a handler that reads them as float64 rounds them.
+// they are written.
+//
+// Numbers are judged exactly, and fractions (with a point or an exponent) also as float64 rounds them: a
+// handler may read 0.99999999999999999999 as 1, and 1e-400 as 0. Integers are judged exactly alone: read them
+// as an integer, or have the schema bound them by 2^53.
 //
 // # Bounds
 //

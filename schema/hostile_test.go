@@ -247,3 +247,14 @@ func TestSteps(t *testing.T) {
 		}
 	}
 }
+
+// TestSubnormalNumbers: strconv takes 25 us for each, so that data of nothing else would take seconds.
+func TestSubnormalNumbers(t *testing.T) {
+	s := must(t, `true`)
+	for n, good := range map[int]bool{1: true, 10_000: true, 100_000: false} {
+		err := s.Validate([]byte("[" + strings.Repeat("4e-320,", n-1) + "4e-320]"))
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), tooManySteps) {
+			t.Errorf("%d numbers: %v", n, err)
+		}
+	}
+}

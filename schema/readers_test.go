@@ -59,3 +59,30 @@ func TestReadersAgree(t *testing.T) {
 		t.Errorf("only %d documents are accepted", accepted)
 	}
 }
+
+// TestDoublesFollow: nothing is accepted that is another number to a reader of doubles, and that the schema
+// forbids. Numbers that they can hold, and integers, are judged as they are written.
+func TestDoublesFollow(t *testing.T) {
+	s, err := schema.Compile("s", map[string][]byte{"s": []byte(`{"type":"object","properties":{
+		"share":{"exclusiveMinimum":0,"exclusiveMaximum":1},"cents":{"multipleOf":0.01},
+		"id":{"type":"integer","maximum":9223372036854775807},"part":{"type":["number","string"],"not":{"const":0}},
+		"list":{"items":{"items":{"exclusiveMinimum":100}}}}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{`{"share":1e-300}`, `{"share":0.1}`, `{"share":0.99999999999999990}`,
+		`{"share":5e-324}`, `{"cents":0.07}`, `{"cents":123456789012345.67}`, `{"cents":19.99000000000000000000}`,
+		`{"id":9223372036854775807}`, `{"id":9007199254740993}`, `{"part":0.1000000000000000055511151231257827}`,
+		`{"part":"0.0"}`, `{"list":[[100.00000000000002],[]]}`, `{"share":1E-0000000300}`, `{}`} {
+		if err := s.Validate([]byte(data)); err != nil {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	for _, data := range []string{`{"share":1e-324}`, `{"share":1e-400}`, `{"share":-1e-400}`,
+		`{"share":0.99999999999999999999}`, `{"share":0.` + strings.Repeat("9", 100) + `}`, `{"part":1e-400}`,
+		`{"part":0.0}`, `{"list":[[],[200,100.000000000000001]]}`, `{"share":999999999999999999999e-21}`} {
+		if s.Validate([]byte(data)) == nil {
+			t.Errorf("%s is accepted", data)
+		}
+	}
+}

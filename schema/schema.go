@@ -190,14 +190,30 @@ func (s *Schema) Validate(text []byte) error {
 	if err != nil {
 		return s.refuse(err.Error())
 	}
-	if cause := s.graph.refusal(s.root, v); cause != "" {
-		return s.refuse(cause)
+	left := MaxSteps
+	if err := s.judge(v, &left); err != nil {
+		return err
 	}
-	return s.judge(v)
+	v = asDoubles(v, &left)
+	switch {
+	case left < 0:
+		return s.refuse(tooManySteps)
+	case v == nil:
+		return nil
+	}
+	return s.judge(v, &left)
 }
 
-// judge asks the library. A panic of it is a refusal: it says nothing good about the data.
-func (s *Schema) judge(v any) (err error) {
+// judge takes the steps from what is left, and asks the library.
+func (s *Schema) judge(v any, left *int) error {
+	if cause := s.graph.refusal(s.root, v, left); cause != "" {
+		return s.refuse(cause)
+	}
+	return s.ask(v)
+}
+
+// ask asks the library. A panic of it is a refusal: it says nothing good about the data.
+func (s *Schema) ask(v any) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = s.refuse("the library could not judge it")

@@ -31,9 +31,10 @@ const (
 	otherCase    = "a member has a name of the schema in another case"
 )
 
-// refusal is why v is not given to the library; "" = it is.
-func (g *graph) refusal(root *jsonschema.Schema, v any) string {
-	c := counter{graph: g, left: MaxSteps}
+// refusal is why v is not given to the library; "" = it is. It takes the steps from what is left.
+func (g *graph) refusal(root *jsonschema.Schema, v any, left *int) string {
+	c := counter{graph: g, left: *left}
+	defer func() { *left = c.left }()
 	if c.judge(root, v, 0) {
 		return ""
 	}
