@@ -104,9 +104,9 @@ func stranger(n int) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30.AAAA"
 }
 
-// TestStorm: 1,000,000 random tokens in ten minutes cost at most 2 requests a minute, and no memory. Most have
-// random key IDs. Tokens of a known key are verified meanwhile, and those of a key that is rotated in within
-// 30 s.
+// TestStorm: 1,000,000 random tokens in ten minutes cost at most 2 requests a minute, and no memory. Most
+// have random key IDs. Tokens of a known key are verified meanwhile, and those of a key that is rotated in
+// within 30 s.
 func TestStorm(t *testing.T) {
 	s, v := newSite(t)
 	known, rotated := rToken(), eToken()
