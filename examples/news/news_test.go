@@ -25,19 +25,19 @@ anyone reads the news:
   status 200
 without a token nothing is deleted:
   $ call -X DELETE $URL/news/1
-  {"type":"about:blank","title":"Unauthorized","reason":"unsigned"}
+  {"title":"Unauthorized","status":401,"reason":"unsigned"}
   status 401
 Rob is in no group:
   $ call -X DELETE -H "Authorization: Bearer $rob" $URL/news/1
-  {"type":"about:blank","title":"Forbidden","reason":"forbidden"}
+  {"title":"Forbidden","status":403,"reason":"forbidden"}
   status 403
 Ada is in the group admin; her id token is not for an API:
   $ call -X DELETE -H "Authorization: Bearer $id" $URL/news/1
-  {"type":"about:blank","title":"Unauthorized","reason":"type_not_allowed"}
+  {"title":"Unauthorized","status":401,"reason":"type_not_allowed"}
   status 401
 Rob puts the claims of Ada into his token:
   $ call -X DELETE -H "Authorization: Bearer $forged" $URL/news/1
-  {"type":"about:blank","title":"Unauthorized","reason":"bad_signature"}
+  {"title":"Unauthorized","status":401,"reason":"bad_signature"}
   status 401
 Ada deletes the first one:
   $ call -X DELETE -H "Authorization: Bearer $ada" $URL/news/1

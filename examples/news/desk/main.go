@@ -129,8 +129,7 @@ func refused(err error) response {
 
 // problem is an answer as RFC 9457 has it.
 func problem(status int, reason envelope.Reason) response {
-	r := answer(status, map[string]string{"type": "about:blank", "title": http.StatusText(status),
-		"reason": string(reason)})
+	r := answer(status, map[string]any{"title": http.StatusText(status), "status": status, "reason": reason})
 	r.Headers["Content-Type"] = "application/problem+json"
 	return r
 }
