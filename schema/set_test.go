@@ -3,6 +3,7 @@ package schema_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -174,6 +175,20 @@ func TestReadSetRefuses(t *testing.T) {
 	} {
 		if s, err := schema.ReadSet(files(set), "set.json"); err == nil || s != nil {
 			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// TestNoFileIsLoaded that was not given, although it is there and is a schema.
+func TestNoFileIsLoaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "other.json")
+	if err := os.WriteFile(file, []byte(`{"type":"string"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"file://" + filepath.ToSlash(file), filepath.ToSlash(file)} {
+		doc := []byte(`{"$ref":"` + ref + `"}`)
+		if s, err := schema.Compile("s", map[string][]byte{"s": doc}); err == nil || s != nil {
+			t.Errorf("%s is loaded", ref)
 		}
 	}
 }
