@@ -36,7 +36,8 @@ func (c *cognito) theirs(t *testing.T) (accepts []bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(node(t, in, "peers/jwt.mjs"), &accepts); err != nil || len(accepts) != len(c.Tokens) {
+	err = json.Unmarshal(node(t, in, "peers/jwt.mjs"), &accepts)
+	if err != nil || len(accepts) != len(c.Tokens) {
 		t.Fatal(len(accepts), err)
 	}
 	return accepts

@@ -109,6 +109,22 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreShort, however many faults a schema has.
+func TestRefusalsAreShort(t *testing.T) {
+	_, err := one(`{"properties":{` + many(3_000, `"p#":{"type":5}`) + `}}`)
+	if err == nil || len(err.Error()) > 2_000 || !strings.Contains(err.Error(), "5995 more") {
+		t.Errorf("%.3000v", err)
+	}
+}
+
+// TestPanicOfTheLibraryIsARefusal: this one has no compiled schema.
+func TestPanicOfTheLibraryIsARefusal(t *testing.T) {
+	s := &Schema{name: "s", graph: newGraph()}
+	if _, ok := errors.AsType[*envelope.SchemaError](s.judge("a")); !ok {
+		t.Error("it is no SchemaError")
+	}
+}
+
 // TestInstructions: no program is longer than what it is charged for.
 func TestInstructions(t *testing.T) {
 	for _, text := range []string{``, `abc`, `^[A-Z]{3}-[0-9]{1,8}$`, `(a|bc|d*)+?`, `(?:a?){900}`, `(a{2,}){7}`,

@@ -3,6 +3,7 @@ package schema_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -130,6 +131,23 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestPointersAreShort: a pointer ends before a name by which it would have more than 256 bytes.
+func TestPointersAreShort(t *testing.T) {
+	long := strings.Repeat("n", 250)
+	s, err := schema.Compile("s", map[string][]byte{"s": []byte(`{"properties":{"` + long +
+		`":{"properties":{"abcd":{"type":"string"},"abcde":{"type":"string"}}}}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for member, pointer := range map[string]string{"abcd": "/" + long + "/abcd", "abcde": "/" + long} {
+		var invalid *envelope.SchemaError
+		err := s.Validate([]byte(`{"` + long + `":{"` + member + `":1}}`))
+		if !errors.As(err, &invalid) || len(invalid.Faults) != 1 || invalid.Faults[0].Pointer != pointer {
+			t.Errorf("%s: %v", member, err)
+		}
+	}
+}
+
 // TestAnotherCaseIsRefused: encoding/json takes COUNT for count, so a schema that allows unknown members
 // would not see the value that a handler gets.
 func TestAnotherCaseIsRefused(t *testing.T) {
@@ -174,6 +192,20 @@ func TestReadSetRefuses(t *testing.T) {
 	} {
 		if s, err := schema.ReadSet(files(set), "set.json"); err == nil || s != nil {
 			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// TestNoFileIsLoaded that was not given, although it is there and is a schema.
+func TestNoFileIsLoaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "other.json")
+	if err := os.WriteFile(file, []byte(`{"type":"string"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"file://" + filepath.ToSlash(file), filepath.ToSlash(file)} {
+		doc := []byte(`{"$ref":"` + ref + `"}`)
+		if s, err := schema.Compile("s", map[string][]byte{"s": doc}); err == nil || s != nil {
+			t.Errorf("%s is loaded", ref)
 		}
 	}
 }
