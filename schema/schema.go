@@ -191,7 +191,7 @@ func (s *Schema) Validate(text []byte) error {
 		return s.refuse(err.Error())
 	}
 	left := MaxSteps
-	if err := s.judge(v, &left); err != nil {
+	if err := s.within(v, &left); err != nil {
 		return err
 	}
 	v = asDoubles(v, &left)
@@ -201,19 +201,19 @@ func (s *Schema) Validate(text []byte) error {
 	case v == nil:
 		return nil
 	}
-	return s.judge(v, &left)
+	return s.within(v, &left)
 }
 
-// judge takes the steps from what is left, and asks the library.
-func (s *Schema) judge(v any, left *int) error {
+// within judges a value if what is left is enough for its steps.
+func (s *Schema) within(v any, left *int) error {
 	if cause := s.graph.refusal(s.root, v, left); cause != "" {
 		return s.refuse(cause)
 	}
-	return s.ask(v)
+	return s.judge(v)
 }
 
-// ask asks the library. A panic of it is a refusal: it says nothing good about the data.
-func (s *Schema) ask(v any) (err error) {
+// judge asks the library. A panic of it is a refusal: it says nothing good about the data.
+func (s *Schema) judge(v any) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = s.refuse("the library could not judge it")

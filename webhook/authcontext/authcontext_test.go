@@ -83,7 +83,7 @@ func TestSetAndOf(t *testing.T) {
 	}
 }
 
-// What a sender wrote into its event does not stay beside what Set writes.
+// Set leaves nothing of the attributes that a sender wrote into its event.
 func TestSetReplaces(t *testing.T) {
 	for _, c := range []authcontext.Context{
 		{Type: "service_account", ID: "x", Claims: `{"a":"b"}`}, {Type: "app_user", ID: "x"},

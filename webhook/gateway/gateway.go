@@ -229,9 +229,9 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 	return nil
 }
 
-// largestBody is the most bytes that any endpoint takes. The entry before each path, also one that no endpoint
-// has, refuses larger bodies. If it refused by the limit of its own endpoint, it would tell, without a token,
-// which paths there are. The receiver behind it has that limit.
+// largestBody is the most bytes that any endpoint takes. The entry before each path refuses larger bodies. By
+// the limit of its own endpoint it would tell, without a token, which paths there are. The receiver behind it
+// has that limit.
 func largestBody(endpoints []endpointConfig) int {
 	largest := 0
 	for i := range endpoints {
