@@ -120,6 +120,7 @@ func clockSetBack(w *world) {
 	w.take("second", 0, two)
 	w.clock.Advance(-100 * day)
 	w.take("a hundred days back", time.Second, two)
+	w.take("a quota of that day", 0, one)
 	w.clock.Advance(time.Second)
 	w.take("a second later", 0, two)
 }
