@@ -30,12 +30,13 @@
 // document that was given, never to a file or to a host.
 //
 // Data is JSON of at most MaxData bytes, 64 levels deep, without duplicate members, and with numbers of at
-// most 128 bytes and exponents up to 400. Steps are the subschemas that judge a value and the faults that they
-// can find, weighted by what they cost: MaxSteps of them take less than a second and 100 MB on a small
-// machine. Data that needs more is refused. One subschema for each value of 1 MiB of honest data is affordable.
+// most 128 bytes and exponents up to 400. Steps are the subschemas that judge a value and the faults that
+// they can find, weighted by what they cost: MaxSteps of them take less than a second and about 100 MB on a
+// small machine. Data that needs more is refused. One subschema for each value of 1 MiB of honest data is
+// affordable.
 //
-// Whatever cannot be judged is refused: data beyond a bound, data that is no JSON, and, by a Set, an event for
-// which there is no schema.
+// Data that cannot be judged is refused: it is beyond a bound, or no JSON, or, for a Set, there is no schema
+// for the event.
 //
 // # Keywords
 //

@@ -64,6 +64,7 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 		"too many values":   {`{"enum":[` + strings.Repeat("0,", MaxNodes) + `0]}`, "too many values"},
 		"too many bytes":    {`{"title":"` + strings.Repeat("x", MaxSchema) + `"}`, "at most"},
 		"a number for ever": {`{"maximum":1e999999999}`, "exponent"},
+		"minItems 2^64+1":   {`{"minItems":18446744073709551617}`, "minItems"},
 		"a long pattern":    {`{"pattern":"` + strings.Repeat("a", maxPattern+1) + `"}`, "pattern"},
 		"a large program":   {`{"pattern":"` + strings.Repeat("a{1000}", 10) + `"}`, "pattern"},
 		"an empty repeat":   {`{"pattern":"` + strings.Repeat("(?:){1000}", 100) + `"}`, "pattern"},
@@ -87,6 +88,17 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 				t.Errorf("%v, it is not refused for %q", err, c.says)
 			}
 		})
+	}
+	// References may make one schema of several documents, which are bounded together.
+	var properties []string
+	for i := range 6_000 {
+		properties = append(properties, fmt.Sprintf(`"p%d":{}`, i))
+	}
+	wide := `{"properties":{` + strings.Join(properties, ",") + `,"more":{"$ref":"b"}}}`
+	other := strings.Replace(wide, `"b"`, `"#"`, 1)
+	_, err := Compile("a", map[string][]byte{"a": []byte(wide), "b": []byte(other)})
+	if err == nil || !strings.Contains(err.Error(), "more than 10000 subschemas") {
+		t.Errorf("%v", err)
 	}
 	if _, err := one(doubling(12, `{"allOf":[NEXT]}`)); err != nil {
 		t.Errorf("what is within the bounds is refused: %v", err)
@@ -194,7 +206,7 @@ func TestHonestDataIsAffordable(t *testing.T) {
 }
 
 // TestSteps compares counts with those made by hand: 2 for each subschema and value, 5 for each fault that it
-// can find, and one more for a member that is no property.
+// can find, one for each member, and one more for a member that is no property.
 func TestSteps(t *testing.T) {
 	cases := []struct {
 		schema, data string
@@ -206,15 +218,22 @@ func TestSteps(t *testing.T) {
 		{`{"allOf":[true,true,true]}`, `"a"`, 2 + 5 + 3*2},
 		{`{"items":true}`, `["a","b","c"]`, 2 + 3*2},
 		{`{"items":{"anyOf":[true,true]}}`, `["a","b"]`, 2 + 2*(2+5+2*2)},
-		{`{"properties":{"a":true}}`, `{"a":"x","b":"y"}`, 2 + 2 + 1},
-		{`{"additionalProperties":{"not":false}}`, `{"a":"x","b":"y"}`, 2 + 2*(2+5+2+5)},
-		{`{"properties":{"next":{"$ref":"#"}}}`, `{"next":{"next":{}}}`, 2 + 2*(2+5+2)},
+		{`{"properties":{"a":true}}`, `{"a":"x","b":"y"}`, 2 + 2 + 2 + 1},
+		{`{"additionalProperties":{"not":false}}`, `{"a":"x","b":"y"}`, 2 + 2 + 2*(2+5+2+5)},
+		{`{"properties":{"next":{"$ref":"#"}}}`, `{"next":{"next":{}}}`, 3 + (3 + 5 + 3) + (2 + 5 + 2)},
 		{`{"items":{"items":{"items":{"type":"string"}}}}`, `[[["a"]]]`, 3*2 + 2 + 5 + 1}, // 1 for the depth
 		{`{"type":"integer","minimum":1}`, `7`, 2 + 5 + 5 + 2 + 2 + 1},
 		{`{"multipleOf":1e-400}`, `7`, 2 + 5 + 2 + 1 + 1330/128 + 1330/32},
 		{`{"multipleOf":1}`, `7e320`, 2 + 5 + 2 + 1 + 5*10}, // the digits are worked on 5 times
+		{`{"enum":[1,2,3]}`, `1`, 2 + 5 + 3*4},
+		{`{"enum":[[1],[2]]}`, `[1]`, 2 + 5 + 2*(1+4+2*528/32)},
+		{`{"const":{"a":"b"}}`, `{"a":"b"}`, 2 + 5 + 3 + 1},
+		{`{"$schema":"http://json-schema.org/draft-07/schema#","format":"regex"}`, `"a"`, 2 + 5 + 1 + 40_000},
 		{`{"minLength":1,"maxLength":9}`, `"abc"`, 2 + 2*5 + 1},
 		{`{"required":["a","b"]}`, `{}`, 2 + 5 + 2},
+		{`{"additionalProperties":false}`, `{"a":"x"}`, 2 + 5 + 2},
+		{`{"unevaluatedProperties":false}`, `{"a":"x"}`, 2 + 3 + 2 + 5},
+		{`{"contains":true}`, `["a","b"]`, 2 + 5 + 2 + 2*2},
 	}
 	for _, c := range cases {
 		s := must(t, c.schema)

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -112,7 +113,7 @@ func readSchema(text []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDialect(doc); err != nil {
+	if err := checkKeywords(doc); err != nil {
 		return nil, err
 	}
 	if left := maxAllInstructions; !checkPatterns(doc, &left) {
@@ -122,12 +123,17 @@ func readSchema(text []byte) (any, error) {
 	return doc, nil
 }
 
-// checkDialect refuses a $schema of another draft, wherever it is: a subschema may have one of its own.
-func checkDialect(v any) error {
+// counted are the keywords that the library reads as an int, without a look at its range.
+var counted = []string{"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+	"minContains", "maxContains"}
+
+// checkKeywords refuses a $schema of another draft and a count of 2^31 or more, wherever they are: a
+// subschema may have a $schema of its own.
+func checkKeywords(v any) error {
 	switch v := v.(type) {
 	case []any:
 		for _, e := range v {
-			if err := checkDialect(e); err != nil {
+			if err := checkKeywords(e); err != nil {
 				return err
 			}
 		}
@@ -138,8 +144,15 @@ func checkDialect(v any) error {
 					d, draft7, draft20)
 			}
 		}
+		for _, keyword := range counted {
+			if n, ok := v[keyword].(json.Number); ok {
+				if f, err := n.Float64(); err != nil || f >= 1<<31 {
+					return fmt.Errorf("%s is %s: it must be less than 2^31", keyword, n)
+				}
+			}
+		}
 		for _, e := range v {
-			if err := checkDialect(e); err != nil {
+			if err := checkKeywords(e); err != nil {
 				return err
 			}
 		}

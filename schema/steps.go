@@ -86,11 +86,14 @@ func (c *counter) judge(s *jsonschema.Schema, v any, depth int) bool {
 }
 
 func (c *counter) object(s *jsonschema.Schema, v map[string]any, depth int) bool {
-	members := len(v)
+	walks := 1
 	if c.evaluates {
-		members *= 3 // the names that are not evaluated yet are copied and merged
+		walks += 2 // the names that are not evaluated yet are copied and merged
 	}
-	if !c.pay(members / 4) {
+	if s.AdditionalProperties == false {
+		walks++ // the names are collected
+	}
+	if !c.pay(walks * len(v)) {
 		return false
 	}
 	for name, value := range v {
@@ -161,7 +164,7 @@ func fold(name string) string {
 }
 
 func (c *counter) array(s *jsonschema.Schema, v []any, depth int) bool {
-	if c.evaluates && !c.pay(len(v)) {
+	if (c.evaluates || s.Contains != nil) && !c.pay(len(v)) { // indexes are collected
 		return false
 	}
 	if s.UniqueItems && !c.unique(v) {

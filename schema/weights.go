@@ -61,7 +61,8 @@ func (w *weights) weighNumber(s *jsonschema.Schema) {
 		w.number.steps += numberSteps
 		w.digits++
 	}
-	for _, bound := range []*big.Rat{s.Minimum, s.Maximum, s.ExclusiveMinimum, s.ExclusiveMaximum, s.MultipleOf} {
+	for _, bound := range []*big.Rat{s.Minimum, s.Maximum, s.ExclusiveMinimum, s.ExclusiveMaximum,
+		s.MultipleOf} {
 		if bound == nil {
 			continue
 		}

@@ -57,6 +57,8 @@ var worstCases = []struct{ name, items, unit string }{
 	{"properties", `{"properties":{"a":{"type":"string"},"b":{"type":"string"}}}`, `{"a":0,"b":0}`},
 	{"additionalProperties", `{"additionalProperties":{"type":"string"}}`, `{"a":0}`},
 	{"no additionalProperties", `{"additionalProperties":false}`, `{"a":0}`},
+	{"many names", `{"anyOf":[` + many(20, `{"additionalProperties":false}`) + `]}`,
+		`{` + many(999, `"#":0`) + `}`},
 	{"patternProperties", `{"patternProperties":{` + many(20, `"a|x#":false`) + `}}`, `{"abcd":0}`},
 	{"propertyNames", `{"propertyNames":{"maxLength":1}}`, `{"ab":0,"cd":0}`},
 	{"names in another case", `{"required":["a"]}`, `{"` + strings.Repeat("\u212a", 300) + `":0}`},
@@ -85,8 +87,8 @@ var worstCases = []struct{ name, items, unit string }{
 		`"` + strings.Repeat("/", 4000) + `"`},
 }
 
-// BenchmarkWorst judges data of up to 1 MiB that takes almost all steps that there are. On two processors that
-// have nothing else to do, each case takes less than a second, and so each step less than 500 ns.
+// BenchmarkWorst judges data of up to 1 MiB that takes almost all steps that there are. On two processors
+// that have nothing else to do, each case takes less than a second, and so each step less than 500 ns.
 func BenchmarkWorst(b *testing.B) {
 	for _, c := range worstCases {
 		b.Run(c.name, func(b *testing.B) {

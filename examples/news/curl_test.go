@@ -44,7 +44,7 @@ func TestCurl(t *testing.T) {
 	if err != nil || string(got) != want.String() {
 		t.Errorf("%v %s\ncurl printed\n%s\nnot\n%s", err, &stderr, got, &want)
 	}
-	if line := next(); line != "  consumer: news \"1\" deleted, vouched for by newsroom\n" {
+	if line := next(); line != "  consumer: news \"1\" deleted for an app_user, vouched for by newsroom\n" {
 		t.Errorf("the consumer said %q", line)
 	}
 }

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/examples/news/newsroom"
 )
 
 // story is what the program prints, but for the address.
@@ -21,23 +25,23 @@ anyone reads the news:
   status 200
 without a token nothing is deleted:
   $ call -X DELETE $URL/news/1
-  {"type":"about:blank","title":"Unauthorized","reason":"unsigned"}
+  {"title":"Unauthorized","status":401,"reason":"unsigned"}
   status 401
 Rob is in no group:
   $ call -X DELETE -H "Authorization: Bearer $rob" $URL/news/1
-  {"type":"about:blank","title":"Forbidden","reason":"forbidden"}
+  {"title":"Forbidden","status":403,"reason":"forbidden"}
   status 403
 Ada is in the group admin; her id token is not for an API:
   $ call -X DELETE -H "Authorization: Bearer $id" $URL/news/1
-  {"type":"about:blank","title":"Unauthorized","reason":"type_not_allowed"}
+  {"title":"Unauthorized","status":401,"reason":"type_not_allowed"}
   status 401
 Rob puts the claims of Ada into his token:
   $ call -X DELETE -H "Authorization: Bearer $forged" $URL/news/1
-  {"type":"about:blank","title":"Unauthorized","reason":"bad_signature"}
+  {"title":"Unauthorized","status":401,"reason":"bad_signature"}
   status 401
 Ada deletes the first one:
   $ call -X DELETE -H "Authorization: Bearer $ada" $URL/news/1
-  consumer: news "1" deleted, vouched for by newsroom
+  consumer: news "1" deleted for an app_user, vouched for by newsroom
   {"id":"1"}
   status 202
 the consumer handled the event:
@@ -73,6 +77,29 @@ func anywhere(text string) string {
 	before, rest, _ := strings.Cut(text, "URL=http://127.0.0.1:")
 	_, after, _ := strings.Cut(rest, "\n")
 	return before + "URL=http://127.0.0.1:PORT\n" + after
+}
+
+// TestNoDeletionWithoutCaller: the consumer refuses a genuine event of the newsroom that does not say who
+// called.
+func TestNoDeletionWithoutCaller(t *testing.T) {
+	var out bytes.Buffer
+	p, err := newPaper(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev := event.New()
+	ev.SetID("e-1")
+	ev.SetSource(newsroom.Source)
+	ev.SetType(newsroom.Deleted)
+	if err := ev.SetData(event.ApplicationJSON, newsroom.Deletion{ID: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.desk.Producer.Publish(t.Context(), ev); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "  consumer: refused, schema_invalid\n" || len(p.items) != len(newsroom.Today()) {
+		t.Errorf("%s, and %d news", &out, len(p.items))
+	}
 }
 
 // TestSettings: the program does not start without what it needs.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 	"github.com/sealbus/sealbus/webhook/authn"
 )
 
@@ -26,9 +28,9 @@ const audience = "central"
 // paper is the news and both ends of the bus. The API only asks for a deletion. The consumer, which knows no
 // token, does it when it has verified the event.
 type paper struct {
-	out       io.Writer
-	publisher *producer.Producer
-	consumer  *consumer.Consumer
+	out      io.Writer
+	desk     newsroom.Desk
+	consumer *consumer.Consumer
 
 	mu    sync.Mutex
 	items []newsroom.Item
@@ -55,7 +57,11 @@ func newPaper(out io.Writer) (*paper, error) {
 	}
 	bus := producer.NewLocalBus(nil) // on AWS: package producer/eventbridge
 	bus.Subscribe(p.take)
-	p.publisher, err = producer.New(keys.SignWith(signer), bus, &producer.Options{Audience: audience})
+	p.desk.Producer, err = producer.New(keys.SignWith(signer), bus, &producer.Options{Audience: audience})
+	if err != nil {
+		return nil, err
+	}
+	p.desk.Callers, err = authcontext.NewKey([]byte(rand.Text() + rand.Text())) // in production: a secret
 	return p, err
 }
 
@@ -89,7 +95,7 @@ func (p *paper) delete(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, item)
 		return
 	}
-	if err := newsroom.Delete(r.Context(), p.publisher, item.ID, authn.FromContext(r.Context())); err != nil {
+	if err := p.desk.Delete(r.Context(), item.ID, authn.FromContext(r.Context())); err != nil {
 		w.Header().Set("Retry-After", "5")
 		answer(w, http.StatusServiceUnavailable, item)
 		return
@@ -112,9 +118,12 @@ func (p *paper) take(ctx context.Context, delivery []byte) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.items = slices.DeleteFunc(p.items, func(i newsroom.Item) bool { return i.ID == d.Data.ID })
-		fmt.Fprintf(p.out, "  consumer: news %q deleted, vouched for by %s\n", d.Data.ID, d.Producer)
-		return nil
+		who, err := authcontext.Of(d.Opened)
+		fmt.Fprintf(p.out, "  consumer: news %q deleted for an %s, vouched for by %s\n", d.Data.ID, who.Type,
+			d.Producer)
+		return err
 	})
+	handle = authcontext.Require(handle, authcontext.AppUser) // no deletion without a user
 	result, err := p.consumer.Handle(ctx, consumer.Message{Body: delivery, Format: consumer.EventBridge}, handle)
 	if err != nil && result.Reason().Class() == envelope.Permanent {
 		fmt.Fprintf(p.out, "  consumer: refused, %s\n", result.Reason())

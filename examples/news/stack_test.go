@@ -39,6 +39,9 @@ const (
 	arn     = ":" + orderstest.Region + ":" + orderstest.Account + ":"
 	partner = "3n4b5urk1ft4fl3mg5e62d9ado" // the ID of PartnerClient
 	website = "1h57kf5cpq17m0eml12EXAMPLE"
+
+	callerKey    = "arn:aws:secretsmanager" + arn + "secret:callers-a1B2c3"
+	callerSecret = "0123456789abcdef0123456789ABCDEF"
 )
 
 // stack is what AWS makes of template.yaml, as far as the functions see it: their environment, their roles,
@@ -63,9 +66,10 @@ func newStack(t *testing.T) *stack {
 	s := &stack{T: t, World: w, Deployed: orderstest.Deploy(t, "template.yaml", map[string]string{
 		"AWS::StackName": "news", "AWS::Region": orderstest.Region, "AWS::AccountId": orderstest.Account,
 		"AWS::Partition": "aws", "UserPool": orderstest.Region + "_news", "PartnerClient": partner,
-		"WebsiteClient": website, "Keyring": w.KeyringSecret(), "RestApi": "rest1", "HttpApi": "http1",
+		"WebsiteClient": website, "Keyring": w.KeyringSecret(), "CallerKey": callerKey, "RestApi": "rest1", "HttpApi": "http1",
 		"Bus": "news-news", "Bus.Arn": "arn:aws:events" + arn + "event-bus/news-news",
 		"Inbox": "news-inbox", "Inbox.Arn": "arn:aws:events" + arn + "event-bus/news-inbox"})}
+	w.PutSecret(callerKey, callerSecret)
 	for _, bus := range []string{"Bus", "Inbox"} {
 		name, _ := s.Resolve(s.Resources[bus].Properties["Name"]).(string)
 		_, err := s.EventBridge().CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: &name})

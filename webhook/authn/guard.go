@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -96,6 +97,5 @@ func answer(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(`{"type":"about:blank","title":"` + http.StatusText(status) + `","reason":"` +
-		string(reason) + `"}` + "\n"))
+	_, _ = fmt.Fprintf(w, `{"title":%q,"status":%d,"reason":%q}`+"\n", http.StatusText(status), status, reason)
 }

@@ -28,6 +28,7 @@ type issuerSite struct {
 	status  int
 	asked   []time.Time
 	blocked chan struct{} // nil = it answers at once
+	slow    time.Duration // an answer takes so long
 }
 
 func (s *issuerSite) clock() time.Time {
@@ -61,6 +62,7 @@ func (s *issuerSite) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("another address")
 	}
 	s.asked = append(s.asked, s.now)
+	s.now = s.now.Add(s.slow)
 	if s.blocked != nil {
 		blocked := s.blocked
 		s.mu.Unlock()
@@ -102,9 +104,9 @@ func stranger(n int) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30.AAAA"
 }
 
-// TestStorm: 1,000,000 random tokens in ten minutes cost at most 2 requests a minute, and no memory. Most have
-// random key IDs. Tokens of a known key are verified meanwhile, and those of a key that is rotated in within
-// 30 s.
+// TestStorm: 1,000,000 random tokens in ten minutes cost at most 2 requests a minute, and no memory. Most
+// have random key IDs. Tokens of a known key are verified meanwhile, and those of a key that is rotated in
+// within 30 s.
 func TestStorm(t *testing.T) {
 	s, v := newSite(t)
 	known, rotated := rToken(), eToken()
@@ -188,6 +190,20 @@ func TestRemovedKey(t *testing.T) {
 			wantReason(t, "when it is back", errOf(v.Verify(t.Context(), text, s.clock())), "", "")
 		}
 	}
+}
+
+// TestAgeCountsFromTheRequest: an answer that was long under way is as old as the request for it.
+func TestAgeCountsFromTheRequest(t *testing.T) {
+	s, v := newSite(t)
+	s.slow = 9 * time.Second
+	wantReason(t, "before", errOf(v.Verify(t.Context(), rToken(), s.clock())), "", "")
+	s.serve(http.StatusInternalServerError)
+	s.slow = 0
+	s.pass(15*time.Minute - 10*time.Second)
+	wantReason(t, "14:59", errOf(v.Verify(t.Context(), rToken(), s.clock())), "", "")
+	s.pass(time.Second)
+	wantReason(t, "15:00", errOf(v.Verify(t.Context(), rToken(), s.clock())),
+		envelope.ReasonTrustUnavailable, "kid")
 }
 
 // TestBadSignaturesAskNothing: a bad signature under a known key ID causes no request.

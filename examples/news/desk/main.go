@@ -13,12 +13,13 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/examples/news/newsroom"
 	"github.com/sealbus/sealbus/examples/orders/setup"
-	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 	"github.com/sealbus/sealbus/webhook/authn"
 	"github.com/sealbus/sealbus/webhook/authn/apigateway"
 )
@@ -29,16 +30,36 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	p, err := setup.Producer(ctx, cfg)
+	d, err := start(ctx, cfg)
 	if err != nil {
 		log.Fatal(err)
 	}
-	d := &desk{p}
 	lambda.Start(d.handle)
 }
 
 // desk answers for the API.
-type desk struct{ producer *producer.Producer }
+type desk struct{ newsroom.Desk }
+
+func start(ctx context.Context, cfg aws.Config) (*desk, error) {
+	var env setup.Environment
+	secret := env.Text("CALLER_KEY_SECRET")
+	if env.Err != nil {
+		return nil, env.Err
+	}
+	p, err := setup.Producer(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	text, err := setup.Secret(ctx, cfg, secret)
+	if err != nil {
+		return nil, err
+	}
+	callers, err := authcontext.NewKey(text)
+	if err != nil {
+		return nil, err
+	}
+	return &desk{newsroom.Desk{Producer: p, Callers: callers}}, nil
+}
 
 // call is the part of an event that says which route was called: routeKey in the payload format 2.0,
 // httpMethod and resource in 1.0.
@@ -86,7 +107,7 @@ func (d *desk) delete(ctx context.Context, payload []byte, item string) response
 	if !slices.ContainsFunc(newsroom.Today(), func(i newsroom.Item) bool { return i.ID == item }) {
 		return problem(http.StatusNotFound, "")
 	}
-	if err := newsroom.Delete(ctx, d.producer, item, caller); err != nil {
+	if err := d.Delete(ctx, item, caller); err != nil {
 		log.Print(err)
 		r := problem(http.StatusServiceUnavailable, envelope.ReasonHandlerFailed)
 		r.Headers["Retry-After"] = "5"
@@ -108,8 +129,7 @@ func refused(err error) response {
 
 // problem is an answer as RFC 9457 has it.
 func problem(status int, reason envelope.Reason) response {
-	r := answer(status, map[string]string{"type": "about:blank", "title": http.StatusText(status),
-		"reason": string(reason)})
+	r := answer(status, map[string]any{"title": http.StatusText(status), "status": status, "reason": reason})
 	r.Headers["Content-Type"] = "application/problem+json"
 	return r
 }

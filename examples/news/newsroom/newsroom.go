@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/webhook/authcontext"
 	"github.com/sealbus/sealbus/webhook/authn"
 )
 
@@ -45,8 +46,14 @@ type Deletion struct {
 	ID string `json:"id"`
 }
 
+// Desk publishes what callers do.
+type Desk struct {
+	Producer *producer.Producer
+	Callers  *authcontext.Key // makes the IDs of callers in events; it stays with the API
+}
+
 // Delete publishes the event that a caller deletes an item. It returns when the bus has the event.
-func Delete(ctx context.Context, p *producer.Producer, item string, caller *authn.Identity) error {
+func (d *Desk) Delete(ctx context.Context, item string, caller *authn.Identity) error {
 	ev := event.New()
 	ev.SetID(rand.Text())
 	ev.SetSource(Source)
@@ -55,7 +62,12 @@ func Delete(ctx context.Context, p *producer.Producer, item string, caller *auth
 	if err := ev.SetData(event.ApplicationJSON, Deletion{item}); err != nil {
 		return err
 	}
-	if _, err := p.Publish(ctx, ev); err != nil {
+	// Signed with the event: who called, as an HMAC and not by name. A subject is one within its issuer.
+	who := authcontext.Context{Type: authcontext.AppUser, ID: d.Callers.ID(caller.Issuer, caller.Subject)}
+	if err := who.Set(&ev); err != nil {
+		return err
+	}
+	if _, err := d.Producer.Publish(ctx, ev); err != nil {
 		return fmt.Errorf("the deletion is not on the bus: %w", err)
 	}
 	return nil

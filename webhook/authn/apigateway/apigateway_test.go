@@ -266,6 +266,19 @@ func TestKeptSimpleAnswer(t *testing.T) {
 	}
 }
 
+// TestSimpleIsOfHTTP20: a simple answer, which other formats do not know, is not given to them.
+func TestSimpleIsOfHTTP20(t *testing.T) {
+	a := must(apigateway.New(verifier(authn.Options{}), &apigateway.Options{Simple: true}))
+	for name, front := range frontEnds {
+		event := front.event("Bearer "+token("x", "admin"), "GET", "/news", "GET /news")
+		got, err := a.Handle(t.Context(), json.RawMessage(event))
+		if is20 := strings.HasPrefix(name, "HTTP 2.0"); (err == nil) != is20 ||
+			errors.Is(err, apigateway.ErrUnauthorized) {
+			t.Errorf("%s: %s %v", name, got, err)
+		}
+	}
+}
+
 // TestTransient: while the keys cannot be had, API Gateway gets neither Unauthorized nor a policy, which it
 // would keep.
 func TestTransient(t *testing.T) {

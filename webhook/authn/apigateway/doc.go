@@ -7,7 +7,12 @@
 // API Gateway keeps an answer for a caller, and uses it for other routes. So a policy covers all routes that
 // the caller may call, and none that it may not: New refuses routes whose needs differ and whose patterns
 // overlap, because "*" in a policy also stands for "/". A simple answer counts for one route: where routes
-// differ, Handle asks that $context.routeKey be among the identity sources.
+// differ, Handle asks that $context.routeKey be among the identity sources. The place of the token must be
+// among them, too, or a kept answer counts for other callers. An HTTP API tells their values, so Handle
+// refuses; for a REQUEST authorizer of a REST API, the operator sees to it.
+//
+// API Gateway uses a kept answer until its own time is over (5 minutes unless set, an hour at most), also
+// after the token has expired or its key was removed.
 //
 // A caller without a good token gets 401 (the error Unauthorized), which is not kept. A caller who lacks a
 // scope or a group gets 403 (a policy that denies). While the keys of the issuer cannot be had, Handle fails,

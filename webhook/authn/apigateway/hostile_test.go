@@ -122,3 +122,47 @@ func requested(path string, pick func(...string) string) string {
 	}
 	return strings.Join(parts, "/")
 }
+
+// TestStages: a policy is for the stage of the request, and for no other one, API or account.
+func TestStages(t *testing.T) {
+	a := must(apigateway.New(verifier(authn.Options{}), nil))
+	event := func(arn string) json.RawMessage {
+		return json.RawMessage(`{"type":"TOKEN","authorizationToken":` + quote(tokenOf("x")) + `,"methodArn":` +
+			quote(arn) + `}`)
+	}
+	const here = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3/"
+	for arn, want := range map[string]string{here + "prod/GET/a/b": here + "prod/*/*",
+		here + "$default/GET/":                         here + "$default/*/*",
+		here + "test-invoke-stage/PUT/":                here + "test-invoke-stage/*/*",
+		"arn:aws-cn:execute-api:cn-north-1:1:a/s/GET/": "arn:aws-cn:execute-api:cn-north-1:1:a/s/*/*",
+		here + "prod/GET/*/*":                          here + "prod/*/*"} {
+		var got answer
+		err := json.Unmarshal(must(a.Handle(t.Context(), event(arn))), &got)
+		if err != nil || len(got.PolicyDocument.Statement) != 1 ||
+			!slices.Equal(got.PolicyDocument.Statement[0].Resource, []string{want}) {
+			t.Errorf("%s: %+v %v", arn, got, err)
+		}
+	}
+	for _, arn := range []string{here + "*/GET/a", here + "prod", here + "prod/", here + "/GET/a", here, "*",
+		"arn:aws:execute-api:eu-west-1:123456789012:*/prod/GET/a", "arn:aws:execute-api:*:1:a?/prod/GET/a",
+		"arn:aws:lambda:eu-west-1:1:a/prod/GET/a", `arn:aws:execute-api:eu-west-1:1:a"/prod/GET/a`} {
+		got, err := a.Handle(t.Context(), event(arn))
+		if err == nil || errors.Is(err, apigateway.ErrUnauthorized) {
+			t.Errorf("%s: %s %v", arn, got, err)
+		}
+	}
+}
+
+// TestDefaultRoute: the route $default gets a simple answer only where all routes need the same.
+func TestDefaultRoute(t *testing.T) {
+	event := json.RawMessage(http2(tokenOf("admin"), "GET", "/x", "$default"))
+	for name, c := range map[string]struct {
+		routes []apigateway.Route
+		want   string
+	}{"all": {nil, `{"isAuthorized":true`}, "listed": {routes, `{"isAuthorized":false`}} {
+		a := must(apigateway.New(verifier(authn.Options{}), &apigateway.Options{Routes: c.routes, Simple: true}))
+		if got, err := a.Handle(t.Context(), event); err != nil || !strings.HasPrefix(string(got), c.want) {
+			t.Errorf("%s: %s %v", name, got, err)
+		}
+	}
+}

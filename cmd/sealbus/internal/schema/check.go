@@ -76,6 +76,9 @@ func check(env *ui.Env, f *checkFlags, files []string) error {
 	if !f.set && (f.typ != "" || f.dataSchema != "") {
 		return ui.Usage("add --set, or drop them", "--type and --dataschema choose a schema of a set")
 	}
+	if f.set && len(f.data) > 0 && f.typ == "" && f.dataSchema == "" {
+		return ui.Usage("add --type TYPE or --dataschema URI", "--data with --set: which schema judges it?")
+	}
 	exit := ui.ExitDone
 	for _, file := range files {
 		r := checkResult{File: ui.NameOf(file)}
