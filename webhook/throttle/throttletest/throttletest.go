@@ -120,9 +120,11 @@ func clockSetBack(w *world) {
 	w.take("second", 0, two)
 	w.clock.Advance(-100 * day)
 	w.take("a hundred days back", time.Second, two)
-	w.take("a quota of that day", 0, one)
 	w.clock.Advance(time.Second)
 	w.take("a second later", 0, two)
+	w.take("the quota of that day: a whole burst is owed, no more", time.Millisecond, one)
+	w.clock.Advance(time.Millisecond)
+	w.take("the quota of that day", 0, one)
 }
 
 // After the wait of a refusal the same request passes, if nothing else is asked for meanwhile. A refusal
