@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
-	"math"
 	"math/bits"
 	"net/netip"
 	"sync"
@@ -87,23 +86,26 @@ func (a *Addresses) Take(addr netip.Addr, now time.Time) (wait time.Duration) {
 	t := a.ticks(now)
 	lock := &a.locks[i%locks]
 	lock.Lock()
-	defer lock.Unlock()
 	set := &a.sets[i]
 	// Without branches: the processor could not foretell them, and each would cost as much as the table does.
-	isOurs, least := uint64(0), uint64(math.MaxUint64)
+	isOurs := uint64(0)
 	for j := range set {
 		isOurs |= ((set[j]^tag)>>paidBits - 1) >> 63 << j
-		least = min(least, set[j]&paidMask*ways+uint64(j))
 	}
-	at := least % ways
-	if isOurs != 0 {
-		at = uint64(bits.TrailingZeros64(isOurs))
+	at := bits.TrailingZeros64(isOurs) % ways
+	if isOurs == 0 {
+		for j := range set {
+			if set[j]&paidMask < set[at]&paidMask {
+				at = j
+			}
+		}
 	}
 	next, wait := a.rate.Take(int64(set[at]&paidMask), t)
 	if wait > 0 { // the slot stays that of its network
 		tag = set[at] &^ paidMask
 	}
 	set[at] = tag | uint64(next)
+	lock.Unlock()
 	return wait << tickBits
 }
 

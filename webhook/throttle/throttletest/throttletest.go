@@ -122,6 +122,9 @@ func clockSetBack(w *world) {
 	w.take("a hundred days back", time.Second, two)
 	w.clock.Advance(time.Second)
 	w.take("a second later", 0, two)
+	w.take("the quota of that day: a whole burst is owed, no more", time.Millisecond, one)
+	w.clock.Advance(time.Millisecond)
+	w.take("the quota of that day", 0, one)
 }
 
 // After the wait of a refusal the same request passes, if nothing else is asked for meanwhile. A refusal
