@@ -231,26 +231,28 @@ func TestAuthContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := parse(t, acme)
 	seen := map[string]string{}
-	for _, c := range []struct{ client, subject, typ string }{{"77ab01", "", "service_account"},
-		{"77ab01", "u1", "app_user"}, {"77ab01", "u2", "app_user"}, {"4f9c2d", "u1", "app_user"},
-		{"4f9c2d", "", "service_account"}} {
-		caller := writer
-		caller.ClientID, caller.Subject = c.client, c.subject
-		tenant, err := all.Find(caller)
-		if err != nil {
-			t.Fatal(err)
+	for _, iss := range []string{writer.Issuer, "https://another.example"} {
+		all := parse(t, strings.Replace(acme, writer.Issuer, iss, 1))
+		for _, c := range []struct{ client, subject, typ string }{{"77ab01", "", "service_account"},
+			{"77ab01", "u1", "app_user"}, {"77ab01", "u2", "app_user"}, {"4f9c2d", "u1", "app_user"},
+			{"4f9c2d", "", "service_account"}} {
+			caller := writer
+			caller.Issuer, caller.ClientID, caller.Subject = iss, c.client, c.subject
+			tenant, err := all.Find(caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := tenant.AuthContext(key)
+			const claims = `{"tenant":"acme","scopes":["events/write","events/list"],"groups":["ops"]}`
+			if err := got.Check(); err != nil || got.Type != c.typ || got.Claims != claims {
+				t.Errorf("%+v: %+v, %v", c, got, err)
+			}
+			if other, found := seen[got.ID]; found || strings.Contains(got.ID, c.client) {
+				t.Errorf("%s %+v has the ID of %s", iss, c, other)
+			}
+			seen[got.ID] = fmt.Sprint(iss, c)
 		}
-		got := tenant.AuthContext(key)
-		const claims = `{"tenant":"acme","scopes":["events/write","events/list"],"groups":["ops"]}`
-		if err := got.Check(); err != nil || got.Type != c.typ || got.Claims != claims {
-			t.Errorf("%+v: %+v, %v", c, got, err)
-		}
-		if other, found := seen[got.ID]; found || strings.Contains(got.ID, c.client) {
-			t.Errorf("%+v has the ID of %s", c, other)
-		}
-		seen[got.ID] = fmt.Sprint(c)
 	}
 }
 
