@@ -86,3 +86,33 @@ func TestDoublesFollow(t *testing.T) {
 		}
 	}
 }
+
+// TestRandomFractions: a number that is accepted between two bounds is between them as a double, too.
+func TestRandomFractions(t *testing.T) {
+	s, err := schema.Compile("s", map[string][]byte{"s": []byte(`{"exclusiveMinimum":0.25,"exclusiveMaximum":1}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	accepted := 0
+	for range 20_000 {
+		text := []string{"0.25", "0.24", "0.99", "0.9", "1.0", "0.5"}[random.IntN(6)]
+		text += strings.Repeat([]string{"0", "9"}[random.IntN(2)], random.IntN(20)) + fmt.Sprint(random.IntN(100))
+		if e := random.IntN(12); e > 0 {
+			text = strings.Replace(text, ".", "", 1)
+			text = strings.TrimLeft(text[:len(text)-1], "0") + text[len(text)-1:]
+			text += fmt.Sprintf("e-%d", len(text)-random.IntN(2))
+		}
+		var double float64
+		if s.Validate([]byte(text)) != nil {
+			continue
+		}
+		if err := json.Unmarshal([]byte(text), &double); err != nil || double <= 0.25 || double >= 1 {
+			t.Fatalf("%s is accepted and read as %v, %v", text, double, err)
+		}
+		accepted++
+	}
+	if accepted < 5_000 {
+		t.Errorf("only %d numbers are accepted", accepted)
+	}
+}

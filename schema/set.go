@@ -19,7 +19,8 @@ type Options struct {
 	// Types are the schemas by the type of the event, exactly as it is written; nil = none.
 	Types map[string]*Schema
 	// DataSchemas are the schemas by the dataschema of the event: an allow-list. If there are any, an event
-	// that names another one is refused. nil = dataschema is ignored.
+	// that names another one is refused. The sender chooses: an event whose type is not in Types may name each
+	// of them. nil = dataschema is ignored.
 	DataSchemas map[string]*Schema
 	// UnsafeUnlisted true: an event for which there is no schema passes. false: it is refused.
 	UnsafeUnlisted bool
