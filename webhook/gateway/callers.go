@@ -112,6 +112,7 @@ func (r *reader) checkCallers(c *config) {
 type callers struct {
 	options entry.Options      // of an endpoint, but for its source and its limits
 	schemas envelope.Validator // nil = none
+	table   *table             // of the addresses; nil = they are not limited
 }
 
 // table is the addresses that were seen, which a reload keeps.
@@ -126,14 +127,15 @@ type table struct {
 func (g *Gateway) openCallers(ctx context.Context, c *callersConfig) (*callers, error) {
 	out := &callers{options: entry.Options{TrustedHops: c.trustedHops, Now: g.opts.Now}}
 	if c.addressesAt.line > 0 {
-		if g.table == nil || g.table.rate != c.rate || g.table.burst != c.burst {
+		out.table = g.table
+		if out.table == nil || out.table.rate != c.rate || out.table.burst != c.burst {
 			addresses, err := throttle.NewAddresses(c.rate, c.burst, g.opts.Now())
 			if err != nil {
 				return nil, c.addressesAt.fail("%w", err)
 			}
-			g.table = &table{c.rate, c.burst, addresses}
+			out.table = &table{c.rate, c.burst, addresses}
 		}
-		out.options.Addresses = g.table.Addresses
+		out.options.Addresses = out.table.Addresses
 	}
 	if c.schemasFile.value != "" {
 		file := g.path(c.schemasFile.value)

@@ -160,6 +160,12 @@ func TestReloadKeepsCounts(t *testing.T) {
 	send("the network's burst", "", 429)
 	reload(strings.Replace(callersConfig, "1000}", "2}", 1))
 	send("after a reload", "", 429)
+	noSecret := strings.Replace(callersConfig, "GITHUB_SECRET", "NO_SECRET", 1)
+	if err := w.Reload(t.Context(), []byte(noSecret)); err == nil {
+		t.Error("a secret that is not there")
+	}
+	reload(strings.Replace(callersConfig, "1000}", "2}", 1))
+	send("after one that was refused", "", 429)
 }
 
 // An endpoint whose provider cannot send a token is opened by name. Its events do not say who called.

@@ -224,6 +224,9 @@ func (g *Gateway) load(ctx context.Context, doc []byte) error {
 	if next.nowhere, err = g.guard(who, nil, &nowhere{g, who.options.Tenants != nil}); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
+	if who.table != nil { // a configuration that is refused forgets nothing
+		g.table = who.table
+	}
 	g.routes.Store(next)
 	g.metrics.loaded.Store(g.opts.Now().Unix())
 	return nil
