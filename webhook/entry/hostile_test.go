@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,14 @@ func TestEventsAmongOthers(t *testing.T) {
 	}
 	send("binary", 0, 403, 0, body, lines...)
 	send("binary, two sources", 0, 400, 0, body, append(lines, line("ce-source", sourceOf(0)))...)
+	for _, name := range []string{"ce-source", "CE-Source", "ce-ſource", "ce_source", "Ce-Source "} {
+		for _, at := range []int{0, len(lines)} { // some front ends keep both, in any order
+			r := w.request("/", w.writer(0), body, slices.Insert(slices.Clone(lines), at, line(name, sourceOf(0)))...)
+			if got := to.Receive(t.Context(), r, w.now()); got.Status != 400 && got.Status != 403 || w.handled != 2 {
+				t.Errorf("binary, %s at %d: %+v, %d handled", name, at, got, w.handled)
+			}
+		}
+	}
 	send("its own tenant", 1, 204, 1, foreign, structured)
 	send("its own tenant, binary", 1, 204, 1, body, lines...)
 }
