@@ -38,7 +38,9 @@ type Origin struct {
 	Name string
 	// Rate is how many requests a minute are agreed on, up to 1,000,000; a batch is one request. 0 = any
 	// number. Each process counts by itself. A rate that a sender asks for changes nothing: the handshake is
-	// not signed, and anyone could lower it.
+	// not signed, and anyone could lower it. Neither is the name in a request: a sender whose events are
+	// verified can use up the rate of another. Behind package webhook/entry give 0: its Limiter counts
+	// clients.
 	Rate int
 }
 

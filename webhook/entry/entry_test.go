@@ -145,7 +145,7 @@ func TestCallerIsInTheEvent(t *testing.T) {
 	if a := overHTTP(w, to, w.delivery("/", user)); a.status != 200 || len(bus.sent) != 1 {
 		t.Fatalf("%+v, %d events", a, len(bus.sent))
 	}
-	for _, want := range []string{`"authtype":"service_account"`, `"authid":"` + key.ID("t0", "c0", "") + `"`,
+	for _, want := range []string{`"authtype":"service_account"`, `"authid":"` + key.ID(issuer, "t0", "c0", "") + `"`,
 		`"authclaims":"{\"tenant\":\"t0\",\"scopes\":[\"events/write\"]}"`} {
 		if !strings.Contains(string(bus.sent[0]), want) {
 			t.Errorf("no %s in %s", want, bus.sent[0])

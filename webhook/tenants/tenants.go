@@ -132,7 +132,7 @@ func (t *Tenants) Find(c Caller) (*Tenant, error) {
 	if len(found.of.groups) > 0 && len(groups) == 0 {
 		return nil, errGroup
 	}
-	return &Tenant{client: found, subject: c.Subject, groups: groups}, nil
+	return &Tenant{client: found, issuer: t.issuer, subject: c.Subject, groups: groups}, nil
 }
 
 // common are the texts of a that b has, too.
@@ -149,6 +149,7 @@ func common(a, b []string) []string {
 // Tenant is a tenant as one caller speaks for it.
 type Tenant struct {
 	client  *client
+	issuer  string
 	subject string
 	groups  []string // of the tenant's, those that the caller is in
 }
@@ -201,11 +202,13 @@ func (t *Tenant) Validate(d envelope.Document) error {
 	return t.client.of.schemas.Validate(d)
 }
 
-// AuthContext is the caller as it stands in events: the ID is that of tenant, client and user under the key.
+// AuthContext is the caller as it stands in events: the ID is that of issuer, tenant, client and user under
+// the key.
 // The claims are the tenant, and those scopes and groups of the caller that the file names.
 func (t *Tenant) AuthContext(key *authcontext.Key) authcontext.Context {
 	of := t.client.of
-	c := authcontext.Context{Type: authcontext.ServiceAccount, ID: key.ID(of.name, t.client.id, t.subject)}
+	c := authcontext.Context{Type: authcontext.ServiceAccount,
+		ID: key.ID(t.issuer, of.name, t.client.id, t.subject)}
 	if t.subject != "" {
 		c.Type = authcontext.AppUser
 	}

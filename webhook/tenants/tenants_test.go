@@ -231,26 +231,28 @@ func TestAuthContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := parse(t, acme)
 	seen := map[string]string{}
-	for _, c := range []struct{ client, subject, typ string }{{"77ab01", "", "service_account"},
-		{"77ab01", "u1", "app_user"}, {"77ab01", "u2", "app_user"}, {"4f9c2d", "u1", "app_user"},
-		{"4f9c2d", "", "service_account"}} {
-		caller := writer
-		caller.ClientID, caller.Subject = c.client, c.subject
-		tenant, err := all.Find(caller)
-		if err != nil {
-			t.Fatal(err)
+	for _, iss := range []string{writer.Issuer, "https://another.example"} {
+		all := parse(t, strings.Replace(acme, writer.Issuer, iss, 1))
+		for _, c := range []struct{ client, subject, typ string }{{"77ab01", "", "service_account"},
+			{"77ab01", "u1", "app_user"}, {"77ab01", "u2", "app_user"}, {"4f9c2d", "u1", "app_user"},
+			{"4f9c2d", "", "service_account"}} {
+			caller := writer
+			caller.Issuer, caller.ClientID, caller.Subject = iss, c.client, c.subject
+			tenant, err := all.Find(caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := tenant.AuthContext(key)
+			const claims = `{"tenant":"acme","scopes":["events/write","events/list"],"groups":["ops"]}`
+			if err := got.Check(); err != nil || got.Type != c.typ || got.Claims != claims {
+				t.Errorf("%+v: %+v, %v", c, got, err)
+			}
+			if other, found := seen[got.ID]; found || strings.Contains(got.ID, c.client) {
+				t.Errorf("%s %+v has the ID of %s", iss, c, other)
+			}
+			seen[got.ID] = fmt.Sprint(iss, c)
 		}
-		got := tenant.AuthContext(key)
-		const claims = `{"tenant":"acme","scopes":["events/write","events/list"],"groups":["ops"]}`
-		if err := got.Check(); err != nil || got.Type != c.typ || got.Claims != claims {
-			t.Errorf("%+v: %+v, %v", c, got, err)
-		}
-		if other, found := seen[got.ID]; found || strings.Contains(got.ID, c.client) {
-			t.Errorf("%+v has the ID of %s", c, other)
-		}
-		seen[got.ID] = fmt.Sprint(c)
 	}
 }
 
@@ -275,4 +277,63 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a caller without an ID: %v", err)
 		}
 	})
+}
+
+// No way to write a source or a type makes one of another tenant, or of none, that of this one. All have the
+// answer of a source that does not exist.
+func TestCheckTakesNoOtherWriting(t *testing.T) {
+	all, err := tenants.Parse([]byte(`version: 1
+issuer: https://issuer.example
+tenants:
+  acme:
+    clients: {a: {}}
+    sources: ["https://hooks.example/acme/*", "urn:acme:*", "//cdn.example/x"]
+    types: [com.acme.*, one]
+    scopes: []
+    quota: {rate: 1}
+  other:
+    clients: {b: {}}
+    sources: ["https://hooks.example/other/*", "https://hooks.example/acme"]
+    types: ["*"]
+    scopes: []
+    quota: {rate: 1}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme, err := all.Find(tenants.Caller{Issuer: "https://issuer.example", ClientID: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := acme.Check("https://none.example/", "com.acme.x").Error()
+	for _, source := range []string{"", "*", "https://hooks.example/acme", "https://hooks.example/acme/",
+		"https://hooks.example/other/x", "https://hooks.example/acme/../other/x", "https://hooks.example/acme/..",
+		"https://hooks.example/acme/%2e%2e/other/x", "https://hooks.example/acme/%252e%252e/other/x",
+		"https://hooks.example/acme/..%2fother/x", `https://hooks.example/acme/..\other\x`,
+		"https://hooks.example/acme/..;x/other/x", "https://hooks.example/acme/x/./../../other",
+		"https://hooks.example/Acme/x", "https://HOOKS.example/acme/x", "https://hooks.example./acme/x",
+		"https://hooks.example:443/acme/x", "https://acme@hooks.example/acme/x", "http://hooks.example/acme/x",
+		"//hooks.example/acme/x", "/acme/x", "https://hooks.example//acme/x", "https:/hooks.example/acme/x",
+		"https://hooks.example/%61cme/x", "https://hooks.example/acmex/y", "https://xn--hooks.example/acme/x",
+		"https://ʜooks.example/acme/x", "https://hooks。example/acme/x", " https://hooks.example/acme/x",
+		"https://hooks.example/acme/\x00", "https://hooks.example/acme/x\n", "urn:acme:", "URN:acme:x", "urn:ACME:x",
+		"urn:acmex:y", "//cdn.example/x/y", "//cdn.example/X", "https://cdn.example/x"} {
+		err := acme.Check(source, "com.acme.x")
+		if envelope.ReasonOf(err) != envelope.ReasonSourceNotAllowed || err.Error() != missing || acme.Speaks(source) {
+			t.Errorf("%q: %v", source, err)
+		}
+	}
+	missing = acme.Check("urn:acme:x", "org.none.x").Error()
+	for _, typ := range []string{"", "com.acme", "com.acme.", "com.acmex", "Com.acme.x", "com.other.x", "com.acme\x00.x",
+		" com.acme.x", "one ", "ONE", "one.x", "*", "com.*"} {
+		err := acme.Check("urn:acme:x", typ)
+		if envelope.ReasonOf(err) != envelope.ReasonTypeNotAllowed || err.Error() != missing {
+			t.Errorf("type %q: %v", typ, err)
+		}
+	}
+	for _, source := range []string{"urn:acme:x", "https://hooks.example/acme/x", "//cdn.example/x"} {
+		if err := acme.Check(source, "com.acme.x"); err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
 }

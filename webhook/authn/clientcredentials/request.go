@@ -3,11 +3,13 @@ package clientcredentials
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -192,9 +194,27 @@ func failed(err error) error {
 		return statusError(e.Response.StatusCode, e.ErrorCode)
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
+		return unquoted(e.Err)
 	}
 	return errors.New("the answer has no token: check the URL of the token endpoint")
+}
+
+// unquoted is an error of a transport, if it is of a kind that quotes nothing of an answer. net/http quotes
+// the lines of one that it cannot read, and these may have the token, or the secret that was sent.
+func unquoted(err error) error {
+	for _, known := range []error{context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF,
+		http.ErrSchemeMismatch} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[net.Error](err); ok {
+		return e
+	}
+	return errors.New("the endpoint cannot be reached, or its answer is no HTTP: check the URL and the transport")
 }
 
 func statusError(status int, code string) error {

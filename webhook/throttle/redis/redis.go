@@ -19,7 +19,8 @@
 // that is evicted is a quota that begins anew. If Redis cannot be reached, the answer is
 // throttle.ErrUnavailable, and no request passes: the caller decides otherwise at its own risk.
 //
-// A request that the client repeats, because its answer was lost, counts twice.
+// A request that the client repeats, because its answer was lost, counts twice. A failover forgets what was
+// not replicated yet, so that callers get as many requests again; the WAIT of Redis is not used.
 //
 // Stable: New and its Options. The layout of the records is not.
 package redis
@@ -46,7 +47,8 @@ const DefaultPrefix = "{sealbus:throttle}:"
 // Options adjust New.
 type Options struct {
 	// Prefix begins the name of each key; "" = "{sealbus:throttle}:". It has a hash tag in braces, so that a
-	// cluster keeps all keys on one node.
+	// cluster keeps all keys on one node. Limiters with one Prefix share all counts: give those of another
+	// issuer or of other tenants one of its own, since clients of two issuers may have one ID.
 	Prefix string
 }
 
