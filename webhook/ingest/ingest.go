@@ -91,7 +91,9 @@ type Options struct {
 	Producer *producer.Options
 	// Callers true: each event says who called, in the attributes of package webhook/authcontext. The program
 	// that verified the caller put it into the context (authcontext.With). A delivery without a caller is not
-	// published, and its sender is to send it again. false = events have no such attributes.
+	// published, and its sender is to send it again. The attributes are content: if the key or the claims change
+	// before a delivery comes again, and the replay store has lost it, consumers that handled it take it for
+	// id_reused in the place of a duplicate. false = events have no such attributes.
 	Callers bool
 }
 
