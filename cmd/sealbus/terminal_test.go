@@ -80,10 +80,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 			more...)
 	}
 	trust := []string{"--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json")}
-	for _, c := range []struct {
-		stdin string
-		args  []string
-	}{
+	for _, c := range append(hostileToOthers(text, noNUL, odd), []hostileCall{
 		{sealed, b.Open(clitest.OrderSource)}, {sealed, b.Open(clitest.OrderSource, "--mode", "passthrough")},
 		{"[" + sealed + "," + forged + "]", b.Open(clitest.OrderSource)},
 		{forged, b.Open(clitest.OrderSource)}, {canaryEvent(t, true), b.Open(clitest.OrderSource)},
@@ -114,6 +111,27 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{"", []string{"trust", "revoke", "--policy", odd, "--reason", noNUL, noNUL}},
 		{"", []string{"doctor", "--keyring", odd, "--insecure-no-passphrase"}},
 		{"", append([]string{"doctor", "--redis", noNUL}, trust...)},
+		{"", []string{"gateway", "--config", noNUL, "--bus", noNUL, "--keyring", odd}},
+		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},
+		{"", []string{"completion", noNUL}}, {"", []string{"help", noNUL}},
+		{"", []string{"open", "--now", noNUL}}, {"", []string{"seal", "--to", noNUL}},
+		{"", []string{"listen", "--http", noNUL, "--trust", odd, "--roots", odd, "--allow-source",
+			clitest.OrderSource}},
+	}...) {
+		wantNoCommands(t, b, c.stdin, c.args)
+	}
+}
+
+// hostileCall is a command and what it reads.
+type hostileCall struct {
+	stdin string
+	args  []string
+}
+
+// hostileToOthers are calls of the commands about webhooks, callers and schemas. The text, the word and the
+// file have what a terminal obeys.
+func hostileToOthers(text, noNUL, odd string) []hostileCall {
+	return []hostileCall{
 		{text, []string{"webhook", "verify", "--provider", "github", "--secret-file", odd}},
 		{"", []string{"webhook", "verify", "--provider", noNUL, "--header", noNUL}},
 		{"", []string{"webhook", "lint", odd}}, {"", []string{"webhook", "providers", noNUL}},
@@ -127,14 +145,6 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{text, []string{"token", "verify", "--issuer", noNUL, "--jwks", odd, "--client-id", noNUL}},
 		{"", []string{"token", "get", "--token-url", noNUL, "--token-client", noNUL, "--token-secret-file", odd}},
 		{"", []string{"webhook", "resend", odd, "--to", noNUL}}, {"", []string{"gateway", "--config", odd, "--check"}},
-		{"", []string{"gateway", "--config", noNUL, "--bus", noNUL, "--keyring", odd}},
-		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},
-		{"", []string{"completion", noNUL}}, {"", []string{"help", noNUL}},
-		{"", []string{"open", "--now", noNUL}}, {"", []string{"seal", "--to", noNUL}},
-		{"", []string{"listen", "--http", noNUL, "--trust", odd, "--roots", odd, "--allow-source",
-			clitest.OrderSource}},
-	} {
-		wantNoCommands(t, b, c.stdin, c.args)
 	}
 }
 

@@ -82,15 +82,18 @@ func TestLongToken(t *testing.T) {
 	wantReason(t, "16 KiB and a byte", err, envelope.ReasonTooLarge, "form")
 }
 
-// TestHeaders: a header is strict JSON. It cannot change the key, the algorithm or how the claims are read.
-func TestHeaders(t *testing.T) {
-	v := verifier(t, &authn.Options{ClientIDs: []string{"c1"}})
-	k, unknown := testKeys(), envelope.ReasonUnknownKey
+// verdict is a Reason and a Rule; none = it is verified.
+type verdict struct {
+	reason envelope.Reason
+	rule   string
+}
+
+// headerCases are headers of a token that the key r signed, and what becomes of them.
+func headerCases() map[string]verdict {
+	k := testKeys()
+	const unknown = envelope.ReasonUnknownKey
 	good := `"kid":"r","alg":"RS256"`
-	for header, want := range map[string]struct {
-		reason envelope.Reason
-		rule   string
-	}{
+	return map[string]verdict{
 		"{" + good + "}": {}, " { \"alg\" : \"RS256\",\n\t\"kid\":\"r\" } ": {},
 		`{"kid":"\u0072","alg":"RS\u003256"}`: {}, `{` + good + `,"typ":"JWT"}`: {},
 		`{` + good + `,"typ":"jwt"}`: {}, `{` + good + `,"typ":"application/at+jwt"}`: {},
@@ -160,7 +163,13 @@ func TestHeaders(t *testing.T) {
 		"\ufeff{" + good + `}`: {malformed, "header"}, `{` + good + `,"x":NaN}`: {malformed, "header"},
 		`{` + good + `,"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`: {malformed, "header"},
 		`{` + good + `/**/}`: {malformed, "header"}, `{'kid':'r','alg':'RS256'}`: {malformed, "header"},
-	} {
+	}
+}
+
+// TestHeaders: a header is strict JSON. It cannot change the key, the algorithm or how the claims are read.
+func TestHeaders(t *testing.T) {
+	v := verifier(t, &authn.Options{ClientIDs: []string{"c1"}})
+	for header, want := range headerCases() {
 		_, err := v.Verify(t.Context(), token("r", header, claims()), at)
 		wantReason(t, header, err, want.reason, want.rule)
 	}
