@@ -253,13 +253,13 @@ func TestRetireTinkNeedsASuccessorThatSigns(t *testing.T) {
 	b.addOnly()
 	entries := b.open().Entries()
 	b.Check(b.open().SetPrimary(t.Context(), entries[1].KeyID()))
-	retire := append([]string{"keys", "retire", "--at", "+1h", entries[1].KeyID()}, b.flags...)
+	retire := append(append([]string{"keys", "retire", "--at", "+1h"}, b.flags...), "--", entries[1].KeyID())
 	if r := b.Run("", retire...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "no other key") {
 		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	wantSigner(t, "refused", b.open(), b.Now.Add(2*time.Hour), entries[1].KeyID())
 	past := b.Now.Add(-90 * 24 * time.Hour).Format(time.RFC3339)
-	b.Must("", append([]string{"keys", "retire", "--at", past, entries[0].KeyID()}, b.flags...)...)
+	b.Must("", append(append([]string{"keys", "retire", "--at", past}, b.flags...), "--", entries[0].KeyID())...)
 	if e := b.open().Entries()[0]; !b.Now.Add(29 * 24 * time.Hour).Before(e.Schedule.Expired) {
 		t.Errorf("expired at %v", e.Schedule.Expired)
 	}

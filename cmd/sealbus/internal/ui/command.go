@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -89,17 +90,22 @@ func FlagError(cmd *cobra.Command, err error) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	switch {
 	case !ok:
+	case takesKeyID(cmd) && (unknown.GetSpecifiedShortnames() != "" || len(unknown.GetSpecifiedName()) > 30):
+		fix = "a key ID that begins with - follows --, as in `" + cmd.CommandPath() + " ... -- -KEYID`"
 	case unknown.GetSpecifiedShortnames() == "": // two dashes
 		if near := nearFlag(cmd, unknown.GetSpecifiedName()); near != "" {
 			fix = "did you mean --" + near + "?"
 		}
-	case cmd.Name() == "revoke":
-		fix = "a key ID that begins with - follows --, as in `sealbus trust revoke --policy FILE -- -KEYID`"
 	default:
 		return Usage("a flag begins with two dashes: run `"+cmd.CommandPath()+" --help` for its flags",
 			"unknown flag: -%s", unknown.GetSpecifiedShortnames())
 	}
 	return Usage(fix, "%w", err)
+}
+
+// takesKeyID reports whether a command has a key ID among its arguments. One in 64 begins with "-".
+func takesKeyID(cmd *cobra.Command) bool {
+	return slices.Contains([]string{"revoke", "taint", "retire"}, cmd.Name())
 }
 
 // nearFlag is the flag that was probably meant; "" = none is near. It is found as cobra finds commands.
