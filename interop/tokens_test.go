@@ -165,7 +165,7 @@ func TestTokensOfOIDCProvider(t *testing.T) {
 	}
 	for name, s := range map[string]*clientcredentials.Source{
 		"another secret":  i.source("basic", clientSecret+"x", orders, "orders/write"),
-		"another client":  i.source("nobody", clientSecret, orders, "orders/write"),
+		"another client":  i.source("unregistered", clientSecret, orders, "orders/write"),
 		"a scope refused": i.source("basic", clientSecret, orders, "orders/delete"),
 		"a scope dropped": i.source("basic", clientSecret, orders, "orders/write", "orders/unknown"),
 	} {

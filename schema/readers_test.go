@@ -89,7 +89,8 @@ func TestDoublesFollow(t *testing.T) {
 
 // TestRandomFractions: a number that is accepted between two bounds is between them as a double, too.
 func TestRandomFractions(t *testing.T) {
-	s, err := schema.Compile("s", map[string][]byte{"s": []byte(`{"exclusiveMinimum":0.25,"exclusiveMaximum":1}`)})
+	s, err := schema.Compile("s", map[string][]byte{
+		"s": []byte(`{"exclusiveMinimum":0.25,"exclusiveMaximum":1}`)})
 	if err != nil {
 		t.Fatal(err)
 	}

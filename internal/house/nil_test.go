@@ -196,7 +196,8 @@ var nilArguments = map[string]refused{
 			Tenants: new(tenants.Tenants), Limiter: nilLimiter}))
 	}, "Limiter is a nil *struct"},
 	"webhook/gateway.New opts.Limiter": {func() error {
-		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore, &gateway.Options{Limiter: nilLimiter}))
+		return errOf(gateway.New(ctx, nil, keys.SignWith(someKey), producer.NewLocalBus(nil), someStore,
+			&gateway.Options{Limiter: nilLimiter}))
 	}, "Limiter is a nil *struct"},
 	"webhook/jwt.GooglePubSub opts.Transport": {func() error {
 		return openScheme(jwt.GooglePubSub("a", "e", &jwt.Options{Transport: nilTransport}))

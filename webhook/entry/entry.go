@@ -179,7 +179,9 @@ func (e *Entry) Receive(ctx context.Context, r webhook.Request, at time.Time) we
 
 // pass takes a request with a body of that length through the steps; below 0 = the length is not stated. A
 // Response without a Status = it passes, in the context that has its caller.
-func (e *Entry) pass(ctx context.Context, r *webhook.Request, length int64) (context.Context, webhook.Response) {
+func (e *Entry) pass(ctx context.Context, r *webhook.Request, length int64) (
+	context.Context, webhook.Response,
+) {
 	passed, resp := ctx, e.judgeSize(r, length)
 	if resp.Status == 0 {
 		resp = e.judgeAddress(r)

@@ -85,7 +85,8 @@ func (w *world) gateway() entry.Receiver {
 		config += fmt.Sprintf("  e%d: {path: /t%d, provider: github, secrets: [env:HOOK_SECRET], source: %q}\n", j, j,
 			sourceOf(j))
 	}
-	return must(gateway.New(w.Context(), []byte(config), keys.SignWith(keystest.Signer(w, keys.Ed25519, "hooks", "gateway")),
+	return must(gateway.New(w.Context(), []byte(config),
+		keys.SignWith(keystest.Signer(w, keys.Ed25519, "hooks", "gateway")),
 		&localBus{}, w.store, &gateway.Options{Dir: dir, Now: w.now, Logger: slog.New(slog.DiscardHandler)}))
 }
 

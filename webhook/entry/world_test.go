@@ -83,7 +83,8 @@ func newWorld(t testing.TB, quota string) *world {
 	w.now = w.org.Now
 	w.issuer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 	w.store = replay.NewMemory(&replay.MemoryOptions{Now: w.now})
-	w.options = entry.Options{Now: w.now, Tokens: w.verifier(), Tenants: must(tenants.Parse([]byte(tenantsFile(quota)), nil)),
+	w.options = entry.Options{Now: w.now, Tokens: w.verifier(),
+		Tenants:   must(tenants.Parse([]byte(tenantsFile(quota)), nil)),
 		Limiter:   must(throttle.NewMemory(&throttle.MemoryOptions{Now: w.now})),
 		Addresses: must(throttle.NewAddresses(100, 100_000, w.now())), TrustedHops: 1}
 	w.next = func(context.Context, *webhook.Verified) error { w.handled++; return nil }

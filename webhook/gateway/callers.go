@@ -211,8 +211,8 @@ func (g *Gateway) openTenants(ctx context.Context, c *callersConfig, o *entry.Op
 		return c.tenantsFile.fail("%.200q: %w", c.tenantsFile.value, err)
 	}
 	if all.Issuer() != c.issuer.value {
-		return c.issuer.fail("it is %.200q, and that of the tenants is %.200q: they must be the same", c.issuer.value,
-			all.Issuer())
+		return c.issuer.fail("it is %.200q, and that of the tenants is %.200q: they must be the same",
+			c.issuer.value, all.Issuer())
 	}
 	secret, err := g.secret(ctx, c.authIDKey.value)
 	if err != nil {

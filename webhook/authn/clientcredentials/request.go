@@ -214,7 +214,8 @@ func unquoted(err error) error {
 	if e, ok := errors.AsType[net.Error](err); ok {
 		return e
 	}
-	return errors.New("the endpoint cannot be reached, or its answer is no HTTP: check the URL and the transport")
+	return errors.New(
+		"the endpoint cannot be reached, or its answer is no HTTP: check the URL and the transport")
 }
 
 func statusError(status int, code string) error {
