@@ -165,7 +165,7 @@ func TestResend(t *testing.T) {
 			t.Errorf("answered %d: exit %d\n%s", status, got.Code, got.Stdout)
 		}
 	}
-	r.Close()
+	args[4] = "http://127.0.0.1:1" // the system hands out no such port to another test
 	if got := b.Run("", append(args, "--output", "json")...); got.Code != ui.ExitUnavailable ||
 		!strings.Contains(got.Stdout, `"status":0,"message":"connection refused`) {
 		t.Errorf("not reached: exit %d\n%s%s", got.Code, got.Stdout, got.Stderr)
