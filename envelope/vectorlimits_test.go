@@ -411,6 +411,11 @@ func answerCases(l *vectorList) {
 			}
 		}, ptr(""))
 	remoteCases(l.secretly())
+	secondEntryCase(l)
+}
+
+// secondEntryCase is about a key that was right, and data that is not.
+func secondEntryCase(l *vectorList) {
 	l.secretly("/total")("field-value-not-json-second-entry",
 		"the first entry is broken, the second opens what is not JSON: the key was right",
 		envelope.ReasonMalformed, func(_ *vcase, s *mint.Secret) {

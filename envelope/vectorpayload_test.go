@@ -178,6 +178,11 @@ func profileCases(l *vectorList) {
 			name, "delegations is a sorted list of digests, and left out when there are none",
 			profile(add("delegations", value)))
 	}
+	otherProfileCases(l, digest)
+}
+
+// otherProfileCases are profiles that are well formed; digest is one of a repeated character.
+func otherProfileCases(l *vectorList, digest func(string) string) {
 	l.add("profile-delegations-5", "more than 4 delegations", envelope.ReasonTooLarge,
 		profile(add("delegations", "["+digest("A")+","+digest("E")+","+digest("I")+","+digest("M")+","+
 			digest("Q")+"]")))

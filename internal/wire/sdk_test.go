@@ -170,7 +170,15 @@ func TestFromSDKData(t *testing.T) {
 	}
 }
 
-func TestFromSDKRefuses(t *testing.T) {
+// sdkRefusal is an event of the SDK that has no form here.
+type sdkRefusal struct {
+	name   string
+	ev     *event.Event
+	member string
+	class  string // of large, unsupported, or neither
+}
+
+func sdkRefusals() []sdkRefusal {
 	tooMany := func(ev *event.Event) {
 		for i := range MaxExtensions + 1 {
 			put(fmt.Sprintf("x%d", i), "v")(ev)
@@ -178,12 +186,7 @@ func TestFromSDKRefuses(t *testing.T) {
 	}
 	type P *string
 	pi := new(int)
-	for _, test := range []struct {
-		name   string
-		ev     *event.Event
-		member string
-		class  string // of large, unsupported, or neither
-	}{
+	return []sdkRefusal{
 		{"nil", nil, "", ""},
 		{"no context", &event.Event{}, "specversion", ""},
 		{"nil context", &event.Event{Context: (*event.EventContextV1)(nil)}, "specversion", ""},
@@ -245,7 +248,11 @@ func TestFromSDKRefuses(t *testing.T) {
 			ev.SetDataContentType("a/b")
 			ev.DataEncoded = make([]byte, MaxEvent+1)
 		}), "data", "large"},
-	} {
+	}
+}
+
+func TestFromSDKRefuses(t *testing.T) {
+	for _, test := range sdkRefusals() {
 		t.Run(test.name, func(t *testing.T) {
 			e, err := FromSDK(test.ev)
 			checkFault(t, err, test.member, test.class)
