@@ -68,7 +68,9 @@ func (s *Server) route(busName string, e *event, forwarded bool, only ...string)
 	if err != nil {
 		return // it was checked when it was put
 	}
-	for _, t := range s.targetsFor(busName, fields, only) {
+	targets := s.targetsFor(busName, fields, only)
+	s.opts.Watch.routed(busName, doc, targets)
+	for _, t := range targets {
 		if to, isBus := strings.CutPrefix(t.Arn, s.arn("event-bus/")); isBus {
 			if !forwarded {
 				copied := *e

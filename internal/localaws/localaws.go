@@ -43,6 +43,7 @@ type Options struct {
 	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is
 	// dropped.
 	OnFailure func(targetARN string, event []byte)
+	Watch     Watch // is told what happens
 }
 
 // Delivery is how events reach targets.

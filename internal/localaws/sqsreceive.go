@@ -190,6 +190,7 @@ func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 		moved.dedup = m.dedup
 	}
 	to.add(&moved)
+	s.opts.Watch.queued(to, q.name, &moved)
 	s.queues.wake()
 	return true
 }

@@ -173,6 +173,7 @@ func (s *Server) enqueueMessage(q *queue, e *sendEntry) (*message, *fault) {
 		m.twin = s.pick(2) == 0
 	}
 	q.add(m)
+	s.opts.Watch.queued(q, "", m)
 	s.queues.wake()
 	return m, nil
 }
