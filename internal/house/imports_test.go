@@ -157,6 +157,7 @@ var homes = map[string][]string{
 		"internal/testbed/cfntest"},
 	"github.com/tink-crypto/":     {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/santhosh-tekuri/": {"schema", "webhook/gateway", "cmd/sealbus"},
+	"go.etcd.io/bbolt":            {"internal/localaws", "cmd/sealbus"},
 	"github.com/alicebob/":        {}, // tests only
 	"github.com/yuin/gopher-lua":  {},
 }
