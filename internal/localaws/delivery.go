@@ -90,6 +90,7 @@ func (s *Server) targetsFor(busName string, fields any, only []string) (found []
 	if b == nil {
 		return nil
 	}
+	found = []ruleTarget{}
 	for _, r := range b.rules {
 		if chosen := len(only) == 0 || slices.Contains(only, s.ruleARN(b, r)); chosen && r.enabled &&
 			r.pattern.matches(fields) {
