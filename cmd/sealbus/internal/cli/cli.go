@@ -18,8 +18,10 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/gateway"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/keys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/schema"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/setup"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/tenants"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/token"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
@@ -49,6 +51,7 @@ func Root(env *ui.Env) *cobra.Command {
 		}
 		return env.NoCommand(cmd, args)
 	}
+	loadhome.Attach(env, root)
 	completeFlags(env, root)
 	return root
 }
@@ -57,6 +60,7 @@ func Root(env *ui.Env) *cobra.Command {
 func commands(env *ui.Env) []*cobra.Command {
 	return []*cobra.Command{
 		demo.Command(env),
+		setup.Command(env),
 		dev.Command(env),
 		keys.Command(env),
 		trust.Command(env),
