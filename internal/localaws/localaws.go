@@ -15,7 +15,6 @@
 package localaws
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +27,6 @@ import (
 
 // Options adjust Start. The zero value is a service that never fails and a delivery without surprises.
 type Options struct {
-	Addr, Dir   string
 	Account     string           // "" = 000000000000
 	Region      string           // "" = us-east-1
 	MaxPutBytes int              // the entries of a call must be smaller together; 0 = 1 MiB
@@ -143,7 +141,7 @@ func Start(opts *Options) (*Server, error) {
 	if o.Delivery.Workers == 0 {
 		o.Delivery.Workers = 1
 	}
-	listener, err := net.Listen("tcp", cmp.Or(o.Addr, "127.0.0.1:0"))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("localaws: %w", err)
 	}
@@ -164,8 +162,6 @@ func Start(opts *Options) (*Server, error) {
 
 // URL is the endpoint for the SDK clients of every service: BaseEndpoint, or AWS_ENDPOINT_URL.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
-
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Close ends deliveries, also those under way, and returns when none is left.
 func (s *Server) Close() error {
