@@ -30,6 +30,7 @@ type Options struct {
 	Account     string           // "" = 000000000000
 	Region      string           // "" = us-east-1
 	MaxPutBytes int              // the entries of a call must be smaller together; 0 = 1 MiB
+	Dir         string           // keeps what was acknowledged; "" = nothing is kept
 	Seed        uint64           // of all random choices: it repeats a run, as far as scheduling allows
 	Delivery    Delivery         // how events reach targets
 	Queues      Queues           // how messages reach those who receive them from a queue
@@ -101,13 +102,15 @@ type Server struct {
 	ctx      context.Context // of deliveries; ends with Close
 	stop     context.CancelFunc
 
-	mu     sync.Mutex
-	random *rand.Rand
-	buses  map[string]*bus
-	sinks  map[string]*sink // by ARN
-	calls  map[string]int   // by action
-	queues queues           // with a lock of its own
-	keys   keyStore         // the same
+	mu      sync.Mutex
+	random  *rand.Rand
+	buses   map[string]*bus
+	sinks   map[string]*sink // by ARN
+	calls   map[string]int   // by action
+	queues  queues           // with a lock of its own
+	keys    keyStore         // the same
+	tables  tableStore       // the same
+	objects objectStore      // the same
 
 	archives  []*archive
 	replays   []*replay
@@ -117,6 +120,8 @@ type Server struct {
 	background sync.WaitGroup // what Close waits for, besides the sinks
 
 	pending *counter // deliveries that are not finished
+
+	journal *journal // nil = nothing is kept
 }
 
 // Start begins to serve on a free port of the loopback interface.
@@ -152,6 +157,14 @@ func Start(opts *Options) (*Server, error) {
 		queues:  queues{byName: map[string]*queue{}, changed: make(chan struct{})},
 		keys:    keyStore{byARN: map[string]*kmsKey{}, aliases: map[string]string{}},
 	}
+	if o.Dir != "" {
+		if s.journal, err = openJournal(o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(s.loadTables(), s.loadObjects()); err != nil {
+		return nil, err
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.buses["default"] = &bus{name: "default", created: o.Now()}
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
@@ -176,6 +189,7 @@ func (s *Server) Close() error {
 		k.close()
 	}
 	s.background.Wait()
+	err = errors.Join(err, s.journal.close())
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

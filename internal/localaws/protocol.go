@@ -124,10 +124,14 @@ func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
 	if action, in := lambdaRequest(r); action != "" {
 		return lambdaAPI, action, in
 	}
+	if isS3(r) {
+		action, in := s3Request(r, body)
+		return s3API, action, in
+	}
 	if r.Method != http.MethodPost {
 		return eventsAPI, "", nil
 	}
-	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI} {
+	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI, dynamoAPI} {
 		if action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.target); ok {
 			return a, action, body
 		}
@@ -148,7 +152,11 @@ func (s *Server) call(r *http.Request, a *api, name string, body []byte) (any, e
 	case s.opts.Deny != nil && s.opts.Deny(name):
 		return nil, a.denied(s, name)
 	}
-	return do(withScope(r, name), s, body)
+	out, err := do(withScope(r, name), s, body)
+	if failed := s.journal.sync(); failed != nil {
+		return nil, failed
+	}
+	return out, err
 }
 
 // caller is who makes every call.
@@ -186,6 +194,10 @@ func (s *Server) faulty(a *api, name string) float64 {
 
 // answer writes what the action returned.
 func (a *api) answer(w http.ResponseWriter, out any, err error) {
+	if direct, ok := out.(interface{ write(http.ResponseWriter) }); ok && err == nil {
+		direct.write(w)
+		return
+	}
 	status := http.StatusOK
 	f, failed := err.(*fault)
 	if err != nil && !failed {
