@@ -124,6 +124,9 @@ func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
 	if action, in := lambdaRequest(r); action != "" {
 		return lambdaAPI, action, in
 	}
+	if action, in := invokeRequest(r, body); action != "" {
+		return lambdaAPI, action, in
+	}
 	if isS3(r) {
 		action, in := s3Request(r, body)
 		return s3API, action, in
