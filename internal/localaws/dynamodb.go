@@ -70,7 +70,6 @@ const (
 
 // loadTables reads what the journal has. It is called before the server serves.
 func (s *Server) loadTables() error {
-	s.tables.byName = map[string]*table{}
 	err := s.journal.load(tableRows, func(name string, row []byte) error {
 		t := &table{items: map[string]attributes{}}
 		s.tables.byName[name] = t

@@ -302,7 +302,7 @@ func (s *Server) deleteItem(in *itemInput) (*itemOutput, error) {
 		return in.failed(old)
 	}
 	if old != nil {
-		s.drop(t, id)
+		s.removeItem(t, id)
 	}
 	return in.returned(old, nil), nil
 }
@@ -329,7 +329,7 @@ func (s *Server) write(t *table, id string, item attributes) error {
 	return nil
 }
 
-func (s *Server) drop(t *table, id string) {
+func (s *Server) removeItem(t *table, id string) {
 	delete(t.items, id)
 	s.journal.remove(itemRows, t.Name+"/"+id)
 }
@@ -343,7 +343,7 @@ func (s *Server) expire(t *table) {
 	for id, item := range t.items {
 		v := item[t.TTL]
 		if end := v.number(); end != nil && end.Cmp(now) < 0 {
-			s.drop(t, id)
+			s.removeItem(t, id)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (s *Server) toDestination(name string, d *shipment, why error) {
 			"functionError": "Unhandled"},
 		"responsePayload": object{"errorMessage": why.Error(), "errorType": "errorString"},
 	})
-	s.sendTo(c.OnFailure, &sendEntry{MessageBody: string(body)})
+	s.sendTo(c.OnFailure, &sendEntry{MessageBody: string(body)}, d)
 }
 
 type functionInput struct{ FunctionName, EventSourceArn string }

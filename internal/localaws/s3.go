@@ -87,7 +87,6 @@ const (
 
 // loadObjects reads what the journal has. It is called before the server serves.
 func (s *Server) loadObjects() error {
-	s.objects.buckets = map[string]*bucket{}
 	err := s.journal.load(bucketRows, func(name string, row []byte) error {
 		b := &bucket{objects: map[string]*object{}}
 		s.objects.buckets[name] = b

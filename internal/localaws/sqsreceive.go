@@ -129,6 +129,7 @@ func (s *Server) take(q *queue, most int, visibility time.Duration) (got []*mess
 			}
 		default:
 			q.receive(m, now, visibility)
+			s.saveMessage(q, m)
 			got = append(got, m)
 		}
 	}
@@ -171,7 +172,7 @@ func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
 // leave drops a message that is too old, and moves one that was received too often and is visible again.
 func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 	if !now.Before(m.sent.Add(q.seconds("MessageRetentionPeriod"))) {
-		q.remove(m)
+		s.drop(q, m)
 		return true
 	}
 	if q.redrive == nil || m.receives < q.redrive.max || m.visibleAt.After(now) {
@@ -184,12 +185,15 @@ func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 	q.remove(m)
 	moved := *m // who received it may be reading it
 	moved.source, moved.receipt, moved.entered, moved.visibleAt = q.arn, "", now, now
+	moved.order = s.newOrder()
+	var rows []row
 	if to.fifo { // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 		moved.sent = now
-		to.deduplicate(&moved, newUUID())
+		_, rows = s.deduplicate(to, &moved, newUUID())
 		moved.dedup = m.dedup
 	}
 	to.add(&moved)
+	s.saveMessage(to, &moved, rows...)
 	s.queues.wake()
 	return true
 }
