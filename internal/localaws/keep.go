@@ -24,7 +24,8 @@ func (s *Server) loadAll() error {
 		return err
 	}
 	s.journal.put(bucketServer, "server", ours)
-	for _, load := range []func() error{s.loadQueues, s.loadKeys, s.loadEvents, s.loadMappings} {
+	for _, load := range []func() error{s.loadQueues, s.loadKeys, s.loadEvents, s.loadMappings,
+		s.loadTables, s.loadObjects} {
 		if err := load(); err != nil {
 			return err
 		}

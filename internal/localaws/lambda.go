@@ -24,6 +24,9 @@ var lambdaAPI = &api{
 		"ListFunctionEventInvokeConfigs": decoded((*Server).listInvokeConfigs),
 		"ListEventSourceMappings":        decoded((*Server).listMappings),
 		"GetPolicy":                      decoded((*Server).getPolicy),
+		"Invoke": waiting(func(s *Server, ctx context.Context, in *invokeInput) (*invocationAnswer, error) {
+			return s.invokeFunction(ctx, in)
+		}),
 	},
 	throttled: &fault{status: http.StatusTooManyRequests, code: "TooManyRequestsException",
 		message: "Rate Exceeded."},

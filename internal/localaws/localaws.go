@@ -3,8 +3,11 @@
 //
 //   - Amazon EventBridge with rules, archives and replays;
 //   - Amazon SQS;
-//   - AWS Lambda: event source mappings, and the configuration of a function;
+//   - AWS Lambda: event source mappings, the configuration of a function, and functions that are a handler in
+//     Go, a URL or a program (Bootstrap);
 //   - AWS KMS, in as many regions as clients ask for; its cryptography is real;
+//   - Amazon DynamoDB, as a table of claims needs it;
+//   - Amazon S3, as bundles and records of a quarantine need it;
 //   - AWS STS: the identity of the caller.
 //
 // Its answers were recorded from the services (testdata) or follow their documentation. It delivers as badly
@@ -119,14 +122,16 @@ type Server struct {
 	ctx      context.Context // of deliveries; ends with Close
 	stop     context.CancelFunc
 
-	mu     sync.Mutex
-	random *rand.Rand
-	buses  map[string]*bus
-	sinks  map[string]*sink       // by ARN
-	held   map[string][]*shipment // for targets whose sink is not there yet
-	calls  map[string]int         // by action
-	queues queues                 // with a lock of its own
-	keys   keyStore               // the same
+	mu      sync.Mutex
+	random  *rand.Rand
+	buses   map[string]*bus
+	sinks   map[string]*sink       // by ARN
+	held    map[string][]*shipment // for targets whose sink is not there yet
+	calls   map[string]int         // by action
+	queues  queues                 // with a lock of its own
+	keys    keyStore               // the same
+	tables  tableStore             // the same
+	objects objectStore            // the same
 
 	archives  []*archive
 	replays   []*replay
@@ -189,6 +194,8 @@ func newServer(opts *Options) *Server {
 		calls:   map[string]int{},
 		queues:  queues{byName: map[string]*queue{}, changed: make(chan struct{})},
 		keys:    keyStore{byARN: map[string]*kmsKey{}, aliases: map[string]string{}},
+		tables:  tableStore{byName: map[string]*table{}},
+		objects: objectStore{buckets: map[string]*bucket{}},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s

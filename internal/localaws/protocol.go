@@ -107,7 +107,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		eventsAPI.answer(w, nil, &fault{status: http.StatusRequestEntityTooLarge,
+		a, _, _ := apiOf(r, nil)
+		a.answer(w, nil, &fault{status: http.StatusRequestEntityTooLarge,
 			code: "RequestEntityTooLargeException", message: "A request is at most 16 MiB."})
 		return
 	}
@@ -141,10 +142,17 @@ func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
 	if action, in := lambdaRequest(r); action != "" {
 		return lambdaAPI, action, in
 	}
+	if action, in := invokeRequest(r, body); action != "" {
+		return lambdaAPI, action, in
+	}
+	if isS3(r) {
+		action, in := s3Request(r, body)
+		return s3API, action, in
+	}
 	if r.Method != http.MethodPost {
 		return eventsAPI, "", nil
 	}
-	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI} {
+	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI, dynamoAPI} {
 		if action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.target); ok {
 			return a, action, body
 		}
@@ -208,6 +216,10 @@ func (s *Server) faulty(a *api, name string) float64 {
 
 // answer writes what the action returned.
 func (a *api) answer(w http.ResponseWriter, out any, err error) {
+	if direct, ok := out.(interface{ write(http.ResponseWriter) }); ok && err == nil {
+		direct.write(w)
+		return
+	}
 	status := http.StatusOK
 	f, failed := err.(*fault)
 	if err != nil && !failed {
