@@ -47,6 +47,9 @@ const journalFile = "sealbus-dev.db"
 // lockPatience is how long openJournal waits for another process that holds the file.
 const lockPatience = time.Second
 
+// ErrInUse is the error of Start for an Options.Dir that another server has open.
+var ErrInUse = errors.New("localaws: another process uses the directory")
+
 var (
 	errJournalClosed = errors.New("localaws: the server is closed")
 	errKilled        = errors.New("localaws: the journal was abandoned")
@@ -73,7 +76,7 @@ func openJournal(dir string) (*journal, error) {
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("localaws: another process uses %s: end it, or choose another directory", path)
+		return nil, fmt.Errorf("%w: %s: end it, or choose another directory", ErrInUse, path)
 	case err != nil:
 		return nil, fmt.Errorf("localaws: open %s: %w", path, err)
 	}

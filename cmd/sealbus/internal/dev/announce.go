@@ -74,7 +74,7 @@ func announce(env *ui.Env, f *devFlags, w *world, s *site, functions []function)
 	add("claims", "DynamoDB table "+tableName)
 	trust := "S3 bucket " + bucket + ", empty without a home"
 	if s != nil {
-		trust = "s3://" + bucket + "/trust.dsse, and roots.json and timestamp.dsse beside it"
+		trust = "s3://" + bucket + "/trust.dsse, with roots.json and timestamp.dsse"
 	}
 	add("trust", trust)
 	add("KMS key", keyAlias+", which signs (Ed25519)")

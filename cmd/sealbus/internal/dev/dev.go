@@ -104,7 +104,7 @@ func run(ctx context.Context, env *ui.Env, f *devFlags) error {
 	if err != nil {
 		return err
 	}
-	home, err := findHome(env, f.home)
+	h, err := findHome(env, f.home)
 	if err != nil {
 		return err
 	}
@@ -118,16 +118,16 @@ func run(ctx context.Context, env *ui.Env, f *devFlags) error {
 		return err
 	}
 	defer func() { _ = server.Close() }() // whatever it acknowledged is kept already
-	warnOfOthers(env, server.Addr())
-	world := newWorld(server, endpointOf(server.Addr().String()))
+	warnOfOthers(env, addr)
+	world := newWorld(server)
 	if err := world.make(ctx); err != nil {
 		return madeOrEnded(ctx, err)
 	}
-	follow := &follower{env: env, home: home, world: world, watcher: w}
-	if err := follow.begin(ctx, wanted); err != nil {
+	follow := &follower{env: env, world: world, watcher: w}
+	if err := follow.begin(ctx, h, wanted); err != nil {
 		return madeOrEnded(ctx, err)
 	}
-	running, err := startFunctions(wanted, world, w, home)
+	running, err := startFunctions(ctx, wanted, world, w, follow.homeDir())
 	if err != nil {
 		return err
 	}

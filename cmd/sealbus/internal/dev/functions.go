@@ -95,7 +95,7 @@ func (r *running) close() {
 }
 
 // startFunctions feeds each function from the queue of its name, which is there.
-func startFunctions(list []function, world *world, w *watcher, homeDir string) (*running, error) {
+func startFunctions(ctx context.Context, list []function, world *world, w *watcher, homeDir string) (*running, error) {
 	r := &running{}
 	for i := range list {
 		f := &list[i]
@@ -105,7 +105,8 @@ func startFunctions(list []function, world *world, w *watcher, homeDir string) (
 			if err == nil {
 				var b *localaws.Bootstrap
 				b, err = localaws.StartBootstrap(path, &localaws.BootstrapOptions{
-					Name: f.name, Env: environment(os.Environ(), world.url, homeDir), Output: &outputOf{w: w, name: f.name},
+					Name: f.name, Timeout: functionTimeout, Env: environment(os.Environ(), world.url, homeDir),
+					Output: &outputOf{w: w, name: f.name},
 				})
 				if err == nil {
 					r.programs, handler = append(r.programs, b), b.Invoke
@@ -117,7 +118,7 @@ func startFunctions(list []function, world *world, w *watcher, homeDir string) (
 			}
 		}
 		world.server.SetFunction(f.name, localaws.FunctionConfig{Timeout: functionTimeout})
-		err := world.server.MapQueue(queueARN(f.name), f.name, told(w, f.name, handler),
+		err := world.server.MapQueue(queueARN(f.name), f.name, told(ctx, w, f.name, handler),
 			&localaws.Mapping{ReportBatchItemFailures: true, Timeout: functionTimeout})
 		if err != nil {
 			r.close()
@@ -142,8 +143,8 @@ func environment(have []string, url, homeDir string) []string {
 	return env
 }
 
-// told is the function, of which each message is told.
-func told(w *watcher, name string, f localaws.Handler) localaws.Handler {
+// told is the function, of which each message is told until end ends.
+func told(end context.Context, w *watcher, name string, f localaws.Handler) localaws.Handler {
 	return func(ctx context.Context, event json.RawMessage) (any, error) {
 		response, err := f(ctx, event)
 		var batch struct {
@@ -152,8 +153,8 @@ func told(w *watcher, name string, f localaws.Handler) localaws.Handler {
 				Body      string `json:"body"`
 			}
 		}
-		if json.Unmarshal(event, &batch) != nil {
-			return response, err // it is the server's own
+		if end.Err() != nil || json.Unmarshal(event, &batch) != nil {
+			return response, err
 		}
 		failure := err
 		if failure == nil && ctx.Err() != nil {

@@ -2,30 +2,32 @@ package dev
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
-	"io/fs"
+	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/home"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // site is what a home has, as far as it is served.
 type site struct {
+	home      *home.Home
 	dir       string // absolute
-	audience  string
 	producers []string
 	consumers map[string][]string // to the sources that each takes
-	bundle    string              // the file of the trust bundle
-	files     map[string][]byte   // what the bucket serves, and what a change is seen by
+	files     map[string][]byte   // what the bucket serves
 }
 
 func (s *site) describe() string {
@@ -49,8 +51,7 @@ func named(what string, names []string) string {
 
 // same reports whether nothing changed.
 func (s *site) same(o *site) bool {
-	return o != nil && s.dir == o.dir && s.audience == o.audience && slices.Equal(s.producers, o.producers) &&
-		maps.EqualFunc(s.consumers, o.consumers, slices.Equal[[]string]) &&
+	return o != nil && s.dir == o.dir && bytes.Equal(s.home.Document(), o.home.Document()) &&
 		maps.EqualFunc(s.files, o.files, bytes.Equal)
 }
 
@@ -60,48 +61,29 @@ const (
 	bundleFile = "trust.dsse"
 )
 
-// trustFiles reads the files of the trust. A timestamp need not be there.
-func trustFiles(env *ui.Env, roots, bundle, timestamp string) (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for _, f := range []struct {
-		name, path string
-		most       int
-	}{
-		{rootsFile, roots, keydoc.MaxRoots}, {bundleFile, bundle, keydoc.MaxSigned},
-		{keydoc.TimestampFile, timestamp, keydoc.MaxTimestamp},
-	} {
-		if f.path == "" {
-			continue
-		}
-		data, err := env.ReadFile(f.path, f.most)
-		if err != nil {
-			return nil, err
-		}
-		files[f.name] = data
-	}
-	return files, nil
-}
-
 // lookAgain is how often the home is looked at.
 const lookAgain = time.Second
 
 // follower takes up what changes in the home: consumers, the trust.
 type follower struct {
 	env     *ui.Env
-	home    string // the directory; "" = none was named, and the working directory was none at first
 	world   *world
 	watcher *watcher
 	now     *site // nil = there is none
 
-	seen replay.Store // of the judge, also when the trust changes
-	said string       // the error that was said last
+	seen    replay.Store // of the judge, also when the trust changes
+	renewed time.Time    // when the timestamp was looked at
+	said    string       // the error that was said last
 }
 
 // begin takes up the home, if there is one, and makes the queues of functions.
-func (f *follower) begin(ctx context.Context, functions []function) error {
+func (f *follower) begin(ctx context.Context, h *home.Home, functions []function) error {
 	f.seen = replay.NewMemory(&replay.MemoryOptions{Now: f.env.Now})
-	if f.home != "" {
-		s, err := readSite(f.env, f.home)
+	if h != nil {
+		if err := f.renew(ctx, h); err != nil {
+			return err
+		}
+		s, err := readSite(f.env, h)
 		if err != nil {
 			return err
 		}
@@ -126,14 +108,9 @@ func (f *follower) begin(ctx context.Context, functions []function) error {
 
 // take makes what the home needs, and judges by its trust from now on.
 func (f *follower) take(ctx context.Context, s *site) error {
-	roots, err := trust.ParseRoots(s.files[rootsFile])
+	source, err := s.home.Trust(f.env.Now)
 	if err != nil {
-		return ui.WrongFile("check the files of the home", "the roots of %s: %w", s.dir, err)
-	}
-	source, err := trust.WatchFile(s.bundle, roots, &trust.Options{Now: f.env.Now})
-	if err != nil {
-		return ui.WrongFile("look at it with `sealbus trust show --home "+ui.ShellQuote(s.dir)+"`",
-			"the trust bundle of %s: %w", s.dir, err)
+		return loadhome.Failed(err)
 	}
 	for _, name := range ui.SortedKeys(s.consumers) {
 		if !isQueueName(name) {
@@ -147,7 +124,7 @@ func (f *follower) take(ctx context.Context, s *site) error {
 	if err := f.world.serveTrust(ctx, s.files); err != nil {
 		return err
 	}
-	j, err := newJudge(source, f.seen, s.audience, f.env.Now)
+	j, err := newJudge(source, f.seen, s.home.Config().Audience, f.env.Now)
 	if err != nil {
 		return err
 	}
@@ -183,14 +160,14 @@ func (f *follower) follow(ctx context.Context) {
 
 // lookAt takes up what changed, and says what that is; "" = nothing.
 func (f *follower) lookAt(ctx context.Context) (string, error) {
-	dir := f.home
-	if dir == "" {
-		var err error
-		if dir, err = findHome(f.env, ""); err != nil || dir == "" {
-			return "", err
-		}
+	h, err := f.open()
+	if err != nil || h == nil {
+		return "", err
 	}
-	s, err := readSite(f.env, dir)
+	if err := f.renew(ctx, h); err != nil {
+		return "", err
+	}
+	s, err := readSite(f.env, h)
 	if err != nil || s.same(f.now) {
 		return "", err
 	}
@@ -198,11 +175,43 @@ func (f *follower) lookAt(ctx context.Context) (string, error) {
 	if err := f.take(ctx, s); err != nil {
 		return "", err
 	}
-	f.home = dir
 	if old == nil {
 		return "home " + s.describe(), nil
 	}
 	return changes(old, s), nil
+}
+
+// homeDir is "" if there is none.
+func (f *follower) homeDir() string {
+	if f.now == nil {
+		return ""
+	}
+	return f.now.dir
+}
+
+// open opens the home as it is now; nil = there is none.
+func (f *follower) open() (*home.Home, error) {
+	if f.now == nil {
+		return findHome(f.env, "")
+	}
+	h, err := home.Open(f.now.dir)
+	if err != nil {
+		return nil, loadhome.Failed(err)
+	}
+	return h, nil
+}
+
+// renewEvery is how often it is asked whether the home's timestamp is due.
+const renewEvery = time.Hour
+
+func (f *follower) renew(ctx context.Context, h *home.Home) error {
+	if now := f.env.Now(); f.renewed.IsZero() || now.Sub(f.renewed) >= renewEvery {
+		if _, err := h.Renew(ctx, now); err != nil {
+			return loadhome.Failed(err)
+		}
+		f.renewed = now
+	}
+	return nil
 }
 
 // changes says what is new.
@@ -227,25 +236,67 @@ func changes(old, s *site) string {
 	return "home: " + strings.Join(parts, "; ")
 }
 
-// homeFile is the file that makes a directory a home.
-const homeFile = "sealbus.yaml"
-
-// findHome is the directory of the home, absolute: that of the flag, of SEALBUS_HOME, or the working
-// directory if it is one; "" = there is none.
-func findHome(env *ui.Env, flag string) (string, error) {
-	dir := flag
-	if dir == "" {
-		dir = env.Getenv("SEALBUS_HOME")
+// findHome opens the home: that of the flag, of SEALBUS_HOME, or the working directory if it is one; nil = there
+// is none.
+func findHome(env *ui.Env, flag string) (*home.Home, error) {
+	var h *home.Home
+	var err error
+	if dir := cmp.Or(flag, env.Getenv(home.Variable)); dir != "" {
+		h, err = home.Open(dir)
+	} else if h, err = home.FindHere(); errors.Is(err, home.ErrNone) {
+		return nil, nil
 	}
-	if dir == "" {
-		if _, err := os.Lstat(homeFile); errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-		dir = "."
-	}
-	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return "", ui.WrongFile("check the directory", "--home %s: %w", flag, ui.Cause(err))
+		return nil, loadhome.Failed(err)
 	}
-	return dir, nil
+	return h, nil
+}
+
+// readSite reads what is served of a home.
+func readSite(env *ui.Env, h *home.Home) (*site, error) {
+	dir, err := filepath.Abs(h.Dir())
+	if err != nil {
+		return nil, ui.WrongFile("check the directory", "%s: %w", h.Dir(), ui.Cause(err))
+	}
+	c := h.Config()
+	s := &site{home: h, dir: dir, consumers: map[string][]string{}, files: map[string][]byte{}}
+	for i := range c.Producers {
+		s.producers = append(s.producers, c.Producers[i].Name)
+	}
+	slices.Sort(s.producers)
+	for i := range c.Consumers {
+		// Without any, its queue gets every event: the consumer says what is missing.
+		s.consumers[c.Consumers[i].Name], _ = c.SourcesOf(&c.Consumers[i])
+	}
+	for _, f := range []struct {
+		as, name string
+		most     int
+	}{
+		{rootsFile, c.Trust.Roots, keydoc.MaxRoots}, {bundleFile, c.Trust.Bundle, keydoc.MaxSigned},
+		{keydoc.TimestampFile, c.Trust.Timestamp, keydoc.MaxTimestamp},
+	} {
+		if f.name == "" {
+			continue
+		}
+		path, err := h.Public(f.name)
+		if err != nil {
+			return nil, loadhome.Failed(err)
+		}
+		if s.files[f.as], err = env.ReadFile(path, f.most); err != nil {
+			return nil, err
+		}
+	}
+	if name := bundleName(s.files[bundleFile]); name != "" {
+		s.files[name] = s.files[bundleFile]
+	}
+	return s, nil
+}
+
+// bundleName is where a source that follows a timestamp looks for the bundle; "" = this is no bundle.
+func bundleName(signed []byte) string {
+	var envelope struct{ Payload []byte }
+	if json.Unmarshal(signed, &envelope) != nil || len(envelope.Payload) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s%x", keydoc.BundlesDir, sha256.Sum256(envelope.Payload))
 }

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -105,8 +106,9 @@ func (j *judge) open(ctx context.Context, doc []byte) (verdict, *envelope.Opened
 	}
 	v := verdict{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e), Fix: e.Fix(),
 		Unverified: claimOf(doc)}
-	if c := (claim{e.UnverifiedSource, e.UnverifiedType, e.UnverifiedID}); c != (claim{}) {
-		v.Unverified = &c
+	if u := v.Unverified; u != nil {
+		u.Source, u.Type = cmp.Or(u.Source, e.UnverifiedSource), cmp.Or(u.Type, e.UnverifiedType)
+		u.ID = cmp.Or(u.ID, e.UnverifiedID)
 	}
 	if e.Reason.Class() == envelope.Transient {
 		v.Verdict = ui.VerdictUnavailable

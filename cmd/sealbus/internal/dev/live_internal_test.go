@@ -93,7 +93,7 @@ func TestFunctionOutputIsLines(t *testing.T) {
 func TestOtherMachinesAreWarnedOf(t *testing.T) {
 	for ip, warned := range map[string]bool{"127.0.0.1": false, "::1": false, "192.0.2.1": true, "0.0.0.0": true} {
 		var talk bytes.Buffer
-		warnOfOthers(testEnv(io.Discard, &talk), &net.TCPAddr{IP: net.ParseIP(ip), Port: 1})
+		warnOfOthers(testEnv(io.Discard, &talk), net.JoinHostPort(ip, "4570"))
 		if got := strings.Contains(talk.String(), "warning: any machine that reaches"); got != warned {
 			t.Errorf("%s: %s", ip, talk.String())
 		}

@@ -5,7 +5,6 @@ import (
 	"net"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/serving"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/localaws"
 )
@@ -13,7 +12,7 @@ import (
 // start starts the server. What it does is handed to the watcher, which never makes it wait.
 func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server, error) {
 	server, err := localaws.Start(&localaws.Options{
-		Account: account, Region: region, Addr: addr, Dir: f.dir,
+		Account: account, Region: region, Addr: addr, UnsafeListen: f.unsafe != "", Dir: f.dir,
 		Delivery: localaws.Delivery{Retry: true},
 		Watch: localaws.Watch{
 			Routed: func(bus string, event []byte, targets []string) {
@@ -36,12 +35,16 @@ func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server,
 		return nil, ui.Usage("end the program that uses it (perhaps another `sealbus dev`), or give another --port",
 			"cannot listen on %s: %w", addr, errtext.Innermost(err))
 	}
-	return nil, ui.Usage("name another --dir, or end the other `sealbus dev` that uses this one", "%w", err)
+	if errors.Is(err, localaws.ErrInUse) {
+		return nil, ui.Usage("end the other `sealbus dev` that uses it, or name another --dir", "--dir %s is in use",
+			f.dir)
+	}
+	return nil, ui.WrongFile("check --dir, and who may write there", "starting: %w", ui.Cause(err))
 }
 
-// warnOfOthers says it when other machines reach the server.
-func warnOfOthers(env *ui.Env, addr net.Addr) {
-	if !serving.Loopback(addr) {
+// warnOfOthers says it when other machines reach the address.
+func warnOfOthers(env *ui.Env, addr string) {
+	if host, _, _ := net.SplitHostPort(addr); !net.ParseIP(host).IsLoopback() && host != "localhost" {
 		env.Warnf("any machine that reaches %s may do everything here: read and change queues, sign with the keys", addr)
 	}
 }
