@@ -44,7 +44,7 @@ func TestObjectsOverAKill(t *testing.T) {
 			out, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: &key,
 				Body: strings.NewReader(content), ContentType: aws.String("text/plain"),
 				ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
-				Metadata: map[string]string{"colour": "blue"}})
+				Metadata:          map[string]string{"colour": "blue"}})
 			q.check(err)
 			etags[key] = *out.ETag
 		}
