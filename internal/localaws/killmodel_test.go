@@ -228,8 +228,8 @@ func (m *model) rest() map[string][]string {
 	return rest
 }
 
-// TestServerAgreesWithItsModelOverKills: random operations of clients, some of them cut by a kill. All that was
-// acknowledged is there at the end, but what was deleted, and a FIFO queue has its order.
+// TestServerAgreesWithItsModelOverKills: random operations of clients, some of them cut by a kill. All that
+// was acknowledged is there at the end, but what was deleted, and a FIFO queue has its order.
 func TestServerAgreesWithItsModelOverKills(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -278,8 +278,8 @@ func (m *model) checkOrder(rest []string) {
 	}
 }
 
-// TestFIFOTakesTheSecondAttemptOverAKill: the client sends again what the kill left without an answer, and the
-// message is there once.
+// TestFIFOTakesTheSecondAttemptOverAKill: the client sends again what the kill left without an answer, and
+// the message is there once.
 func TestFIFOTakesTheSecondAttemptOverAKill(t *testing.T) {
 	q := newQueues(t, &localaws.Options{Dir: t.TempDir()})
 	q.create("q.fifo", map[string]string{"FifoQueue": "true"})
