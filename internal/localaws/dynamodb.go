@@ -64,8 +64,8 @@ type table struct {
 
 // The journal's rows of DynamoDB. The key of an item is the name of its table, "/" and its partition key.
 const (
-	tableRows = "dynamodb tables"
-	itemRows  = "dynamodb items"
+	tableRows = "dynamodb.tables"
+	itemRows  = "dynamodb.items"
 )
 
 // loadTables reads what the journal has. It is called before the server serves.

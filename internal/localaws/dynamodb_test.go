@@ -1,7 +1,11 @@
 package localaws_test
 
 import (
+	"maps"
 	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,5 +107,114 @@ func TestTableRefusesWhatItDoesNotHave(t *testing.T) {
 		if err := c.call(); localawstest.CodeOf(err) != c.want {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
+	}
+}
+
+// TestTablesOverAKill: the tables, their protection and time to live, and what became of their items.
+func TestTablesOverAKill(t *testing.T) {
+	q := newKept(t)
+	ctx, table := t.Context(), aws.String("claims")
+	client := newTableClient(q.server.URL())
+	created, err := claimtable.Ensure(ctx, client, *table)
+	if !created || err != nil {
+		t.Fatalf("Ensure = %v, %v", created, err)
+	}
+	text := func(s string) dynamodbtypes.AttributeValue { return &dynamodbtypes.AttributeValueMemberS{Value: s} }
+	type item = map[string]dynamodbtypes.AttributeValue
+	put := func(table, id string) {
+		_, err := client.PutItem(ctx, &awsdynamodb.PutItemInput{TableName: &table, Item: item{"id": text(id),
+			"bytes": &dynamodbtypes.AttributeValueMemberB{Value: []byte{0, 255}},
+			"n":     &dynamodbtypes.AttributeValueMemberN{Value: "1.50"}, "empty": text("")}})
+		q.check(err)
+	}
+	for _, id := range []string{"kept/1", "gone", "changed"} {
+		put(*table, id)
+	}
+	_, err = client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: table, Key: item{"id": text("gone")}})
+	q.check(err)
+	_, err = client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{TableName: table, Key: item{"id": text("changed")},
+		UpdateExpression: aws.String("REMOVE n")})
+	q.check(err)
+	other := aws.String("other")
+	_, err = client.CreateTable(ctx, &awsdynamodb.CreateTableInput{TableName: other,
+		BillingMode:          dynamodbtypes.BillingModePayPerRequest,
+		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: "S"}},
+		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: "HASH"}}})
+	q.check(err)
+	put(*other, "gone with its table")
+	_, err = client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: other})
+	q.check(err)
+
+	q.kill()
+	client = newTableClient(q.server.URL())
+	list, err := client.ListTables(ctx, &awsdynamodb.ListTablesInput{})
+	q.check(err)
+	if !slices.Equal(list.TableNames, []string{*table}) {
+		t.Errorf("the tables are %v", list.TableNames)
+	}
+	if created, err := claimtable.Ensure(ctx, client, *table); created || err != nil { // with its time to live
+		t.Errorf("Ensure = %v, %v", created, err)
+	}
+	_, err = client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: table})
+	if localawstest.CodeOf(err) != "ValidationException" {
+		t.Errorf("the protection is lost: %v", err)
+	}
+	whole := item{"bytes": &dynamodbtypes.AttributeValueMemberB{Value: []byte{0, 255}},
+		"n": &dynamodbtypes.AttributeValueMemberN{Value: "1.5"}, "empty": text("")}
+	for id, want := range map[string]item{"kept/1": whole, "gone": nil, "changed": without(whole, "n")} {
+		out, err := client.GetItem(ctx, &awsdynamodb.GetItemInput{TableName: table, Key: item{"id": text(id)}})
+		q.check(err)
+		if want != nil {
+			want["id"] = text(id)
+		}
+		if !reflect.DeepEqual(out.Item, want) {
+			t.Errorf("%s is %v", id, out.Item)
+		}
+	}
+	put(*table, "after the kill")
+}
+
+func without[V any](m map[string]V, name string) map[string]V {
+	m = maps.Clone(m)
+	delete(m, name)
+	return m
+}
+
+// Items whose time to live is over are deleted some time, as on AWS, and no others.
+func TestItemsExpire(t *testing.T) {
+	q := newQueues(t, nil)
+	client, table := newTableClient(q.server.URL()), aws.String("claims")
+	_, err := claimtable.Ensure(t.Context(), client, *table)
+	q.check(err)
+	type item = map[string]dynamodbtypes.AttributeValue
+	put := func(id, kind string, at int64) {
+		i := item{"id": &dynamodbtypes.AttributeValueMemberS{Value: id}}
+		switch text := strconv.FormatInt(at, 10); kind {
+		case "N":
+			i[claimtable.TTL] = &dynamodbtypes.AttributeValueMemberN{Value: text}
+		case "S":
+			i[claimtable.TTL] = &dynamodbtypes.AttributeValueMemberS{Value: text}
+		}
+		_, err := client.PutItem(t.Context(), &awsdynamodb.PutItemInput{TableName: table, Item: i})
+		q.check(err)
+	}
+	now := q.clock.now().Unix()
+	put("over", "N", now-1)
+	put("not yet", "N", now)
+	put("a text", "S", now-1)
+	put("none", "", 0)
+	count := func() int {
+		out, err := client.DescribeTable(t.Context(), &awsdynamodb.DescribeTableInput{TableName: table})
+		q.check(err)
+		return int(*out.Table.ItemCount)
+	}
+	if n := count(); n != 4 {
+		t.Errorf("%d items before", n)
+	}
+	for range 4096 {
+		put("none", "", 0)
+	}
+	if n := count(); n != 3 {
+		t.Errorf("%d items after", n)
 	}
 }

@@ -115,8 +115,8 @@ type keptSent struct {
 
 func sentKey(q *queue, key string) string { return q.name + " " + key }
 
-// sentRows are what changes with a message that a FIFO queue takes. They go into the transaction of the message:
-// without it, the sender's second attempt would be taken for a duplicate of nothing.
+// sentRows are what changes with a message that a FIFO queue takes. They go into the transaction of the
+// message: without it, the sender's second attempt would be taken for a duplicate of nothing.
 func sentRows(q *queue, key string, m *message) []row {
 	return []row{queueRow(q), putRow(bucketSent, sentKey(q, key), keptSent{m.id, m.sequence, m.entered})}
 }
@@ -140,7 +140,8 @@ func (s *Server) loadQueues() error {
 		return err
 	}
 	for _, q := range s.queues.byName {
-		slices.SortFunc(q.sentInOrder, func(a, b remembered) int { return a.message.entered.Compare(b.message.entered) })
+		slices.SortFunc(q.sentInOrder,
+			func(a, b remembered) int { return a.message.entered.Compare(b.message.entered) })
 	}
 	bodies := map[string]*keptBody{}
 	err = s.journal.load(bucketBodies, decodedRow(func(id string, kept *keptBody) error {

@@ -81,8 +81,8 @@ type object struct {
 
 // The journal's rows of S3. The key of an object is the name of its bucket, "/" and its key.
 const (
-	bucketRows = "s3 buckets"
-	objectRows = "s3 objects"
+	bucketRows = "s3.buckets"
+	objectRows = "s3.objects"
 )
 
 // loadObjects reads what the journal has. It is called before the server serves.

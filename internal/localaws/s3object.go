@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
@@ -42,8 +43,10 @@ var checksums = map[string]func() hash.Hash{
 		const nvme = 0x9a6c9329ac4bc9b5 // the polynomial of NVM Express, in the order of its bits that Go wants
 		return crc64.New(crc64.MakeTable(nvme))
 	},
+	"Md5":    md5.New,
 	"Sha1":   sha1.New,
 	"Sha256": sha256.New,
+	"Sha512": sha512.New,
 }
 
 // putObject judges the content before the condition, as S3 does.

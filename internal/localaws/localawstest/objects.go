@@ -292,6 +292,7 @@ func checksums(r *run) {
 		"a good SHA-256":  {s3.PutObjectInput{ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:]))}, true},
 		"a good CRC-64":   {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme}, true},
 		"a good CRC-32C":  {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c}, true},
+		"a good SHA-512":  {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmSha512}, true},
 		"a good SHA-1":    {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmSha1}, true},
 		"a wrong SHA-256": {s3.PutObjectInput{ChecksumSHA256: wrong(32)}, false},
 		"a wrong SHA-1":   {s3.PutObjectInput{ChecksumSHA1: wrong(20)}, false},
