@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,7 +30,8 @@ func TestExplanationsFit(t *testing.T) {
 
 // TestCommandsOfCuresExist: a cure that names a command or a flag names one that there is.
 func TestCommandsOfCuresExist(t *testing.T) {
-	root := cli.Root(ui.NewEnv(strings.NewReader(""), nil, nil, ui.System{}))
+	root := cli.Root(ui.NewEnv(strings.NewReader(""), io.Discard, io.Discard, ui.System{
+		Getenv: func(string) string { return "" }, Terminal: func(io.Writer) bool { return false }}))
 	command := regexp.MustCompile("`sealbus ([^`]*)`")
 	seen := 0
 	for _, e := range explain.All() {
