@@ -127,13 +127,13 @@ func New(
 	}
 	switch {
 	case name == "":
-		return nil, errors.New("consumer: a consumer needs a name")
+		return nil, errors.New("consumer: no name: give one of its own to each consumer, such as \"billing\"")
 	case !exact(name):
 		return nil,
 			fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record",
 				name)
 	case trust == nil:
-		return nil, errors.New("consumer: no trust: who may sign must be known")
+		return nil, errors.New("consumer: no trust: trust.WatchFile and trust.FetchBundle follow a trust bundle")
 	case store == nil:
 		return nil, errors.New("consumer: no replay store: replay.NewMemory serves one process")
 	}
@@ -210,10 +210,18 @@ func (o *Options) setDefaults(window time.Duration) {
 	}
 }
 
+// wrapperNames are the values of Options.Wrapper.
+func wrapperNames() (names []string) {
+	for _, k := range wrapper.Kinds() {
+		names = append(names, string(k))
+	}
+	return names
+}
+
 func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.Time) error {
 	switch {
 	case o.Wrapper != "" && wrapper.Kind(o.Wrapper).String() == "":
-		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapper.Kinds())
+		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapperNames())
 	case quarantine.ring != nil && quarantine.ring.name == "":
 		return errors.New(
 			"the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")

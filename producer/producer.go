@@ -138,9 +138,9 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	}
 	switch {
 	case ring == nil:
-		return nil, errors.New("producer: no keys to sign with")
+		return nil, errors.New("producer: no keys to sign with: keys.OpenKeyring opens a keyring, keys.SignWith takes a signer")
 	case bus == nil:
-		return nil, errors.New("producer: no bus")
+		return nil, errors.New("producer: no bus: package producer/eventbridge has one, NewLocalBus is for tests")
 	case o.Expires < 0:
 		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
 	}
