@@ -110,7 +110,8 @@ func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Ke
 // CreateConsumerKeyring is CreateKeyring for the identities of a consumer.
 func CreateConsumerKeyring(path, passphrase, consumer string, opts *KeyringOptions) (*Keyring, error) {
 	if consumer == "" {
-		return nil, errors.New("keys: no consumer name: give the name that the trust policy has for it, such as \"billing\"")
+		return nil, errors.New("keys: no consumer name: " +
+			"give the name that the trust policy has for it, such as \"billing\"")
 	}
 	return createKeyring(&Keyring{path: path, consumer: consumer}, passphrase, opts)
 }

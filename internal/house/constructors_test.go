@@ -57,20 +57,26 @@ type wrongCall struct {
 // wrongCalls are of each constructor of the module, by its name and by what is wrong.
 var wrongCalls = map[string]map[string]wrongCall{
 	"keys.OpenKeyring": {
-		"no file": {func() error { return errOf(keys.OpenKeyring("no/such.keyring", "p", nil)) }, `no/such\.keyring`},
+		"no file": {func() error {
+			return errOf(keys.OpenKeyring("no/such.keyring", "p", nil))
+		}, `no/such\.keyring`},
 		"no path": {func() error { return errOf(keys.OpenKeyring("", "p", nil)) }, `path`},
 		"no passphrase": {func() error { return errOf(keys.OpenKeyring(aKeyring(), "", nil)) },
 			`InsecureNoPassphrase`},
 		"wrong passphrase": {func() error { return errOf(keys.OpenKeyring(aKeyring(), "wrong", nil)) },
 			`orders\.keyring`},
-		"another file": {func() error { return errOf(keys.OpenKeyring(aFile("x.keyring", "{}"), "p", nil)) },
+		"another file": {func() error {
+			return errOf(keys.OpenKeyring(aFile("x.keyring", "{}"), "p", nil))
+		},
 			`x\.keyring`},
 	},
 	"keys.CreateKeyring": {
 		"no path": {func() error {
 			return errOf(keys.CreateKeyring("", "p", "orders", &keys.KeyringOptions{PrivateFileOptions: quick}))
 		}, `path`},
-		"no passphrase": {func() error { return errOf(keys.CreateKeyring("new.file", "", "orders", nil)) },
+		"no passphrase": {func() error {
+			return errOf(keys.CreateKeyring("new.file", "", "orders", nil))
+		},
 			`InsecureNoPassphrase`},
 		"no producer": {func() error {
 			return errOf(keys.CreateKeyring("new.file", "p", "", &keys.KeyringOptions{PrivateFileOptions: quick}))
@@ -80,27 +86,44 @@ var wrongCalls = map[string]map[string]wrongCall{
 		},
 			`orders\.keyring`},
 		"a wrong source": {func() error {
-			return errOf(keys.CreateKeyring("new.file", "p", "orders", &keys.KeyringOptions{PrivateFileOptions: quick, Sources: []string{"**"}}))
+			return errOf(keys.CreateKeyring("new.file", "p", "orders",
+				&keys.KeyringOptions{PrivateFileOptions: quick, Sources: []string{"**"}}))
 		}, `[Ss]ource`},
 	},
 	"keys.CreateConsumerKeyring": {
 		"no path": {func() error {
 			return errOf(keys.CreateConsumerKeyring("", "p", "billing", &keys.KeyringOptions{PrivateFileOptions: quick}))
 		}, `path`},
-		"no consumer": {func() error { return errOf(keys.CreateConsumerKeyring("new.file", "p", "", nil)) },
+		"no consumer": {func() error {
+			return errOf(keys.CreateConsumerKeyring("new.file", "p", "", nil))
+		},
 			`consumer`},
-		"no passphrase": {func() error { return errOf(keys.CreateConsumerKeyring("new.file", "", "billing", nil)) },
+		"no passphrase": {func() error {
+			return errOf(keys.CreateConsumerKeyring("new.file", "", "billing", nil))
+		},
 			`InsecureNoPassphrase`},
 	},
-	"keys.GenerateIdentity": {"no curve": {func() error { return errOf(keys.GenerateIdentity("")) }, `curve`}},
+	"keys.GenerateIdentity": {"no curve": {func() error {
+		return errOf(keys.GenerateIdentity(""))
+	}, `curve`}},
 	"keys.GenerateSigner": {
 		"no algorithm": {func() error { return errOf(keys.GenerateSigner("", "orders")) }, `algorithm`},
-		"no producer":  {func() error { return errOf(keys.GenerateSigner(keys.Ed25519, "")) }, `producer`},
+		"no producer": {func() error {
+			return errOf(keys.GenerateSigner(keys.Ed25519, ""))
+		}, `producer`},
 	},
-	"keys.NewLocalIdentity": {"no key": {func() error { return errOf(keys.NewLocalIdentity(nil)) }, `private key`}},
-	"keys.NewLocalSigner":   {"no key": {func() error { return errOf(keys.NewLocalSigner(nil, "orders")) }, `private key`}},
-	"keys.NewRecipient":     {"no key": {func() error { return errOf(keys.NewRecipient(nil)) }, `public key`}},
-	"keys.NewVerifier":      {"no key": {func() error { return errOf(keys.NewVerifier(nil)) }, `public key`}},
+	"keys.NewLocalIdentity": {"no key": {func() error {
+		return errOf(keys.NewLocalIdentity(nil))
+	}, `private key`}},
+	"keys.NewLocalSigner": {"no key": {func() error {
+		return errOf(keys.NewLocalSigner(nil, "orders"))
+	}, `private key`}},
+	"keys.NewRecipient": {"no key": {func() error {
+		return errOf(keys.NewRecipient(nil))
+	}, `public key`}},
+	"keys.NewVerifier": {"no key": {func() error {
+		return errOf(keys.NewVerifier(nil))
+	}, `public key`}},
 	"keys.ParseIdentityJWK": {
 		"nothing": {func() error { return errOf(keys.ParseIdentityJWK(nil)) }, `JWK`},
 		"no kty":  {func() error { return errOf(keys.ParseIdentityJWK([]byte("{}"))) }, `JWK.*X25519`},
@@ -109,17 +132,27 @@ var wrongCalls = map[string]map[string]wrongCall{
 		"nothing": {func() error { return errOf(keys.ParseJWK(nil)) }, `JWK`},
 		"no kty":  {func() error { return errOf(keys.ParseJWK([]byte("{}"))) }, `kty`},
 	},
-	"keys.ParseJWKSet": {"no keys": {func() error { return errOf(keys.ParseJWKSet([]byte("{}"))) }, `kty`}},
-	"keys.ParseKeyring": {"nothing": {func() error { return errOf(keys.ParseKeyring(nil, "p")) }, `keyring`},
+	"keys.ParseJWKSet": {"no keys": {func() error {
+		return errOf(keys.ParseJWKSet([]byte("{}")))
+	}, `kty`}},
+	"keys.ParseKeyring": {"nothing": {func() error {
+		return errOf(keys.ParseKeyring(nil, "p"))
+	}, `keyring`},
 		"no passphrase": {func() error {
 			return errOf(keys.ParseKeyring(must(os.ReadFile(aKeyring())), ""))
 		}, `passphrase`}},
 	"keys.ParsePrivateJWK": {
-		"nothing":     {func() error { return errOf(keys.ParsePrivateJWK(nil, "orders")) }, `JWK`},
-		"no producer": {func() error { return errOf(keys.ParsePrivateJWK(privateJWK(), "")) }, `producer`},
+		"nothing": {func() error { return errOf(keys.ParsePrivateJWK(nil, "orders")) }, `JWK`},
+		"no producer": {func() error {
+			return errOf(keys.ParsePrivateJWK(privateJWK(), ""))
+		}, `producer`},
 	},
-	"keys.ParsePublicKey":    {"nothing": {func() error { return errOf(keys.ParsePublicKey(nil)) }, `JWK|public key`}},
-	"keys.ParseRecipientJWK": {"nothing": {func() error { return errOf(keys.ParseRecipientJWK(nil)) }, `JWK`}},
+	"keys.ParsePublicKey": {"nothing": {func() error {
+		return errOf(keys.ParsePublicKey(nil))
+	}, `JWK|public key`}},
+	"keys.ParseRecipientJWK": {"nothing": {func() error {
+		return errOf(keys.ParseRecipientJWK(nil))
+	}, `JWK`}},
 	"keys.WatchKeyring": {
 		"no fetch": {func() error { return errOf(keys.WatchKeyring(ctx, nil, "p", nil)) }, `fetch`},
 	},
@@ -134,8 +167,12 @@ var wrongCalls = map[string]map[string]wrongCall{
 		return errOf(awskms.NewRecipient(new(kms.Client), "", nil))
 	}, `ARN`}},
 	"keys/awskms.NewSigner": {
-		"no key": {func() error { return errOf(awskms.NewSigner(ctx, new(kms.Client), "", "orders", nil)) }, `key`},
-		"no producer": {func() error { return errOf(awskms.NewSigner(ctx, new(kms.Client), keyARN, "", nil)) },
+		"no key": {func() error {
+			return errOf(awskms.NewSigner(ctx, new(kms.Client), "", "orders", nil))
+		}, `key`},
+		"no producer": {func() error {
+			return errOf(awskms.NewSigner(ctx, new(kms.Client), keyARN, "", nil))
+		},
 			`producer`},
 	},
 	"keys/session.Delegate": {"no sources": {func() error {
@@ -145,40 +182,68 @@ var wrongCalls = map[string]map[string]wrongCall{
 		return errOf(tinkkeys.Create(ctx, "new.file", someKEK{}, tinkkeys.Owner{}, keys.Ed25519))
 	}, `owner`}},
 	"keys/tinkkeys.Open": {
-		"no file":  {func() error { return errOf(tinkkeys.Open(ctx, "no/such.tink", someKEK{}, someOwner)) }, `no/such\.tink`},
-		"no owner": {func() error { return errOf(tinkkeys.Open(ctx, os.DevNull, someKEK{}, tinkkeys.Owner{})) }, `owner`},
+		"no file": {func() error {
+			return errOf(tinkkeys.Open(ctx, "no/such.tink", someKEK{}, someOwner))
+		}, `no/such\.tink`},
+		"no owner": {func() error {
+			return errOf(tinkkeys.Open(ctx, os.DevNull, someKEK{}, tinkkeys.Owner{}))
+		}, `owner`},
 	},
 	"keys/tinkkeys.Read": {"nothing": {func() error {
 		return errOf(tinkkeys.Read(ctx, strings.NewReader(""), someKEK{}, someOwner))
 	}, `keyset`}},
 	"keys/trust.CreateRootKey": {
-		"no path": {func() error { return errOf(trust.CreateRootKey("", "p", keys.Ed25519, &quick)) }, `path`},
-		"no passphrase": {func() error { return errOf(trust.CreateRootKey("new.file", "", keys.Ed25519, nil)) },
+		"no path": {func() error {
+			return errOf(trust.CreateRootKey("", "p", keys.Ed25519, &quick))
+		}, `path`},
+		"no passphrase": {func() error {
+			return errOf(trust.CreateRootKey("new.file", "", keys.Ed25519, nil))
+		},
 			`InsecureNoPassphrase`},
-		"no algorithm": {func() error { return errOf(trust.CreateRootKey("new.file", "p", "", nil)) }, `algorithm`},
+		"no algorithm": {func() error {
+			return errOf(trust.CreateRootKey("new.file", "p", "", nil))
+		}, `algorithm`},
 	},
 	"keys/trust.FetchBundle": {
 		"no URL": {func() error { return errOf(trust.FetchBundle(ctx, "", someRoots, nil)) }, `URL`},
-		"http":   {func() error { return errOf(trust.FetchBundle(ctx, "http://a.example/b", someRoots, nil)) }, `https`},
-		"no roots": {func() error { return errOf(trust.FetchBundle(ctx, "https://a.example/b", nil, nil)) },
+		"http": {func() error {
+			return errOf(trust.FetchBundle(ctx, "http://a.example/b", someRoots, nil))
+		}, `https`},
+		"no roots": {func() error {
+			return errOf(trust.FetchBundle(ctx, "https://a.example/b", nil, nil))
+		},
 			`roots`},
 	},
-	"keys/trust.FetchFrom":   {"no origin": {func() error { return errOf(trust.FetchFrom(ctx, nil, someRoots, nil)) }, `origin`}},
-	"keys/trust.FetchSigned": {"no origin": {func() error { return errOf(trust.FetchSigned(ctx, nil)) }, `origin`}},
-	"keys/trust.GenerateRootKey": {"no algorithm": {func() error { return errOf(trust.GenerateRootKey("")) },
+	"keys/trust.FetchFrom": {"no origin": {func() error {
+		return errOf(trust.FetchFrom(ctx, nil, someRoots, nil))
+	}, `origin`}},
+	"keys/trust.FetchSigned": {"no origin": {func() error {
+		return errOf(trust.FetchSigned(ctx, nil))
+	}, `origin`}},
+	"keys/trust.GenerateRootKey": {"no algorithm": {func() error {
+		return errOf(trust.GenerateRootKey(""))
+	},
 		`algorithm`}},
 	"keys/trust.NewBundle": {"expires before it is issued": {func() error {
 		now := time.Now()
 		return errOf(trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(-time.Hour)}))
 	}, `[Ee]xpires`}},
-	"keys/trust.NewRootKey": {"no key": {func() error { return errOf(trust.NewRootKey(nil)) }, `private key`}},
+	"keys/trust.NewRootKey": {"no key": {func() error {
+		return errOf(trust.NewRootKey(nil))
+	}, `private key`}},
 	"keys/trust.NewRoots": {
-		"no keys":   {func() error { return errOf(trust.NewRoots(1, 1)) }, `roots: 0 keys`},
-		"threshold": {func() error { return errOf(trust.NewRoots(1, 2, someKey.Verifier())) }, `threshold`},
+		"no keys": {func() error { return errOf(trust.NewRoots(1, 1)) }, `roots: 0 keys`},
+		"threshold": {func() error {
+			return errOf(trust.NewRoots(1, 2, someKey.Verifier()))
+		}, `threshold`},
 	},
 	"keys/trust.NewTimestamp": {
-		"no roots":  {func() error { return errOf(trust.NewTimestamp(nil, someTrust, nil, trust.TimestampOptions{})) }, `roots`},
-		"no bundle": {func() error { return errOf(trust.NewTimestamp(someRoots, nil, nil, trust.TimestampOptions{})) }, `bundle|timestamp key`},
+		"no roots": {func() error {
+			return errOf(trust.NewTimestamp(nil, someTrust, nil, trust.TimestampOptions{}))
+		}, `roots`},
+		"no bundle": {func() error {
+			return errOf(trust.NewTimestamp(someRoots, nil, nil, trust.TimestampOptions{}))
+		}, `bundle|timestamp key`},
 	},
 	"keys/trust.OpenBundle": {
 		"no roots": {func() error { return errOf(trust.OpenBundle([]byte("{}"), nil, nil)) }, `roots`},
@@ -188,18 +253,30 @@ var wrongCalls = map[string]map[string]wrongCall{
 		return errOf(trust.OpenPreviousTimestamp(nil, someRoots))
 	}, `timestamp`}},
 	"keys/trust.OpenRootKey": {
-		"no file": {func() error { return errOf(trust.OpenRootKey("no/root.key", "p", nil)) }, `no/root\.key`},
+		"no file": {func() error {
+			return errOf(trust.OpenRootKey("no/root.key", "p", nil))
+		}, `no/root\.key`},
 		"no passphrase": {func() error { return errOf(trust.OpenRootKey(aRootKey(), "", nil)) },
 			`InsecureNoPassphrase`},
 		"wrong passphrase": {func() error { return errOf(trust.OpenRootKey(aRootKey(), "wrong", nil)) },
 			`root\.key`},
 	},
-	"keys/trust.OpenTimestamp":  {"nothing": {func() error { return errOf(trust.OpenTimestamp(nil, someRoots, time.Now())) }, `timestamp`}},
-	"keys/trust.ParseBundle":    {"nothing": {func() error { return errOf(trust.ParseBundle(nil)) }, `bundle`}},
-	"keys/trust.ParseRoots":     {"nothing": {func() error { return errOf(trust.ParseRoots(nil)) }, `roots`}},
-	"keys/trust.ParseTimestamp": {"nothing": {func() error { return errOf(trust.ParseTimestamp(nil)) }, `timestamp`}},
+	"keys/trust.OpenTimestamp": {"nothing": {func() error {
+		return errOf(trust.OpenTimestamp(nil, someRoots, time.Now()))
+	}, `timestamp`}},
+	"keys/trust.ParseBundle": {"nothing": {func() error {
+		return errOf(trust.ParseBundle(nil))
+	}, `bundle`}},
+	"keys/trust.ParseRoots": {"nothing": {func() error {
+		return errOf(trust.ParseRoots(nil))
+	}, `roots`}},
+	"keys/trust.ParseTimestamp": {"nothing": {func() error {
+		return errOf(trust.ParseTimestamp(nil))
+	}, `timestamp`}},
 	"keys/trust.WatchFile": {
-		"no file":  {func() error { return errOf(trust.WatchFile("no/trust.dsse", someRoots, nil)) }, `no/trust\.dsse`},
+		"no file": {func() error {
+			return errOf(trust.WatchFile("no/trust.dsse", someRoots, nil))
+		}, `no/trust\.dsse`},
 		"no path":  {func() error { return errOf(trust.WatchFile("", someRoots, nil)) }, `path`},
 		"no roots": {func() error { return errOf(trust.WatchFile("trust.dsse", nil, nil)) }, `roots`},
 	},
@@ -223,15 +300,23 @@ var wrongCalls = map[string]map[string]wrongCall{
 			`producerz`},
 	},
 
-	"envelope.NewDecrypter": {"nothing": {func() error { return errOf(envelope.NewDecrypter(envelope.DecryptWith{})) },
+	"envelope.NewDecrypter": {"nothing": {func() error {
+		return errOf(envelope.NewDecrypter(envelope.DecryptWith{}))
+	},
 		`Identities`}},
 	"envelope.NewEncrypter": {
-		"nothing":  {func() error { return errOf(envelope.NewEncrypter(envelope.EncryptTo{})) }, `Recipients|Consumers`},
-		"no trust": {func() error { return errOf(envelope.NewEncrypter(envelope.EncryptTo{Consumers: []string{"a"}})) }, `Trust`},
+		"nothing": {func() error {
+			return errOf(envelope.NewEncrypter(envelope.EncryptTo{}))
+		}, `Recipients|Consumers`},
+		"no trust": {func() error {
+			return errOf(envelope.NewEncrypter(envelope.EncryptTo{Consumers: []string{"a"}}))
+		}, `Trust`},
 	},
 	"envelope.NewOpener": {
-		"no trust":  {func() error { return errOf(envelope.NewOpener(nil, anySource)) }, `trust`},
-		"no policy": {func() error { return errOf(envelope.NewOpener(someTrust, nil)) }, `Policy|policy`},
+		"no trust": {func() error { return errOf(envelope.NewOpener(nil, anySource)) }, `trust`},
+		"no policy": {func() error {
+			return errOf(envelope.NewOpener(someTrust, nil))
+		}, `Policy|policy`},
 		"no sources": {func() error { return errOf(envelope.NewOpener(someTrust, &envelope.Policy{})) },
 			`Sources`},
 		"a wrong age": {func() error {
@@ -240,66 +325,106 @@ var wrongCalls = map[string]map[string]wrongCall{
 		}, `MaxAge`},
 	},
 	"envelope.Open": {
-		"no trust":   {func() error { return errOf(envelope.Open(ctx, sealed(), nil, anySource)) }, `trust`},
-		"no policy":  {func() error { return errOf(envelope.Open(ctx, sealed(), someTrust, nil)) }, `Policy|policy`},
-		"no sources": {func() error { return errOf(envelope.Open(ctx, sealed(), someTrust, &envelope.Policy{})) }, `Sources`},
+		"no trust": {func() error {
+			return errOf(envelope.Open(ctx, sealed(), nil, anySource))
+		}, `trust`},
+		"no policy": {func() error {
+			return errOf(envelope.Open(ctx, sealed(), someTrust, nil))
+		}, `Policy|policy`},
+		"no sources": {func() error {
+			return errOf(envelope.Open(ctx, sealed(), someTrust, &envelope.Policy{}))
+		}, `Sources`},
 	},
 	"envelope.OpenHTTP": {"no policy": {func() error {
 		return errOf(envelope.OpenHTTP(ctx, nil, nil, someTrust, nil))
 	}, `Policy|policy`}},
 
 	"producer.New": {
-		"no keys": {func() error { return errOf(producer.New(nil, producer.NewLocalBus(nil), nil)) }, `keys to sign with`},
-		"no bus":  {func() error { return errOf(producer.New(keys.SignWith(someKey), nil, nil)) }, `bus`},
+		"no keys": {func() error {
+			return errOf(producer.New(nil, producer.NewLocalBus(nil), nil))
+		}, `keys to sign with`},
+		"no bus": {func() error {
+			return errOf(producer.New(keys.SignWith(someKey), nil, nil))
+		}, `bus`},
 	},
 	"producer/eventbridge.New": {
 		"no client": {func() error { return errOf(eventbridge.New(nil, "central", nil)) }, `client`},
-		"no bus":    {func() error { return errOf(eventbridge.New(&struct{ eventbridge.Client }{}, "", nil)) }, `bus`},
+		"no bus": {func() error {
+			return errOf(eventbridge.New(&struct{ eventbridge.Client }{}, "", nil))
+		}, `bus`},
 	},
 
 	"consumer.New": {
-		"no name":  {func() error { return errOf(consumer.New("", someTrust, someStore, anySource, nil)) }, `name`},
-		"no trust": {func() error { return errOf(consumer.New("billing", nil, someStore, anySource, nil)) }, `trust`},
-		"no store": {func() error { return errOf(consumer.New("billing", someTrust, nil, anySource, nil)) }, `replay store`},
-		"no policy": {func() error { return errOf(consumer.New("billing", someTrust, someStore, nil, nil)) },
+		"no name": {func() error {
+			return errOf(consumer.New("", someTrust, someStore, anySource, nil))
+		}, `name`},
+		"no trust": {func() error {
+			return errOf(consumer.New("billing", nil, someStore, anySource, nil))
+		}, `trust`},
+		"no store": {func() error {
+			return errOf(consumer.New("billing", someTrust, nil, anySource, nil))
+		}, `replay store`},
+		"no policy": {func() error {
+			return errOf(consumer.New("billing", someTrust, someStore, nil, nil))
+		},
 			`policy|Policy`},
 		"no sources": {func() error {
 			return errOf(consumer.New("billing", someTrust, someStore, &envelope.Policy{}, nil))
 		}, `Sources`},
-		"a short lease":  {func() error { return newConsumer(func(o *consumer.Options) { o.Lease = 1 }) }, `Lease`},
-		"a short memory": {func() error { return newConsumer(func(o *consumer.Options) { o.RememberFor = 1 }) }, `RememberFor`},
-		"an unknown wrapper": {func() error { return newConsumer(func(o *consumer.Options) { o.Wrapper = "x" }) },
+		"a short lease": {func() error {
+			return newConsumer(func(o *consumer.Options) { o.Lease = 1 })
+		}, `Lease`},
+		"a short memory": {func() error {
+			return newConsumer(func(o *consumer.Options) { o.RememberFor = 1 })
+		}, `RememberFor`},
+		"an unknown wrapper": {func() error {
+			return newConsumer(func(o *consumer.Options) { o.Wrapper = "x" })
+		},
 			`Wrapper is "x": give one of .*"on-failure"`},
 		"a permission without an end": {func() error {
-			return newConsumer(func(o *consumer.Options) { o.Permissions = []consumer.Permission{{ID: "a", ReplayName: "b"}} })
+			return newConsumer(func(o *consumer.Options) {
+				o.Permissions = []consumer.Permission{{ID: "a", ReplayName: "b"}}
+			})
 		}, `permission "a": From`},
 	},
 	"consumer.NewQuarantineKeys": {
-		"no name":     {func() error { return errOf(consumer.NewQuarantineKeys("", make([]byte, 32))) }, `name`},
-		"a short key": {func() error { return errOf(consumer.NewQuarantineKeys("bin", []byte("short"))) }, `key.*32`},
+		"no name": {func() error {
+			return errOf(consumer.NewQuarantineKeys("", make([]byte, 32)))
+		}, `name`},
+		"a short key": {func() error {
+			return errOf(consumer.NewQuarantineKeys("bin", []byte("short")))
+		}, `key.*32`},
 	},
 	"consumer/awslambda/sqs.New": {"no URL": {func() error {
 		return errOf(holdsqs.New(&struct{ holdsqs.Client }{}, ""))
 	}, `URL`}},
 	"consumer/quarantine.NewDir": {
 		"no path": {func() error { return errOf(quarantine.NewDir("", binKeys)) }, `path|directory`},
-		"no keys": {func() error { return errOf(quarantine.NewDir(os.TempDir(), consumer.QuarantineKeys{})) },
+		"no keys": {func() error {
+			return errOf(quarantine.NewDir(os.TempDir(), consumer.QuarantineKeys{}))
+		},
 			`NewQuarantineKeys`},
 	},
 	"consumer/quarantine/s3.New": {
-		"no bucket": {func() error { return errOf(s3.New(&struct{ s3.Client }{}, "", binKeys, nil)) }, `bucket`},
+		"no bucket": {func() error {
+			return errOf(s3.New(&struct{ s3.Client }{}, "", binKeys, nil))
+		}, `bucket`},
 		"no keys": {func() error {
 			return errOf(s3.New(&struct{ s3.Client }{}, "b", consumer.QuarantineKeys{}, nil))
 		}, `NewQuarantineKeys`},
 	},
 	"consumer/quarantine/sqs.New": {
-		"no URL": {func() error { return errOf(sqs.New(&struct{ sqs.Client }{}, "", binKeys, nil)) }, `URL`},
+		"no URL": {func() error {
+			return errOf(sqs.New(&struct{ sqs.Client }{}, "", binKeys, nil))
+		}, `URL`},
 		"no keys": {func() error {
 			return errOf(sqs.New(&struct{ sqs.Client }{}, queueURL, consumer.QuarantineKeys{}, nil))
 		}, `NewQuarantineKeys`},
 	},
 	"consumer/replay/dynamodb.New": {
-		"no table": {func() error { return errOf(dynamodb.New(&struct{ dynamodb.Client }{}, "", nil)) }, `table`},
+		"no table": {func() error {
+			return errOf(dynamodb.New(&struct{ dynamodb.Client }{}, "", nil))
+		}, `table`},
 	},
 	"consumer/replay/redis.New": {"no client": {func() error {
 		return errOf(redis.New[redis.Reply](nil, nil))
@@ -309,34 +434,63 @@ var wrongCalls = map[string]map[string]wrongCall{
 	}, `Namespace`}},
 	"schema.NewSet": {"nothing": {func() error { return errOf(schema.NewSet(nil)) }, `Schemas|Options`}},
 	"schema.ReadSet": {
-		"no file": {func() error { return errOf(schema.ReadSet(fstest.MapFS{}, "set.json")) }, `set\.json`},
+		"no file": {func() error {
+			return errOf(schema.ReadSet(fstest.MapFS{}, "set.json"))
+		}, `set\.json`},
 		"no name": {func() error { return errOf(schema.ReadSet(fstest.MapFS{}, "")) }, `name`},
 	},
 
-	"webhook.Events": {"no consumer": {func() error { return errOf(webhook.Events(nil, someHandler, nil)) }, `consumer`},
+	"webhook.Events": {"no consumer": {func() error {
+		return errOf(webhook.Events(nil, someHandler, nil))
+	}, `consumer`},
 		"no handler": {func() error {
 			return errOf(webhook.Events(must(consumer.New("billing", someTrust, someStore, anySource, nil)), nil, nil))
 		}, `handler`}},
-	"webhook.Handler": {"no verifier": {func() error { return errOf(webhook.Handler(nil, someStore, someNext, nil)) }, `verifier`},
-		"no handler": {func() error { return errOf(webhook.Handler(someVerifier, someStore, nil, nil)) }, `next`}},
+	"webhook.Handler": {"no verifier": {func() error {
+		return errOf(webhook.Handler(nil, someStore, someNext, nil))
+	}, `verifier`},
+		"no handler": {func() error {
+			return errOf(webhook.Handler(someVerifier, someStore, nil, nil))
+		}, `next`}},
 	"webhook.New": {
-		"no endpoint": {func() error { return errOf(webhook.New(github(), "", someSecrets(), nil)) }, `endpoint`},
-		"no secret":   {func() error { return errOf(webhook.New(github(), "in", nil, nil)) }, `secret`},
-		"an empty secret": {func() error { return errOf(webhook.New(github(), "in", []webhook.Secret{{}}, nil)) },
+		"no endpoint": {func() error {
+			return errOf(webhook.New(github(), "", someSecrets(), nil))
+		}, `endpoint`},
+		"no secret": {func() error { return errOf(webhook.New(github(), "in", nil, nil)) }, `secret`},
+		"an empty secret": {func() error {
+			return errOf(webhook.New(github(), "in", []webhook.Secret{{}}, nil))
+		},
 			`secret`},
 	},
-	"webhook.NewBudget": {"nothing": {func() error { return errOf(webhook.NewBudget(-1)) }, `budget|bytes`}},
+	"webhook.NewBudget": {"nothing": {func() error {
+		return errOf(webhook.NewBudget(-1))
+	}, `budget|bytes`}},
 	"webhook.NewReceiver": {
-		"no verifier": {func() error { return errOf(webhook.NewReceiver(nil, someStore, someNext, nil)) }, `verifier`},
-		"no store":    {func() error { return errOf(webhook.NewReceiver(someVerifier, nil, someNext, nil)) }, `store`},
-		"no handler":  {func() error { return errOf(webhook.NewReceiver(someVerifier, someStore, nil, nil)) }, `next`},
+		"no verifier": {func() error {
+			return errOf(webhook.NewReceiver(nil, someStore, someNext, nil))
+		}, `verifier`},
+		"no store": {func() error {
+			return errOf(webhook.NewReceiver(someVerifier, nil, someNext, nil))
+		}, `store`},
+		"no handler": {func() error {
+			return errOf(webhook.NewReceiver(someVerifier, someStore, nil, nil))
+		}, `next`},
 	},
-	"webhook.ParseRecipe": {"nothing": {func() error { return errOf(webhook.ParseRecipe(nil)) }, `recipe`}},
-	"webhook.ParseRecord": {"nothing": {func() error { _, _, err := webhook.ParseRecord(nil); return err }, `record`}},
+	"webhook.ParseRecipe": {"nothing": {func() error {
+		return errOf(webhook.ParseRecipe(nil))
+	}, `recipe`}},
+	"webhook.ParseRecord": {"nothing": {func() error {
+		_, _, err := webhook.ParseRecord(nil)
+		return err
+	}, `record`}},
 	"webhook.Provider": {"unknown": {func() error { return errOf(webhook.Provider("githup")) },
 		`githup.*Providers|github`}},
-	"webhook/authcontext.NewKey": {"a short key": {func() error { return errOf(authcontext.NewKey(nil)) }, `key|secret`}},
-	"webhook/authn.FetchKeys":    {"no URL": {func() error { return errOf(authn.FetchKeys("", nil)) }, `URL`}},
+	"webhook/authcontext.NewKey": {"a short key": {func() error {
+		return errOf(authcontext.NewKey(nil))
+	}, `key|secret`}},
+	"webhook/authn.FetchKeys": {"no URL": {func() error {
+		return errOf(authn.FetchKeys("", nil))
+	}, `URL`}},
 	"webhook/authn.New": {
 		"no issuer": {func() error {
 			return errOf(authn.New("", new(authn.Keys), &authn.Options{Audiences: []string{"a"}}))
@@ -344,19 +498,35 @@ var wrongCalls = map[string]map[string]wrongCall{
 		"no keys": {func() error {
 			return errOf(authn.New("https://issuer.example", nil, &authn.Options{Audiences: []string{"a"}}))
 		}, `keys`},
-		"no audience": {func() error { return errOf(authn.New("https://issuer.example", someIssuerKeys(), nil)) },
+		"no audience": {func() error {
+			return errOf(authn.New("https://issuer.example", someIssuerKeys(), nil))
+		},
 			`Audiences`},
 	},
-	"webhook/authn.ParseKeys":      {"nothing": {func() error { return errOf(authn.ParseKeys(nil)) }, `key set|JWK`}},
-	"webhook/authn.ParseSource":    {"unknown": {func() error { return errOf(authn.ParseSource("nowhere")) }, `nowhere`}},
-	"webhook/authn/apigateway.New": {"no verifier": {func() error { return errOf(apigateway.New(nil, nil)) }, `verifier`}},
+	"webhook/authn.ParseKeys": {"nothing": {func() error {
+		return errOf(authn.ParseKeys(nil))
+	}, `key set|JWK`}},
+	"webhook/authn.ParseSource": {"unknown": {func() error {
+		return errOf(authn.ParseSource("nowhere"))
+	}, `nowhere`}},
+	"webhook/authn/apigateway.New": {"no verifier": {func() error {
+		return errOf(apigateway.New(nil, nil))
+	}, `verifier`}},
 	"webhook/authn/clientcredentials.New": {
-		"no URL":    {func() error { return errOf(clientcredentials.New("", "c", "s", nil)) }, `URL`},
-		"no client": {func() error { return errOf(clientcredentials.New("https://a.example/t", "", "s", nil)) }, `client ID`},
-		"no secret": {func() error { return errOf(clientcredentials.New("https://a.example/t", "c", "", nil)) }, `secret`},
+		"no URL": {func() error { return errOf(clientcredentials.New("", "c", "s", nil)) }, `URL`},
+		"no client": {func() error {
+			return errOf(clientcredentials.New("https://a.example/t", "", "s", nil))
+		}, `client ID`},
+		"no secret": {func() error {
+			return errOf(clientcredentials.New("https://a.example/t", "c", "", nil))
+		}, `secret`},
 	},
-	"webhook/entry.New": {"no receiver": {func() error { return errOf(entry.New(nil, nil)) }, `receiver`},
-		"nothing to check": {func() error { return errOf(entry.New(new(webhook.Receiver), &entry.Options{Limiter: someLimiter()})) },
+	"webhook/entry.New": {"no receiver": {func() error {
+		return errOf(entry.New(nil, nil))
+	}, `receiver`},
+		"nothing to check": {func() error {
+			return errOf(entry.New(new(webhook.Receiver), &entry.Options{Limiter: someLimiter()}))
+		},
 			`Tenants|Tokens`}},
 	"webhook/gateway.New": {
 		"no configuration": {func() error {
@@ -374,14 +544,22 @@ var wrongCalls = map[string]map[string]wrongCall{
 		return errOf(ingest.New(keys.SignWith(someKey), producer.NewLocalBus(nil), "", nil))
 	}, `source`}},
 	"webhook/sender.New": {
-		"no store":      {func() error { return errOf(sender.New(nil, someEndpoints, nil)) }, `store`},
-		"no endpoints":  {func() error { return errOf(sender.New(sender.NewMemory(nil), nil, nil)) }, `endpoints`},
+		"no store": {func() error { return errOf(sender.New(nil, someEndpoints, nil)) }, `store`},
+		"no endpoints": {func() error {
+			return errOf(sender.New(sender.NewMemory(nil), nil, nil))
+		}, `endpoints`},
 		"a short lease": {func() error { return newSender(sender.Options{Lease: 1}) }, `Lease`},
 	},
 	"webhook/sender.NewEndpoints": {
-		"no ID":      {func() error { return errOf(sender.NewEndpoints(sender.Endpoint{URL: "https://a.example/"})) }, `ID`},
-		"no URL":     {func() error { return errOf(sender.NewEndpoints(sender.Endpoint{ID: "a"})) }, `URL|Signing`},
-		"no signing": {func() error { return errOf(sender.NewEndpoints(sender.Endpoint{ID: "a", URL: "https://a.example/"})) }, `Signing`},
+		"no ID": {func() error {
+			return errOf(sender.NewEndpoints(sender.Endpoint{URL: "https://a.example/"}))
+		}, `ID`},
+		"no URL": {func() error {
+			return errOf(sender.NewEndpoints(sender.Endpoint{ID: "a"}))
+		}, `URL|Signing`},
+		"no signing": {func() error {
+			return errOf(sender.NewEndpoints(sender.Endpoint{ID: "a", URL: "https://a.example/"}))
+		}, `Signing`},
 	},
 	"webhook/sender.NewLocalKey": {
 		"no name":     {func() error { return errOf(sender.NewLocalKey("", make([]byte, 32))) }, `name`},
@@ -390,16 +568,24 @@ var wrongCalls = map[string]map[string]wrongCall{
 	"webhook/sender.OpenSecret": {"no endpoint": {func() error {
 		return errOf(sender.OpenSecret(ctx, must(awskms.NewIdentity(new(kms.Client), keyARN, nil)), "", nil))
 	}, `endpoint`}},
-	"webhook/sender/redis.New": {"no client": {func() error { return errOf(sendredis.New[redis.Reply](nil, nil)) }, `Redis client`}},
+	"webhook/sender/redis.New": {"no client": {func() error {
+		return errOf(sendredis.New[redis.Reply](nil, nil))
+	}, `Redis client`}},
 	"webhook/tenants.Parse": {
-		"nothing":           {func() error { return errOf(tenants.Parse(nil, nil)) }, `tenants`},
-		"an unknown member": {func() error { return errOf(tenants.Parse([]byte("tenantz: []\n"), nil)) }, `tenantz`},
+		"nothing": {func() error { return errOf(tenants.Parse(nil, nil)) }, `tenants`},
+		"an unknown member": {func() error {
+			return errOf(tenants.Parse([]byte("tenantz: []\n"), nil))
+		}, `tenantz`},
 	},
-	"webhook/throttle.NewAddresses": {"no rate": {func() error { return errOf(throttle.NewAddresses(0, 1, time.Now())) }, `rate`}},
+	"webhook/throttle.NewAddresses": {"no rate": {func() error {
+		return errOf(throttle.NewAddresses(0, 1, time.Now()))
+	}, `rate`}},
 	"webhook/throttle.NewMemory": {"a wrong size": {func() error {
 		return errOf(throttle.NewMemory(&throttle.MemoryOptions{MaxKeys: -1}))
 	}, `MaxKeys`}},
-	"webhook/throttle/redis.New": {"no client": {func() error { return errOf(limitredis.New[redis.Reply](nil, nil)) }, `Redis client`}},
+	"webhook/throttle/redis.New": {"no client": {func() error {
+		return errOf(limitredis.New[redis.Reply](nil, nil))
+	}, `Redis client`}},
 }
 
 // TestConstructorsNameWhatIsWrong: a person who calls a constructor wrongly is told which argument, option or
@@ -432,7 +618,8 @@ func recovered(call func() error) (err error) {
 
 // TestConstructorsAreAllKnown: each function that makes or opens something and can fail is in the table.
 func TestConstructorsAreAllKnown(t *testing.T) {
-	makes := regexp.MustCompile(`^(New|Open|Parse|Create|Watch|Fetch|Read|Generate|Handler|Events|Provider|Delegate)`)
+	makes := regexp.MustCompile(
+		`^(New|Open|Parse|Create|Watch|Fetch|Read|Generate|Handler|Events|Provider|Delegate)`)
 	seen := map[string]bool{}
 	for path, pkg := range exported(t) {
 		for _, name := range pkg.Scope().Names() {
@@ -496,5 +683,6 @@ func someSecrets() []webhook.Secret { return []webhook.Secret{{Text: "x"}} }
 func someLimiter() throttle.Limiter { return must(throttle.NewMemory(nil)) }
 
 func someIssuerKeys() *authn.Keys {
-	return must(authn.ParseKeys([]byte(`{"keys":[` + string(must(keys.GenerateSigner(keys.Ed25519, "a")).Verifier().JWK()) + `]}`)))
+	public := must(keys.GenerateSigner(keys.Ed25519, "a")).Verifier().JWK()
+	return must(authn.ParseKeys([]byte(`{"keys":[` + string(public) + `]}`)))
 }
