@@ -178,7 +178,7 @@ func TestFixNamesExplain(t *testing.T) {
 		{"do it (more: sealbus explain expired)", "expired", "do it (more: sealbus explain expired)"},
 		{"do it", "expired; rm -rf", "do it"},
 	} {
-		if got := ui.Fix(c[0], c[1]); got != c[2] {
+		if got := Fix(c[0], c[1]); got != c[2] {
 			t.Errorf("%q of %q: %q", c[0], c[1], got)
 		}
 	}
