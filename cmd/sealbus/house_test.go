@@ -32,8 +32,8 @@ var base = map[string][]string{
 }
 
 // groups are the packages of the commands. None imports another one.
-var groups = []string{"claims", "demo", "dev", "doctor", "events", "gateway", "keys", "listen", "quarantine",
-	"schema", "setup", "tenants", "token", "trust", "webhook"}
+var groups = []string{"claims", "demo", "dev", "doctor", "events", "explain", "gateway", "keys", "listen",
+	"quarantine", "schema", "setup", "tenants", "token", "trust", "webhook"}
 
 // testOnly are packages that only tests import, and what they may import of the rest.
 var testOnly = map[string][]string{"uitest": {"ui"}, "clitest": {"cli", "ui", "uitest"}}
