@@ -391,3 +391,31 @@ func SyncDir(path string) {
 		_ = d.Close()
 	}
 }
+
+// Lock locks a file, which it makes, until unlock is called or the process ends in any way. Another process
+// that has the lock is ErrLocked.
+func Lock(path string) (unlock func(), err error) {
+	f, err := openLocked(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() { removeLocked(f, path) }, nil
+}
+
+// Swap puts content in the place of a public file, all or nothing; the file need not be there. The caller has
+// a Lock that keeps others out. A file that a killed process left beside it is written anew.
+func Swap(path string, content []byte) error {
+	beside := path + besideSuffix
+	if err := os.Remove(beside); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := WriteNew(beside, content, 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(beside, path); err != nil {
+		_ = os.Remove(beside)
+		return err
+	}
+	SyncDir(path)
+	return nil
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/schema"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/setup"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/tenants"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/token"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
@@ -56,6 +57,7 @@ func Root(env *ui.Env) *cobra.Command {
 func commands(env *ui.Env) []*cobra.Command {
 	return []*cobra.Command{
 		demo.Command(env),
+		setup.Command(env),
 		keys.Command(env),
 		trust.Command(env),
 		events.SealCommand(env),

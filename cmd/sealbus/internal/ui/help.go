@@ -30,7 +30,7 @@ func (env *Env) Help(cmd *cobra.Command, _ []string) {
 	}
 	if !cmd.HasParent() {
 		p.Linef("\n%s", p.Bold("Exit status"))
-		exitStatuses().printProse(p)
+		exitStatuses().PrintProse(p)
 	}
 	_ = env.WriteText(p)
 }
@@ -133,7 +133,7 @@ func printCommands(p *Printer, cmd *cobra.Command) {
 			t.Add(Cells("  "+c.Name(), c.Short)...)
 		}
 	}
-	t.printProse(p)
+	t.PrintProse(p)
 }
 
 // widestFlag is how wide the column of flags becomes. A longer flag has its text in the lines below.

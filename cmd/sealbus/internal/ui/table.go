@@ -39,8 +39,8 @@ func Cells(texts ...string) []Cell {
 // callers can pass what they read.
 func (t *Table) Print(p *Printer) { t.printWidth(p, p.Width) }
 
-// printProse is print for tables that are mostly sentences: they are folded where there is no terminal, too.
-func (t *Table) printProse(p *Printer) { t.printWidth(p, p.Prose()) }
+// PrintProse is print for tables that are mostly sentences: they are folded where there is no terminal, too.
+func (t *Table) PrintProse(p *Printer) { t.printWidth(p, p.Prose()) }
 
 func (t *Table) printWidth(p *Printer, most int) {
 	rows := t.All(p.Style)

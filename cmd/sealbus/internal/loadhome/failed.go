@@ -1,0 +1,30 @@
+// Package loadhome finds the home of a command, and takes from it the flags that are not given.
+package loadhome
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/internal/privatefile"
+)
+
+// Failed is an error of package home as the commands report it.
+func Failed(err error) error {
+	text := errors.New(strings.TrimPrefix(err.Error(), "home: "))
+	missing, isMissing := errors.AsType[*home.MissingError](err)
+	copied, isCopy := errors.AsType[*home.CopiedError](err)
+	switch {
+	case isMissing && missing.Command != "":
+		return ui.WrongFile("make it with `"+missing.Command+"`, or name another home with --home DIR", "%s", missing.What)
+	case isMissing:
+		return ui.WrongFile("see to "+home.File+", or name another home with --home DIR", "%s", missing.What)
+	case isCopy:
+		return ui.WrongFile("if you trust whoever made it, add --home "+ui.ShellQuote(copied.Dir)+
+			"; else give the files by their flags", "the home in the working directory was not made here, but copied")
+	case errors.Is(err, privatefile.ErrLocked):
+		return ui.Unavailable("run it again when that command has ended", "another command is changing the home")
+	}
+	return ui.WrongFile("correct that, or name another home with --home DIR", "%w", text)
+}
