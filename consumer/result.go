@@ -224,6 +224,7 @@ func (c *Consumer) log(ctx context.Context, r *Result) {
 	if v := r.Verdict; v != nil {
 		add("cause", v.Cause)
 		add("fix", v.Fix())
+		add("more", v.Reason.Page())
 		if r.Producer == "" {
 			add("unverified_source", v.UnverifiedSource)
 			add("unverified_type", v.UnverifiedType)

@@ -31,7 +31,7 @@ var base = map[string][]string{
 }
 
 // groups are the packages of the commands. None imports another one.
-var groups = []string{"claims", "demo", "doctor", "events", "gateway", "keys", "listen", "quarantine",
+var groups = []string{"claims", "demo", "doctor", "events", "explain", "gateway", "keys", "listen", "quarantine",
 	"schema", "tenants", "token", "trust", "webhook"}
 
 // testOnly are packages that only tests import, and what they may import of the rest.

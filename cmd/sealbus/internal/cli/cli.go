@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/demo"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/doctor"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/events"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/explain"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/gateway"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/keys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
@@ -64,6 +65,7 @@ func commands(env *ui.Env) []*cobra.Command {
 		events.OpenCommand(env),
 		events.PublishCommand(env),
 		events.InspectCommand(env),
+		explain.Command(env),
 		claims.Command(env),
 		quarantine.Command(env),
 		listen.Command(env),

@@ -52,11 +52,18 @@ func TestDemoSurprises(t *testing.T) {
 					t.Errorf("%s: %s %s was taken for expected", r.Case, r.Verdict, r.Reason)
 				}
 			}
-			p := &ui.Printer{}
-			printDemo(p, results)
-			if !strings.Contains(p.String(), "✗ "+test.surprises[0]) ||
-				!strings.Contains(p.String(), "otherwise than expected") {
-				t.Errorf("the table does not show the surprise:\n%s", p)
+			for _, verbose := range []bool{false, true} {
+				var text string
+				for _, p := range pages(ui.Style{}, results, verbose) {
+					text += p.String()
+				}
+				if !strings.Contains(text, "✗ "+test.surprises[0]) ||
+					!strings.Contains(text, "expected ") || !strings.Contains(text, "otherwise than expected") {
+					t.Errorf("the table does not show the surprise:\n%s", text)
+				}
+				if shown := strings.Contains(text, "\n✓ two members, in the data"); shown != verbose {
+					t.Errorf("verbose %t: a case that is no surprise is shown: %t:\n%s", verbose, shown, text)
+				}
 			}
 		})
 	}

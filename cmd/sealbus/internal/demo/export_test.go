@@ -4,3 +4,5 @@ package demo
 
 type DemoResult = demoResult
 type Played = played
+
+var Show = show

@@ -23,8 +23,8 @@ type scene struct {
 func scenes() []sceneGroup {
 	return []sceneGroup{
 		{"A broker does what brokers do", brokerScenes()},
-		{"An attacker changes what it says", contentScenes()},
-		{"An attacker plays with the format", formatScenes()},
+		{"An attacker changes the event", contentScenes()},
+		{"An attacker bends the format", formatScenes()},
 		{"Another key signs, or none", signerScenes()},
 		{"It is carried elsewhere", carrierScenes()},
 		{"It comes at another time", timeScenes()},

@@ -293,7 +293,8 @@ func tellRejected(env *ui.Env, err error, where string) error {
 }
 
 func tellRefusal(env *ui.Env, e *envelope.Error, fix, where string) error {
-	r := rejectedResult{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e), Fix: fix}
+	r := rejectedResult{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e),
+		Fix: ui.Fix(fix, string(e.Reason))}
 	if e.Reason.Class() == envelope.Transient {
 		r.Verdict = ui.VerdictUnavailable
 	}

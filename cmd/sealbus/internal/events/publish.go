@@ -371,7 +371,7 @@ func publishFix(err error, exit int) string {
 	refused, isRefused := errors.AsType[*producer.TrustError](err)
 	switch {
 	case isRefused:
-		return refused.Advice
+		return ui.Fix(refused.Advice, string(refused.Reason))
 	case isService:
 		return awscli.ServiceFix(service)
 	case errors.Is(err, eventbridge.ErrNoBus):

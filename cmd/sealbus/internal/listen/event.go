@@ -90,6 +90,7 @@ func (l *listener) take(ctx context.Context, body []byte, first time.Time) *hear
 	if msg.Format == consumer.QuarantineRecord && isForeignRecord(result.Verdict) {
 		h.Fix = fixForeignRecord
 	}
+	h.Fix = ui.Fix(h.Fix, string(h.Reason))
 	h.Time = ui.FormatTime(l.env.Now())
 	h.Forwarded = l.forward != nil && result.Outcome == consumer.Handled
 	return h

@@ -85,7 +85,8 @@ type recordView struct {
 func viewOf(e quarantine.Entry) recordView {
 	r := e.Record
 	if r == nil {
-		v := recordView{ID: e.ID, Error: notAuthentic, Message: errtext.Plain(e.Err), Fix: fixNotAuthentic}
+		v := recordView{ID: e.ID, Error: notAuthentic, Message: errtext.Plain(e.Err),
+			Fix: ui.Fix(fixNotAuthentic, notAuthentic)}
 		if !errors.Is(e.Err, consumer.ErrNotAuthentic) {
 			v.Error, v.Fix = ui.ExitWord(ui.ExitUnavailable), "try again"
 		}
@@ -93,7 +94,7 @@ func viewOf(e quarantine.Entry) recordView {
 	}
 	return recordView{
 		ID: e.ID, Authentic: true, At: ui.FormatTime(r.At), Consumer: r.Consumer, Quarantine: r.Quarantine,
-		Reason: r.Reason, Cause: r.Cause, Fix: r.Reason.Fix(),
+		Reason: r.Reason, Cause: r.Cause, Fix: ui.Fix(r.Reason.Fix(), string(r.Reason)),
 		UnverifiedID: r.UnverifiedID, UnverifiedSource: r.UnverifiedSource, UnverifiedType: r.UnverifiedType,
 		Format: r.Message.Format.String(), Account: r.Message.Account, ReplayName: r.Message.ReplayName,
 		Bytes: len(r.Message.Body),

@@ -158,6 +158,7 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 	case v.Reason == envelope.ReasonExpired:
 		v.Fix = fixExpired
 	}
+	v.Fix = ui.Fix(v.Fix, string(v.Reason))
 	return v
 }
 

@@ -113,7 +113,7 @@ func (f *judgeFlags) refusal(err error) *refusal {
 		e = &authn.Error{Reason: envelope.ReasonMalformed, Rule: "form", Err: err}
 	}
 	r := &refusal{Verdict: ui.VerdictRejected, Reason: e.Reason, Rule: e.Rule, Cause: e.Err.Error(),
-		Fix: f.fix(e), Status: e.Status(), exit: ui.ExitRejected}
+		Fix: ui.Fix(f.fix(e), string(e.Reason)), Status: e.Status(), exit: ui.ExitRejected}
 	if r.Status == http.StatusServiceUnavailable {
 		r.Verdict, r.exit = ui.VerdictUnavailable, ui.ExitUnavailable
 	}

@@ -36,12 +36,13 @@ func (env *Env) report(e *Error) {
 	for line := range strings.SplitSeq(message, "\n") { // several: of joined errors
 		env.Say(env.Talk.Red("sealbus:")+" "+Clean(line), 2)
 	}
-	if e.Fix != "" {
-		env.Say("  "+env.Talk.Dim(Clean(e.Fix)), 2)
+	fix := Fix(e.Fix, e.Reason)
+	if fix != "" {
+		env.Say("  "+env.Talk.Dim(Clean(fix)), 2)
 	}
 	if env.JSON {
 		_ = env.WriteJSON(ErrorResult{Error: ExitWord(e.Code), Reason: e.Reason, Message: message,
-			Fix: e.Fix})
+			Fix: fix})
 	}
 }
 

@@ -196,6 +196,7 @@ func tellRefused(env *ui.Env, err error, diagnosis []string) error {
 	if r.Fix == "" {
 		r.Fix = "have the provider send it again"
 	}
+	r.Fix = ui.Fix(r.Fix, string(e.Reason))
 	exit := ui.ExitRejected
 	if e.Reason.Class() == envelope.Transient {
 		r.Verdict, exit = ui.VerdictUnavailable, ui.ExitUnavailable
