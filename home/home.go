@@ -57,17 +57,30 @@ func Find(dir string) (*Home, error) {
 	if dir != "" {
 		return Open(dir)
 	}
-	h, err := Open(".")
+	h, err := FindHere()
 	if errors.Is(err, ErrNone) {
 		return nil, &MissingError{What: "no home is named, by an argument or by " + Variable +
 			", and the working directory has no " + File,
 			Command: "sealbus init NAME --source PATTERN --type PATTERN", Err: ErrNone}
 	}
+	return h, err
+}
+
+// FindHere opens the home in the working directory, which counts where `sealbus init` made it. ErrNone means
+// that there is none.
+func FindHere() (*Home, error) {
+	if _, err := os.Lstat(File); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("home: the working directory has %w", ErrNone)
+	}
+	h, err := Open(".")
 	if err != nil {
 		return nil, err
 	}
 	h.found = true
-	return h, h.checkMadeHere()
+	if err := h.checkMadeHere(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // Open opens the home of that directory. It reads sealbus.yaml, and looks at no other file.

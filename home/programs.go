@@ -70,7 +70,7 @@ func (h *Home) Producer(name string, bus producer.Bus, opts *producer.Options) (
 		if err != nil {
 			return nil, err
 		}
-		o.Trust, o.RequireTrust = &atOnce{source: source}, true
+		o.Trust, o.RequireTrust = WithoutWait(source), true
 	}
 	return producer.New(ring, bus, &o)
 }
@@ -197,10 +197,12 @@ func (h *Home) missing(name string, err error) error {
 		h.join(name), File), Err: fs.ErrNotExist}
 }
 
-// atOnce is a trust.Source for producers of the home. Its bundles say no more when they were issued, so that a
+// WithoutWait is the source for producers of a home. Its bundles say no more when they were issued, so that a
 // producer does not wait until consumers elsewhere know a new key (trust.Bundle.KnownAt): those of a home look
 // at the same file, and do so once more before they refuse a key that they do not know. All that is refused
 // stays refused.
+func WithoutWait(source trust.Source) trust.Source { return &atOnce{source: source} }
+
 type atOnce struct {
 	source trust.Source
 

@@ -18,6 +18,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/gateway"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/keys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/listen"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/quarantine"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/schema"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/setup"
@@ -50,6 +51,7 @@ func Root(env *ui.Env) *cobra.Command {
 		}
 		return env.NoCommand(cmd, args)
 	}
+	loadhome.Attach(env, root)
 	completeFlags(env, root)
 	return root
 }

@@ -98,7 +98,7 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 func (f *openFlags) options(now time.Time) (*input.Acceptance, error) {
 	if len(f.sources) == 0 {
 		return nil,
-			ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
+			ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "%w", ui.MissingFlag("allow-source"))
 	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
 		return nil, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such",

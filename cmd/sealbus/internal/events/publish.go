@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/input"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
@@ -230,7 +231,7 @@ func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys
 		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt,
 		EncryptFields: f.Fields, Now: env.Now,
 		KeepRecordedTime: f.keepTime,
-		Trust:            known,
+		Trust:            loadhome.Publishing(ctx, known),
 		RequireTrust:     f.needTrust,
 		Warn:             func(w producer.Warning) { env.Warnf("%s", w.Text) },
 	})

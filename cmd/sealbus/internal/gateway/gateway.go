@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/dialing"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadclaims"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -173,7 +174,7 @@ func run(ctx context.Context, env *ui.Env, f *gatewayFlags) error {
 			return err
 		}
 	}
-	o.Producer.Trust = f.Live
+	o.Producer.Trust = loadhome.Publishing(ctx, f.Live)
 	if o.Producer.Encrypt, err = loadkeys.Encrypter(ctx, env, &f.EncryptFlags); err != nil {
 		return err
 	}

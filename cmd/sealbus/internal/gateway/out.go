@@ -74,10 +74,10 @@ func (f *outFlags) check(g *gatewayFlags) error {
 	switch {
 	case g.Trust == "":
 		return ui.Usage("add --trust and --roots: by them each event is verified before it is sent",
-			"missing flag --trust")
+			"%w", ui.MissingFlag("trust"))
 	case len(f.sources) == 0:
 		return ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*'",
-			"missing flag --allow-source")
+			"%w", ui.MissingFlag("allow-source"))
 	case g.redis == "" && !f.unsafeMemory:
 		return ui.Usage("add --redis URL, which keeps what is pending when the gateway ends",
 			"missing flag --redis")

@@ -123,7 +123,7 @@ func (f *listenFlags) check() error {
 	case f.queue != "" && f.http != "":
 		return ui.Usage("remove one of them", "--queue and --http exclude each other")
 	case len(f.sources) == 0:
-		return ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
+		return ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "%w", ui.MissingFlag("allow-source"))
 	case f.limit < 0:
 		return ui.Usage("give a positive number, or remove --limit to listen without end",
 			"--limit %d is negative", f.limit)

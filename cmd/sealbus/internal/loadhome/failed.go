@@ -1,4 +1,3 @@
-// Package loadhome finds the home of a command, and takes from it the flags that are not given.
 package loadhome
 
 import (
@@ -12,6 +11,9 @@ import (
 
 // Failed is an error of package home as the commands report it.
 func Failed(err error) error {
+	if e, ok := errors.AsType[*ui.Error](err); ok {
+		return e
+	}
 	text := errors.New(strings.TrimPrefix(err.Error(), "home: "))
 	missing, isMissing := errors.AsType[*home.MissingError](err)
 	copied, isCopy := errors.AsType[*home.CopiedError](err)

@@ -67,7 +67,7 @@ func fixPublicKeys(is filekind.Kind, path string) string {
 // openRootKeys opens root key files, of which there must be one at least.
 func openRootKeys(env *ui.Env, paths []string, f *loadkeys.PrivateFlags) ([]trust.RootSigner, error) {
 	if len(paths) == 0 {
-		return nil, ui.Usage("add --root FILE, as `sealbus trust root new` made it", "missing flag --root")
+		return nil, ui.Usage("add --root FILE, as `sealbus trust root new` made it", "%w", ui.MissingFlag("root"))
 	}
 	var roots []trust.RootSigner
 	for _, path := range paths {

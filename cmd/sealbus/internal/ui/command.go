@@ -159,11 +159,17 @@ func noMore(rest []string) error {
 func Need(flags ...Required) error {
 	for _, f := range flags {
 		if f.value == "" {
-			return Usage("add --"+f.name+"; `--help` explains it", "missing flag --%s", f.name)
+			return Usage("add --"+f.name+"; `--help` explains it", "%w", MissingFlag(f.name))
 		}
 	}
 	return nil
 }
+
+// MissingFlag is the error of a mandatory flag of that name that was not given.
+type MissingFlag string
+
+// Error names the flag.
+func (f MissingFlag) Error() string { return "missing flag --" + string(f) }
 
 // Required is a mandatory flag and the value it got.
 type Required struct{ name, value string }

@@ -1,0 +1,184 @@
+// Package loadhome finds the home of a command, and takes from it the flags that are not given.
+//
+// Flags on the command line win. Those that name with what a command signs, or by what it judges, belong
+// together: if one of them is given, a home that is not named by --home is left alone, so that no explicit
+// flag is completed by a file that happens to be there.
+package loadhome
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/keys/trust"
+)
+
+// Attach gives the commands of the table below root their --home.
+func Attach(env *ui.Env, root *cobra.Command) {
+	for path, u := range uses {
+		cmd, rest, err := root.Find(strings.Fields(path))
+		if err != nil || len(rest) > 0 {
+			panic("no command " + path) // a test makes the tree
+		}
+		attach(env, cmd, u)
+	}
+}
+
+// Commands are the commands of the table, such as "trust build".
+func Commands() (paths []string) {
+	for path := range uses {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// attach registers the flags, and fills the others in before the command runs.
+func attach(env *ui.Env, cmd *cobra.Command, u use) {
+	flags := cmd.Flags()
+	dir := flags.String("home", "", "take what is not given from this home, a `DIR` that sealbus init made (default $"+
+		home.Variable+", else the working directory)")
+	for name, help := range map[string]string{"producer": "with a home: the `NAME` of its producer",
+		"consumer": "with a home: the `NAME` of its consumer"} {
+		if u.chooses(name) && flags.Lookup(name) == nil {
+			flags.String(name, "", help+", if it has several")
+		}
+	}
+	c := &call{env: env, cmd: cmd, use: u, dir: dir}
+	check, run := cmd.Args, cmd.RunE
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 || u.args == nil {
+			return check(cmd, args)
+		}
+		if err := c.fill(cmd.Context()); err != nil {
+			return err
+		}
+		if c.home == nil {
+			return hint(check(cmd, args), c)
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c.hasArgs = len(args) > 0
+		if err := c.fill(cmd.Context()); err != nil {
+			return err
+		}
+		if c.home != nil && len(args) == 0 && u.args != nil {
+			var err error
+			if args, err = u.args(c); err != nil {
+				return Failed(err)
+			}
+		}
+		return hint(run(cmd, args), c)
+	}
+}
+
+// call is one call of a command.
+type call struct {
+	env *ui.Env
+	cmd *cobra.Command
+	use use
+	dir *string // of --home
+
+	hasArgs bool
+	filled  bool
+	home    *home.Home // nil = none is used
+}
+
+// isGiven reports whether the flag is on the command line.
+func (c *call) isGiven(flag string) bool { return c.cmd.Flags().Changed(flag) }
+
+func (c *call) anyGiven(flags []string) bool { return slices.ContainsFunc(flags, c.isGiven) }
+
+// fill finds the home, and fills in the flags that it has.
+func (c *call) fill(ctx context.Context) error {
+	if c.filled {
+		return nil
+	}
+	c.filled = true
+	named := *c.dir != ""
+	if c.isGiven("home") && !named {
+		return ui.Usage("give the directory that `sealbus init` made", "--home names no directory")
+	}
+	if !named && (c.anyGiven(c.use.main) || c.use.args != nil && c.hasArgs || c.use.not != nil && c.use.not(c)) {
+		return nil
+	}
+	h, err := c.find()
+	switch {
+	case errors.Is(err, home.ErrNone) && !named && c.env.Getenv(home.Variable) == "":
+		return nil
+	case err != nil && c.use.optional && !named:
+		c.env.Warnf("the home is not used: %s", strings.TrimPrefix(err.Error(), "home: "))
+		return nil
+	case err != nil:
+		return Failed(err)
+	}
+	c.home = h
+	if h.Found() {
+		c.env.Sayf("the home is this directory, since it has a %s (--home names another)", home.File)
+	}
+	for _, p := range c.use.parts {
+		if c.anyGiven(p.unless) || p.when != nil && !p.when(c) {
+			continue
+		}
+		if err := p.fill(c); err != nil {
+			return Failed(err)
+		}
+	}
+	c.cmd.SetContext(context.WithValue(ctx, key{}, h))
+	return nil
+}
+
+// find is home.Find, by the environment of the command.
+func (c *call) find() (*home.Home, error) {
+	if dir := *c.dir; dir != "" {
+		return home.Open(dir)
+	}
+	if dir := c.env.Getenv(home.Variable); dir != "" {
+		return home.Open(dir)
+	}
+	return home.FindHere()
+}
+
+// set gives the flag these values, as if it were not on the command line.
+func (c *call) set(flag string, values ...string) error {
+	f := c.cmd.Flags().Lookup(flag)
+	for _, v := range values {
+		if err := f.Value.Set(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hint tells of homes where a flag is missing that a home would have.
+func hint(err error, c *call) error {
+	e, ok := errors.AsType[*ui.Error](err)
+	if !ok || c.home != nil || e.Code != ui.ExitUsage {
+		return err
+	}
+	missing, isFlag := errors.AsType[ui.MissingFlag](err)
+	if isFlag && !c.use.has(string(missing)) || !isFlag && !strings.HasPrefix(e.Error(), "missing argument") {
+		return err
+	}
+	told := *e
+	told.Fix += "; or name a home with --home, or work in one: `sealbus init` makes it"
+	return &told
+}
+
+// key finds the home in a context.
+type key struct{}
+
+// Publishing is the trust for a producer: within a home, a new key does not wait until consumers elsewhere
+// know it.
+func Publishing(ctx context.Context, source trust.Source) trust.Source {
+	if h, _ := ctx.Value(key{}).(*home.Home); h == nil || source == nil {
+		return source
+	}
+	return home.WithoutWait(source)
+}
