@@ -1,4 +1,5 @@
-// Command consumer is a Lambda function that handles each verified order once. It is the consumer of the README.
+// Command consumer is a Lambda function that handles each verified order once. It is the consumer of the
+// README.
 package main
 
 import (
