@@ -29,8 +29,8 @@ type drawing struct {
 }
 
 // TestDiagrams: both diagrams are one drawing in two colours, which says in words what it shows, and no text
-// leaves its box or runs into another one. A character counts as 0.58 of the size of its font, as those of wide
-// fonts are.
+// leaves its box or runs into another one. A character counts as 0.58 of the size of its font, as those of
+// wide fonts are.
 func TestDiagrams(t *testing.T) {
 	light, dark := readRoot(t, "docs/diagram-light.svg"), readRoot(t, "docs/diagram-dark.svg")
 	style := regexp.MustCompile(`(?s)<style>.*?</style>`)
