@@ -248,8 +248,8 @@ func (p *parser) path(n *yaml.Node) string {
 	return name
 }
 
-// checkPath refuses what leaves the home, also on another system: a home is copied as a whole, and a home of
-// somebody else must name no file of this user.
+// checkPath refuses what leaves the home, also on another system: a home is copied as a whole, and that of an
+// attacker must name no file of this user.
 func checkPath(name string) error {
 	switch {
 	case name == "":

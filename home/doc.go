@@ -1,6 +1,6 @@
 // Package home opens the directory that `sealbus init` makes, and makes producers and consumers out of it.
-// A home has keys, trust and a file, sealbus.yaml, which names them. It is for a laptop, for tests, and for
-// whoever begins.
+// A home has keys, trust and a file, sealbus.yaml, which names them. It is for a laptop, for tests, and for a
+// beginning.
 //
 //	p, err := home.Producer("", "orders", bus, nil)   // "" = $SEALBUS_HOME, else the working directory
 //	c, err := home.Consumer("", "billing", replay.NewMemory(nil), nil)
@@ -39,8 +39,8 @@
 // to it, must belong to the user or to root, and no other user may write there. No path leaves the home,
 // and none leads over a symbolic link. A file with a private key is for its owner only.
 //
-// An attacker who gives away a directory with a sealbus.yaml wants it to be used by whoever works in there.
-// So a home that is only found in the working directory counts where `sealbus init` made it, and not in a
+// An attacker who gives away a directory with a sealbus.yaml wants programs that run in there to trust it. So
+// a home that is only found in the working directory counts where `sealbus init` made it, and not in a
 // copy: name a copy, by SEALBUS_HOME or by the argument.
 //
 // A thief of the home has all of its keys.

@@ -196,8 +196,8 @@ func CheckDir(dir string) error {
 	return checkOwn(dir, info, false)
 }
 
-// MarkMadeHere writes down that the home was made in this directory, for `sealbus init`. It does nothing where
-// directories have no number.
+// MarkMadeHere writes down that the home was made in this directory, for `sealbus init`. It does nothing
+// where directories have no number.
 func MarkMadeHere(dir string) error {
 	mark, ok := numberOf(dir)
 	if !ok {
@@ -226,13 +226,13 @@ func (h *Home) checkMadeHere() error {
 	return &CopiedError{Dir: h.dir}
 }
 
-// CopiedError refuses a home that was only found, and was not made there: whoever made it decides by it who
-// is trusted.
+// CopiedError refuses a home that was only found, and was not made there: its author decides by it who is
+// trusted.
 type CopiedError struct{ Dir string }
 
 // Error says how to name the home.
 func (e *CopiedError) Error() string {
-	return fmt.Sprintf("home: the %s of the working directory was not made here: if you trust whoever made it, "+
+	return fmt.Sprintf("home: the %s of the working directory was not made here: if you trust its author, "+
 		"name the home: set %s=. or give the directory", File, Variable)
 }
 

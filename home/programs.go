@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -26,6 +27,9 @@ const lookEvery = time.Second
 // It signs with the keyring, for the home's audience unless opts has one. It follows the home's trust unless
 // opts has another, and sends nothing without a live bundle: a revoked key signs nothing.
 func Producer(dir, name string, bus producer.Bus, opts *producer.Options) (*producer.Producer, error) {
+	if err := checkProducer(bus, opts); err != nil {
+		return nil, err
+	}
 	h, err := Find(dir)
 	if err != nil {
 		return nil, err
@@ -34,14 +38,40 @@ func Producer(dir, name string, bus producer.Bus, opts *producer.Options) (*prod
 }
 
 // Consumer makes the consumer of that name out of the home: see Find for dir; name "" = the only consumer. It
-// accepts what sealbus.yaml says, and opens encrypted data with the consumer's keyring. The trust is followed,
-// and the newest bundle is remembered across restarts. A nil opts are the usual ones of consumer.New.
+// accepts what sealbus.yaml says, and opens encrypted data with the consumer's keyring. It follows the trust,
+// and remembers the newest bundle across restarts. A nil opts are the usual ones of consumer.New.
 func Consumer(dir, name string, store replay.Store, opts *consumer.Options) (*consumer.Consumer, error) {
+	if err := checkConsumer(store, opts); err != nil {
+		return nil, err
+	}
 	h, err := Find(dir)
 	if err != nil {
 		return nil, err
 	}
 	return h.Consumer(name, store, opts)
+}
+
+// checkProducer finds mistakes of the call before there is a home.
+func checkProducer(bus producer.Bus, opts *producer.Options) error {
+	var o producer.Options
+	if opts != nil {
+		o = *opts
+	}
+	return errors.Join(nilcheck.Check("home: the bus", bus), nilcheck.Typed("home: Trust", o.Trust),
+		nilcheck.Typed("home: Schemas", o.Schemas))
+}
+
+func checkConsumer(store replay.Store, opts *consumer.Options) error {
+	var o consumer.Options
+	if opts != nil {
+		o = *opts
+	}
+	if store == nil {
+		return errors.New("home: no replay store: replay.NewMemory serves one process")
+	}
+	return errors.Join(nilcheck.Typed("home: the replay store", store),
+		nilcheck.Typed("home: Options.Quarantine", o.Quarantine), nilcheck.Typed("home: Options.Schemas", o.Schemas),
+		nilcheck.Logger("home: Options.Logger", o.Logger), nilcheck.Typed("home: Options.Observer", o.Observer))
 }
 
 // Producer is the function Producer for an open home.
@@ -70,7 +100,7 @@ func (h *Home) Producer(name string, bus producer.Bus, opts *producer.Options) (
 		if err != nil {
 			return nil, err
 		}
-		o.Trust, o.RequireTrust = WithoutWait(source), true
+		o.Trust, o.RequireTrust = h.WithoutWait(source), true
 	}
 	return producer.New(ring, bus, &o)
 }
@@ -197,11 +227,11 @@ func (h *Home) missing(name string, err error) error {
 		h.join(name), File), Err: fs.ErrNotExist}
 }
 
-// WithoutWait is the source for producers of a home. Its bundles say no more when they were issued, so that a
-// producer does not wait until consumers elsewhere know a new key (trust.Bundle.KnownAt): those of a home look
-// at the same file, and do so once more before they refuse a key that they do not know. All that is refused
-// stays refused.
-func WithoutWait(source trust.Source) trust.Source { return &atOnce{source: source} }
+// WithoutWait is a source of the home for its producers. Its bundles say no more when they were issued, so
+// that a producer does not wait until consumers elsewhere know a new key (trust.Bundle.KnownAt): those of a
+// home look at the same file, and do so once more before they refuse a key that they do not know. All that is
+// refused stays refused.
+func (h *Home) WithoutWait(source trust.Source) trust.Source { return &atOnce{source: source} }
 
 type atOnce struct {
 	source trust.Source
@@ -233,7 +263,7 @@ func (a *atOnce) Bundle(ctx context.Context) (*trust.Bundle, error) {
 }
 
 // Renew signs the next timestamp, if half of the life of the current one is over, and the home has the
-// timestamp key. It reports whether it did. What is revoked stays revoked. A home on a laptop needs it once a
+// timestamp key. It reports whether it did. Each revocation is kept. A home on a laptop needs it once a
 // week: `sealbus dev` and the commands that use a home do it.
 func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 	t := &h.config.Trust

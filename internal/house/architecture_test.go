@@ -205,8 +205,8 @@ var rules = map[string]func(pkg, dep string) bool{
 		return (below("examples")(pkg) || !below("examples")(dep)) && (command(pkg) || !command(dep))
 	},
 	"8: the groups of the command do not link each other": func(pkg, dep string) bool {
-		groups := []string{"claims", "demo", "doctor", "events", "explain", "gateway", "keys", "listen",
-			"quarantine", "schema", "tenants", "token", "trust", "webhook"}
+		groups := []string{"claims", "demo", "dev", "doctor", "events", "explain", "gateway", "keys", "listen",
+			"quarantine", "schema", "setup", "tenants", "token", "trust", "webhook"}
 		group := func(dir string) bool {
 			name, below := strings.CutPrefix(dir, "cmd/sealbus/internal/")
 			return below && slices.Contains(groups, name)

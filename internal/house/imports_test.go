@@ -55,6 +55,8 @@ var table = map[string][]string{
 	"webhook/sender/redis": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay",
 		"consumer/replay/internal/remote", "consumer/replay/redis", "webhook", "webhook/httpsig",
 		"webhook/sender", "internal/..."},
+	"home": {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "producer",
+		"internal/..."},
 	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
 		"consumer/replay", "internal/..."},
 	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
@@ -152,11 +154,12 @@ var homes = map[string][]string{
 	"golang.org/x/oauth2": {"webhook/authn/clientcredentials", "cmd/sealbus"},
 	"github.com/dunglas/": {"webhook/httpsig", "webhook/gateway", "webhook/sender", "webhook/sender/redis",
 		"webhook/sender/sendertest", "cmd/sealbus"},
-	"go.yaml.in/yaml": {"keys/trust/policy", "webhook/entry", "webhook/gateway", "webhook/tenants",
+	"go.yaml.in/yaml": {"home", "keys/trust/policy", "webhook/entry", "webhook/gateway", "webhook/tenants",
 		"cmd/sealbus", "internal/reviewed",
 		"internal/testbed/cfntest"},
 	"github.com/tink-crypto/":     {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/santhosh-tekuri/": {"schema", "webhook/gateway", "cmd/sealbus"},
+	"go.etcd.io/bbolt":            {"internal/localaws", "cmd/sealbus"},
 	"github.com/alicebob/":        {}, // tests only
 	"github.com/yuin/gopher-lua":  {},
 }

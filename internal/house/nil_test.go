@@ -31,6 +31,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/home"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/awssecrets"
@@ -560,6 +561,30 @@ var nilArguments = map[string]refused{
 	"producer/eventbridge.New client": {func() error {
 		return errOf(eventbridge.New((*struct{ eventbridge.Client })(nil), "central", nil))
 	}, "the client is a nil *"},
+	"home.Producer bus": {func() error {
+		return errOf(home.Producer("", "", nilBus, nil))
+	}, "the bus is a nil *"},
+	"home.Producer opts.Trust": {func() error {
+		return errOf(home.Producer("", "", producer.NewLocalBus(nil), &producer.Options{Trust: nilTrust}))
+	}, "Trust is a nil *"},
+	"home.Producer opts.Schemas": {func() error {
+		return errOf(home.Producer("", "", producer.NewLocalBus(nil), &producer.Options{Schemas: nilSchemas}))
+	}, "Schemas is a nil *schema.Set"},
+	"home.Consumer store": {func() error {
+		return errOf(home.Consumer("", "", nilStore, nil))
+	}, "the replay store is a nil *"},
+	"home.Consumer opts.Quarantine": {func() error {
+		return errOf(home.Consumer("", "", someStore, &consumer.Options{Quarantine: nilQuarantine}))
+	}, "Options.Quarantine is a nil *"},
+	"home.Consumer opts.Schemas": {func() error {
+		return errOf(home.Consumer("", "", someStore, &consumer.Options{Schemas: nilSchemas}))
+	}, "Options.Schemas is a nil *schema.Set"},
+	"home.Consumer opts.Logger": {func() error {
+		return errOf(home.Consumer("", "", someStore, &consumer.Options{Logger: nilLogger}))
+	}, "the handler of home: Options.Logger is a nil *slog.JSONHandler"},
+	"home.Consumer opts.Observer": {func() error {
+		return errOf(home.Consumer("", "", someStore, &consumer.Options{Observer: nilObserver}))
+	}, "Options.Observer is a nil *emf.Observer"},
 	"observe/emf.New opts.Writer": {func() error {
 		return errOf(emf.New(&emf.Options{Writer: (*os.File)(nil)}))
 	}, "Options.Writer is a nil *os.File"},

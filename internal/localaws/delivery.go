@@ -20,6 +20,7 @@ type event struct {
 	resources                               []string
 	detail                                  []byte
 	replay                                  string // the replay that brings it again; "" = none
+	order                                   uint64 // in archives that are kept
 }
 
 // json is the event as it is delivered. The detail's bytes are those that were put, unless the server
@@ -68,7 +69,9 @@ func (s *Server) route(busName string, e *event, forwarded bool, only ...string)
 	if err != nil {
 		return // it was checked when it was put
 	}
-	for _, t := range s.targetsFor(busName, fields, only) {
+	targets := s.targetsFor(busName, fields, only)
+	s.opts.Watch.routed(busName, doc, targets)
+	for _, t := range targets {
 		if to, isBus := strings.CutPrefix(t.Arn, s.arn("event-bus/")); isBus {
 			if !forwarded {
 				copied := *e
@@ -88,6 +91,7 @@ func (s *Server) targetsFor(busName string, fields any, only []string) (found []
 	if b == nil {
 		return nil
 	}
+	found = []ruleTarget{}
 	for _, r := range b.rules {
 		if chosen := len(only) == 0 || slices.Contains(only, s.ruleARN(b, r)); chosen && r.enabled &&
 			r.pattern.matches(fields) {
@@ -99,12 +103,6 @@ func (s *Server) targetsFor(busName string, fields any, only []string) (found []
 
 // enqueue makes the deliveries of an event to a target, with what Delivery wants to go wrong.
 func (s *Server) enqueue(t ruleTarget, e *event) {
-	s.mu.Lock()
-	k := s.sinks[t.Arn]
-	s.mu.Unlock()
-	if k == nil {
-		return
-	}
 	copies := 1
 	if s.chance(s.opts.Delivery.Duplicate) {
 		copies = 2
@@ -114,8 +112,24 @@ func (s *Server) enqueue(t ruleTarget, e *event) {
 		if s.opts.Delivery.Reserialise {
 			detail = s.reserialise(detail)
 		}
+		d := &shipment{doc: e.json(detail), target: t, since: s.opts.Now()}
+		s.saveShipment(d)
 		s.pending.add(1)
-		s.later(func() { k.add(&shipment{doc: e.json(detail), target: t, tries: s.tries(k, t), since: s.opts.Now()}) })
+		s.later(func() { s.ship(d) })
+	}
+}
+
+// ship gives a delivery to its sink. The function of a rule that the journal had may be there later only.
+func (s *Server) ship(d *shipment) {
+	s.mu.Lock()
+	k := s.sinks[d.target.Arn]
+	if k == nil {
+		s.held[d.target.Arn] = append(s.held[d.target.Arn], d)
+	}
+	s.mu.Unlock()
+	if k != nil {
+		d.tries = s.tries(k, d.target)
+		k.add(d)
 	}
 }
 
@@ -141,6 +155,7 @@ func (s *Server) later(f func()) {
 
 // shipment is one event on its way to one target.
 type shipment struct {
+	key    string // of its row in the journal; "" = it has none
 	doc    []byte
 	target ruleTarget
 	tries  int // how many there may be
@@ -178,7 +193,14 @@ func (s *Server) Function(name string, f func(ctx context.Context, event []byte)
 // Endpoint makes a target of an HTTP endpoint, as an API destination, and returns the ARN to put targets
 // with. It gets each event as a POST; a status of 200 to 299 takes it.
 func (s *Server) Endpoint(name, url string) (arn string) {
-	arn = s.arn("api-destination/" + name + "/" + newUUID())
+	s.mu.Lock()
+	if arn = s.endpoints[name]; arn == "" || s.sinks[arn] != nil {
+		arn = s.arn("api-destination/" + name + "/" + newUUID())
+		s.endpoints[name] = arn
+		s.journal.put(bucketEndpoints, name, arn)
+	}
+	s.mu.Unlock()
+	s.journal.flush()
 	s.addSink(arn, &sink{take: func(ctx context.Context, d *shipment) error { return post(ctx, url, d.doc) }})
 	return arn
 }
@@ -186,11 +208,15 @@ func (s *Server) Endpoint(name, url string) (arn string) {
 func (s *Server) addSink(arn string, k *sink) {
 	k.server, k.waiting = s, sync.NewCond(&k.mu)
 	s.mu.Lock()
-	old := s.sinks[arn]
+	old, held := s.sinks[arn], s.held[arn]
 	s.sinks[arn] = k
+	delete(s.held, arn)
 	s.mu.Unlock()
 	if old != nil {
 		old.close()
+	}
+	for _, d := range held {
+		s.ship(d)
 	}
 	for range s.opts.Delivery.Workers {
 		k.workers.Go(k.work)
@@ -267,7 +293,7 @@ func (k *sink) deliver(d *shipment) {
 	err := k.take(s.ctx, d)
 	d.made++
 	if err == nil {
-		s.pending.add(-1)
+		s.finish(d)
 		return
 	}
 	condition := k.exhausted(d, err)
@@ -275,9 +301,18 @@ func (k *sink) deliver(d *shipment) {
 		s.later(func() { k.add(d) })
 		return
 	}
-	if s.ctx.Err() == nil {
-		k.giveUp(d, err, condition)
+	if s.ctx.Err() != nil {
+		s.pending.add(-1) // the next start tries again
+		return
 	}
+	k.giveUp(d, err, condition)
+	s.finish(d)
+}
+
+// finish forgets a delivery.
+func (s *Server) finish(d *shipment) {
+	s.journal.change(d.arrived()...)
+	s.journal.flush()
 	s.pending.add(-1)
 }
 

@@ -69,7 +69,9 @@ func (s *Server) createEventBus(in *createEventBusInput) (*createEventBusOutput,
 	if s.buses[in.Name] != nil {
 		return nil, refuse("ResourceAlreadyExistsException", "Event bus %s already exists.", in.Name)
 	}
-	s.buses[in.Name] = &bus{name: in.Name, description: in.Description, created: s.opts.Now()}
+	b := &bus{name: in.Name, description: in.Description, created: s.opts.Now()}
+	s.buses[in.Name] = b
+	s.saveBus(b)
 	return &createEventBusOutput{EventBusArn: s.arn("event-bus/" + in.Name), Description: in.Description}, nil
 }
 
@@ -89,9 +91,14 @@ func (s *Server) describeEventBus(in *busInput) (*describeEventBusOutput, error)
 	if err != nil {
 		return nil, err
 	}
+	d := s.describeBus(b)
+	return &d, nil
+}
+
+func (s *Server) describeBus(b *bus) describeEventBusOutput {
 	created := seconds(b.created)
-	return &describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name),
-		Description: b.description, Policy: b.policy, CreationTime: created, LastModifiedTime: created}, nil
+	return describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name),
+		Description: b.description, Policy: b.policy, CreationTime: created, LastModifiedTime: created}
 }
 
 func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
@@ -105,6 +112,7 @@ func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
 		return nothing{}, invalid("Cannot delete event bus %s since it has rules.", b.name)
 	}
 	delete(s.buses, busNameOf(in.Name)) // one that does not exist is deleted, too
+	s.journal.remove(bucketBuses, busNameOf(in.Name))
 	return nothing{}, nil
 }
 
@@ -136,6 +144,7 @@ func (s *Server) putRule(in *ruleInput) (*ruleOutput, error) {
 		b.rules = append(b.rules, r)
 	}
 	r.text, r.pattern, r.enabled, r.description = in.EventPattern, p, in.State != "DISABLED", in.Description
+	s.saveBus(b)
 	return &ruleOutput{RuleArn: s.ruleARN(b, r)}, nil
 }
 
@@ -178,5 +187,21 @@ func (s *Server) deleteRule(in *ruleInput) (nothing, error) {
 		return nothing{}, invalid("Rule can't be deleted since it has targets.")
 	}
 	b.rules = slices.DeleteFunc(b.rules, func(r *rule) bool { return r.name == in.Name })
+	s.saveBus(b)
+	return nothing{}, nil
+}
+
+func (s *Server) enableRule(in *ruleInput) (nothing, error)  { return s.setEnabled(in, true) }
+func (s *Server) disableRule(in *ruleInput) (nothing, error) { return s.setEnabled(in, false) }
+
+func (s *Server) setEnabled(in *ruleInput, to bool) (nothing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, r, err := s.findRule(in.EventBusName, in.Name)
+	if err != nil {
+		return nothing{}, err
+	}
+	r.enabled = to
+	s.saveBus(b)
 	return nothing{}, nil
 }

@@ -21,11 +21,15 @@ import (
 
 // TestKeyContract runs against the fake, or against whatever AWS_ENDPOINT_URL_KMS names.
 func TestKeyContract(t *testing.T) {
-	url := os.Getenv("AWS_ENDPOINT_URL_KMS")
-	if url == "" {
-		url = newWorld(t, nil).server.URL()
+	if url := os.Getenv("AWS_ENDPOINT_URL_KMS"); url != "" {
+		localawstest.KMS(t, newKeyClient(url, "us-east-1"), nil)
+		return
 	}
-	localawstest.KMS(t, newKeyClient(url, "us-east-1"), nil)
+	for _, kind := range []string{"all", keptWorld + "all"} {
+		t.Run(kind, func(t *testing.T) {
+			localawstest.KMS(t, newKeyClient(newWorld(t, nil).server.URL(), "us-east-1"), nil)
+		})
+	}
 }
 
 // keyClock is one that tests move.

@@ -35,6 +35,7 @@ func (k *kmsRegion) createAlias(in *aliasInput) (nothing, error) {
 		return nothing{}, refuse("AlreadyExistsException", "An alias with the name %s already exists", arn)
 	}
 	k.keys.aliases[arn] = y.arn
+	k.journal.put(bucketAliases, arn, y.arn)
 	return nothing{}, nil
 }
 
@@ -53,6 +54,7 @@ func (k *kmsRegion) updateAlias(in *aliasInput) (nothing, error) {
 			arn, old.usage, y.usage)
 	}
 	k.keys.aliases[arn] = y.arn
+	k.journal.put(bucketAliases, arn, y.arn)
 	return nothing{}, nil
 }
 
@@ -88,6 +90,7 @@ func (k *kmsRegion) deleteAlias(in *aliasInput) (nothing, error) {
 		return nothing{}, noAlias(arn)
 	}
 	delete(k.keys.aliases, arn)
+	k.journal.remove(bucketAliases, arn)
 	return nothing{}, nil
 }
 

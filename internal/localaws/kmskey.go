@@ -116,6 +116,7 @@ func (k *kmsRegion) createKey(in *createKeyInput) (*keyAnswer, error) {
 	if y.spec == symmetric {
 		y.shared.rotate()
 	}
+	k.saveKey(y)
 	return &keyAnswer{k.describe(y)}, nil
 }
 

@@ -11,15 +11,12 @@ import (
 // backing is one key of a symmetric KMS key, which has a new one with every rotation.
 type backing struct {
 	id   string // 64 hexadecimal digits
+	key  [32]byte
 	aead cipher.AEAD
 }
 
-func (m *keyMaterial) current() backing { return m.backing[len(m.backing)-1] }
-
-func (m *keyMaterial) rotate() {
-	var key, id [32]byte
-	rand.Read(key[:])
-	rand.Read(id[:])
+// newBacking is AES-256 in GCM.
+func newBacking(id string, key [32]byte) backing {
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic(err) // of the length of an array
@@ -28,15 +25,26 @@ func (m *keyMaterial) rotate() {
 	if err != nil {
 		panic(err) // of the block size of AES
 	}
-	m.backing = append(m.backing, backing{hex.EncodeToString(id[:]), aead})
+	return backing{id, key, aead}
 }
 
-// rotateUntil does the automatic rotations that were due.
-func (m *keyMaterial) rotateUntil(now time.Time) {
+func (m *keyMaterial) current() backing { return m.backing[len(m.backing)-1] }
+
+func (m *keyMaterial) rotate() {
+	var key, id [32]byte
+	rand.Read(key[:])
+	rand.Read(id[:])
+	m.backing = append(m.backing, newBacking(hex.EncodeToString(id[:]), key))
+}
+
+// rotateUntil does the automatic rotations that were due, and tells whether there were any.
+func (m *keyMaterial) rotateUntil(now time.Time) (rotated bool) {
 	for m.period > 0 && !now.Before(m.next) {
 		m.rotate()
 		m.next = m.next.Add(time.Duration(m.period) * day)
+		rotated = true
 	}
+	return rotated
 }
 
 // The days between automatic rotations.
@@ -83,6 +91,7 @@ func (k *kmsRegion) enableKeyRotation(in *rotationInput) (nothing, error) {
 		return nothing{}, err
 	}
 	y.shared.period, y.shared.next = period, k.now.Add(time.Duration(period)*day)
+	k.saveKey(y)
 	return nothing{}, nil
 }
 
@@ -92,6 +101,7 @@ func (k *kmsRegion) disableKeyRotation(in *rotationInput) (nothing, error) {
 		return nothing{}, err
 	}
 	y.shared.period, y.shared.next = 0, time.Time{}
+	k.saveKey(y)
 	return nothing{}, nil
 }
 
@@ -133,5 +143,6 @@ func (k *kmsRegion) rotateKeyOnDemand(in *keyInput) (*keyARNOutput, error) {
 	}
 	y.shared.asked++
 	y.shared.rotate()
+	k.saveKey(y)
 	return &keyARNOutput{y.arn}, nil
 }

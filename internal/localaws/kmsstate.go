@@ -51,6 +51,7 @@ func (k *kmsRegion) setDisabled(in *keyInput, to bool) (nothing, error) {
 		return nothing{}, err
 	}
 	y.disabled = to
+	k.saveKey(y)
 	return nothing{}, nil
 }
 
@@ -91,6 +92,7 @@ func (k *kmsRegion) scheduleKeyDeletion(in *deletionInput) (*deletionOutput, err
 		return nil, err
 	}
 	y.deletion = k.now.Add(time.Duration(window) * day)
+	k.saveKey(y)
 	return &deletionOutput{y.arn, seconds(y.deletion), pendingDeletion, window}, nil
 }
 
@@ -108,19 +110,28 @@ func (k *kmsRegion) cancelKeyDeletion(in *keyInput) (*keyARNOutput, error) {
 		return nil, refuse("KMSInvalidStateException", "%s is not pending deletion.", y.arn)
 	}
 	y.deletion, y.disabled = time.Time{}, true
+	k.saveKey(y)
 	return &keyARNOutput{y.arn}, nil
 }
 
 // catchUp does what was due: it rotates and deletes.
 func (k *kmsRegion) catchUp() {
 	for arn, y := range k.keys.byARN {
-		y.shared.rotateUntil(k.now)
+		if y.shared.rotateUntil(k.now) {
+			k.saveKey(y)
+		}
 		if y.deletion.IsZero() || k.now.Before(y.deletion) {
 			continue
 		}
 		delete(k.keys.byARN, arn)
-		maps.DeleteFunc(k.keys.aliases, func(_, of string) bool { return of == arn })
+		maps.DeleteFunc(k.keys.aliases, func(alias, of string) bool {
+			if of == arn {
+				k.journal.remove(bucketAliases, alias)
+			}
+			return of == arn
+		})
 		y.shared.replicas = slices.DeleteFunc(y.shared.replicas, func(r *kmsKey) bool { return r == y })
+		k.forgetKey(y)
 	}
 }
 
@@ -159,5 +170,6 @@ func (k *kmsRegion) replicateKey(in *replicateInput) (*replicateOutput, error) {
 		id: y.id, region: in.ReplicaRegion, spec: y.spec, usage: y.usage, description: in.Description,
 		policy: in.Policy, replica: true, shared: y.shared,
 	})
+	k.saveKey(replica)
 	return &replicateOutput{k.describe(replica), in.Policy}, nil
 }

@@ -24,6 +24,9 @@ var lambdaAPI = &api{
 		"ListFunctionEventInvokeConfigs": decoded((*Server).listInvokeConfigs),
 		"ListEventSourceMappings":        decoded((*Server).listMappings),
 		"GetPolicy":                      decoded((*Server).getPolicy),
+		"Invoke": waiting(func(s *Server, ctx context.Context, in *invokeInput) (*invocationAnswer, error) {
+			return s.invokeFunction(ctx, in)
+		}),
 	},
 	throttled: &fault{status: http.StatusTooManyRequests, code: "TooManyRequestsException",
 		message: "Rate Exceeded."},
@@ -145,7 +148,7 @@ func (s *Server) toDestination(name string, d *shipment, why error) {
 			"functionError": "Unhandled"},
 		"responsePayload": object{"errorMessage": why.Error(), "errorType": "errorString"},
 	})
-	s.sendTo(c.OnFailure, &sendEntry{MessageBody: string(body)})
+	s.sendTo(c.OnFailure, &sendEntry{MessageBody: string(body)}, d)
 }
 
 type functionInput struct{ FunctionName, EventSourceArn string }

@@ -2,6 +2,8 @@ package localaws
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -73,6 +75,23 @@ func (s *Server) listRules(in *listInput) (*listRulesOutput, error) {
 	return out, nil
 }
 
+type listEventBusesOutput struct {
+	EventBuses []describeEventBusOutput
+	NextToken  string `json:",omitempty"`
+}
+
+func (s *Server) listEventBuses(in *listInput) (*listEventBusesOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := slices.Sorted(maps.Keys(s.buses))
+	found, next := page(in, names, func(name string) string { return name })
+	out := &listEventBusesOutput{EventBuses: []describeEventBusOutput{}, NextToken: next}
+	for _, name := range found {
+		out.EventBuses = append(out.EventBuses, s.describeBus(s.buses[name]))
+	}
+	return out, nil
+}
+
 type listTargetsOutput struct {
 	Targets   []ruleTarget
 	NextToken string `json:",omitempty"`
@@ -104,5 +123,6 @@ func (s *Server) putPermission(in *permissionInput) (nothing, error) {
 		return nothing{}, err
 	}
 	b.policy = in.Policy
+	s.saveBus(b)
 	return nothing{}, nil
 }

@@ -3,30 +3,51 @@
 //
 //   - Amazon EventBridge with rules, archives and replays;
 //   - Amazon SQS;
-//   - AWS Lambda: event source mappings, and the configuration of a function;
+//   - AWS Lambda: event source mappings, the configuration of a function, and functions that are a handler in
+//     Go, a URL or a program (Bootstrap);
 //   - AWS KMS, in as many regions as clients ask for; its cryptography is real;
+//   - Amazon DynamoDB, as a table of claims needs it;
+//   - Amazon S3, as bundles and records of a quarantine need it;
 //   - AWS STS: the identity of the caller.
 //
 // Its answers were recorded from the services (testdata) or follow their documentation. It delivers as badly
 // as the services may: at least once, in any order, with JSON written anew.
 //
 // It believes every caller: a request must be signed, but the signature is not verified. Policies are kept
-// but not obeyed. Nothing is kept after Close.
+// but not obeyed. A page in a browser is no caller: a request with its marks, or for a name of another host,
+// is refused.
+//
+// Nothing is kept after Close, unless Options.Dir names a directory. Then an answer comes when the disk has
+// all that it acknowledges, and a server that starts with the same directory goes on from there, also after
+// the process was killed. It delivers at least once: what it was about to deliver is delivered, perhaps
+// again.
 package localaws
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Options adjust Start. The zero value is a service that never fails and a delivery without surprises.
 type Options struct {
+	// Dir is a directory that keeps everything but the functions and their configuration, which are given again
+	// after each start. Its file has private keys, and one process may use it. "" = nothing is kept.
+	Dir string
+	// Addr is where the server listens, as host:port; "" = a free port of 127.0.0.1.
+	Addr string
+	// UnsafeListen = true: Addr may be an address that other machines reach. They can do everything, then.
+	UnsafeListen bool
+
 	Account     string           // "" = 000000000000
 	Region      string           // "" = us-east-1
 	MaxPutBytes int              // the entries of a call must be smaller together; 0 = 1 MiB
@@ -43,6 +64,7 @@ type Options struct {
 	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is
 	// dropped.
 	OnFailure func(targetARN string, event []byte)
+	Watch     Watch // is told what happens
 }
 
 // Delivery is how events reach targets.
@@ -100,86 +122,117 @@ type Server struct {
 	http     *http.Server
 	ctx      context.Context // of deliveries; ends with Close
 	stop     context.CancelFunc
+	look     time.Duration // between looks at the clock
 
-	mu     sync.Mutex
-	random *rand.Rand
-	buses  map[string]*bus
-	sinks  map[string]*sink // by ARN
-	calls  map[string]int   // by action
-	queues queues           // with a lock of its own
-	keys   keyStore         // the same
+	mu      sync.Mutex
+	random  *rand.Rand
+	buses   map[string]*bus
+	sinks   map[string]*sink       // by ARN
+	held    map[string][]*shipment // for targets whose sink is not there yet
+	calls   map[string]int         // by action
+	queues  queues                 // with a lock of its own
+	keys    keyStore               // the same
+	tables  tableStore             // the same
+	objects objectStore            // the same
 
 	archives  []*archive
 	replays   []*replay
+	endpoints map[string]string    // ARNs by name, of those that were ever made
 	functions map[string]*function // by name
 	mappings  []*mapping
+
+	journal *journal      // nil = nothing is kept
+	order   atomic.Uint64 // the last number of newOrder
 
 	background sync.WaitGroup // what Close waits for, besides the sinks
 
 	pending *counter // deliveries that are not finished
 }
 
-// Start begins to serve on a free port of the loopback interface.
+// Start begins to serve: at Options.Addr, with what Options.Dir has.
 func Start(opts *Options) (*Server, error) {
+	s := newServer(opts)
+	var err error
+	if s.opts.Dir != "" {
+		if s.journal, err = openJournal(s.opts.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if err = s.listen(); err == nil {
+		if err = s.loadAll(); err != nil {
+			_ = s.listener.Close()
+		}
+	}
+	if err != nil {
+		s.stop()
+		s.closeSinks()
+		s.background.Wait()
+		_ = s.journal.close() // the error is that of the start
+		return nil, err
+	}
+	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.http.Serve(s.listener) }() // it ends with http.ErrServerClosed
+	return s, nil
+}
+
+// newServer fills in what Options leave out.
+func newServer(opts *Options) *Server {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
-	if o.Account == "" {
-		o.Account = "000000000000"
-	}
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
-	if o.MaxPutBytes == 0 {
-		o.MaxPutBytes = 1 << 20
-	}
+	o.Account = cmp.Or(o.Account, "000000000000")
+	o.Region = cmp.Or(o.Region, "us-east-1")
+	o.MaxPutBytes = cmp.Or(o.MaxPutBytes, 1<<20)
+	o.Delivery.Workers = cmp.Or(o.Delivery.Workers, 1)
+	look := lookAtTestClock
 	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Delivery.Workers == 0 {
-		o.Delivery.Workers = 1
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("localaws: %w", err)
+		o.Now, look = time.Now, lookAgain
 	}
 	s := &Server{
-		opts: o, listener: listener, random: rand.New(rand.NewPCG(o.Seed, 0)),
-		buses: map[string]*bus{}, sinks: map[string]*sink{}, functions: map[string]*function{},
+		opts: o, look: look, random: rand.New(rand.NewPCG(o.Seed, 0)),
+		buses: map[string]*bus{}, sinks: map[string]*sink{}, held: map[string][]*shipment{},
+		endpoints: map[string]string{}, functions: map[string]*function{},
 		pending: newCounter(),
 		calls:   map[string]int{},
 		queues:  queues{byName: map[string]*queue{}, changed: make(chan struct{})},
 		keys:    keyStore{byARN: map[string]*kmsKey{}, aliases: map[string]string{}},
+		tables:  tableStore{byName: map[string]*table{}},
+		objects: objectStore{buckets: map[string]*bucket{}},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.buses["default"] = &bus{name: "default", created: o.Now()}
-	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = s.http.Serve(listener) }() // it ends with http.ErrServerClosed
-	return s, nil
+	return s
 }
 
 // URL is the endpoint for the SDK clients of every service: BaseEndpoint, or AWS_ENDPOINT_URL.
-func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+func (s *Server) URL() string {
+	addr := s.listener.Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() { // it listens at every address
+		return "http://127.0.0.1:" + strconv.Itoa(addr.Port)
+	}
+	return "http://" + addr.String()
+}
 
-// Close ends deliveries, also those under way, and returns when none is left.
+// Close ends deliveries, also those under way, and returns when none is left. With Options.Dir, what was not
+// delivered is delivered after the next start.
 func (s *Server) Close() error {
 	s.stop()
 	err := s.http.Close()
-	s.mu.Lock()
-	sinks := make([]*sink, 0, len(s.sinks))
-	for _, k := range s.sinks {
-		sinks = append(sinks, k)
+	s.closeSinks()
+	s.background.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
 	}
+	return errors.Join(err, s.journal.close())
+}
+
+func (s *Server) closeSinks() {
+	s.mu.Lock()
+	sinks := slices.Collect(maps.Values(s.sinks))
 	s.mu.Unlock()
 	for _, k := range sinks {
 		k.close()
 	}
-	s.background.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
 }
 
 // Drain waits until every event that was accepted has been delivered, or dropped.

@@ -368,7 +368,7 @@ func TestDenyAndNonsense(t *testing.T) {
 	for name, c := range map[string]struct{ target, auth, body, want string }{
 		"unsigned": {"AWSEvents.PutEvents", "", `{}`, "MissingAuthenticationTokenException"},
 		"not JSON": {"AWSEvents.PutEvents", "AWS4-HMAC-SHA256 x", `{`, "SerializationException"},
-		"other target": {"DynamoDB_20120810.PutItem", "AWS4-HMAC-SHA256 x", `{}`,
+		"other target": {"Kinesis_20131202.PutRecord", "AWS4-HMAC-SHA256 x", `{}`,
 			"UnknownOperationException"},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL(),

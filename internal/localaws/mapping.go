@@ -29,6 +29,7 @@ type mapping struct {
 	id, queue, function string // queue is an ARN, function a name
 	invoke              Handler
 	made                time.Time
+	loaded              bool // from the journal: its function is yet to come
 }
 
 // MapQueue makes a function of f, with the name, and feeds it from the queue until the server is closed, as a
@@ -55,10 +56,10 @@ func (s *Server) MapQueue(queueARN, name string, f Handler, opts *Mapping) error
 	}
 	s.mu.Lock()
 	s.ensureFunction(name)
-	s.mappings = append(s.mappings, m)
+	s.addMapping(m)
 	s.mu.Unlock()
-	if m.Disabled || f == nil {
-		return nil
+	if err := s.journal.sync(); err != nil || m.Disabled || f == nil {
+		return err
 	}
 	for range m.Concurrency {
 		s.background.Go(func() { s.poll(m) })
@@ -68,7 +69,7 @@ func (s *Server) MapQueue(queueARN, name string, f Handler, opts *Mapping) error
 
 // poll invokes the function with one batch after the other.
 func (s *Server) poll(m *mapping) {
-	look := time.NewTicker(lookAgain)
+	look := time.NewTicker(s.look)
 	defer look.Stop()
 	for s.ctx.Err() == nil {
 		q, batch, changed := s.nextBatch(m)
@@ -121,6 +122,7 @@ func (s *Server) invoke(m *mapping, q *queue, batch []receivedMessage) {
 			s.deleteByReceipt(q, &receiptEntry{ReceiptHandle: got.ReceiptHandle})
 		}
 	}
+	s.journal.flush()
 }
 
 // run is one invocation. A panic is an error, as a process that dies is one.
@@ -203,7 +205,7 @@ func (s *Server) batchEvent(arn string, batch []receivedMessage) json.RawMessage
 // DrainQueue waits until a queue holds no message: none visible, delayed or in flight. Drain comes before it,
 // if events are on their way to the queue.
 func (s *Server) DrainQueue(ctx context.Context, arn string) error {
-	look := time.NewTicker(lookAgain)
+	look := time.NewTicker(s.look)
 	defer look.Stop()
 	for sweep := true; ; {
 		left, changed := s.left(arn, sweep)

@@ -1,8 +1,10 @@
 package localaws
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,8 +63,11 @@ var eventsActions = map[string]action{
 	"CreateEventBus":    decoded((*Server).createEventBus),
 	"DescribeEventBus":  decoded((*Server).describeEventBus),
 	"DeleteEventBus":    decoded((*Server).deleteEventBus),
+	"ListEventBuses":    decoded((*Server).listEventBuses),
 	"PutRule":           decoded((*Server).putRule),
 	"DeleteRule":        decoded((*Server).deleteRule),
+	"EnableRule":        decoded((*Server).enableRule),
+	"DisableRule":       decoded((*Server).disableRule),
 	"PutTargets":        decoded((*Server).putTargets),
 	"RemoveTargets":     decoded((*Server).removeTargets),
 	"DescribeRule":      decoded((*Server).describeRule),
@@ -70,6 +75,9 @@ var eventsActions = map[string]action{
 	"ListTargetsByRule": decoded((*Server).listTargetsByRule),
 	"PutPermission":     decoded((*Server).putPermission),
 	"CreateArchive":     decoded((*Server).createArchive),
+	"DescribeArchive":   decoded((*Server).describeArchive),
+	"ListArchives":      decoded((*Server).listArchives),
+	"DeleteArchive":     decoded((*Server).deleteArchive),
 	"StartReplay":       decoded((*Server).startReplay),
 	"CancelReplay":      decoded((*Server).cancelReplay),
 	"DescribeReplay":    decoded((*Server).describeReplay),
@@ -93,7 +101,17 @@ func waiting[In, Out any](f func(*Server, context.Context, *In) (Out, error)) ac
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	if f := s.guard(r); f != nil {
+		eventsAPI.answer(w, nil, f)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		a, _, _ := apiOf(r, nil)
+		a.answer(w, nil, &fault{status: http.StatusRequestEntityTooLarge,
+			code: "RequestEntityTooLargeException", message: "A request is at most 16 MiB."})
+		return
+	}
 	if err != nil {
 		return // the caller went away
 	}
@@ -124,10 +142,17 @@ func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
 	if action, in := lambdaRequest(r); action != "" {
 		return lambdaAPI, action, in
 	}
+	if action, in := invokeRequest(r, body); action != "" {
+		return lambdaAPI, action, in
+	}
+	if isS3(r) {
+		action, in := s3Request(r, body)
+		return s3API, action, in
+	}
 	if r.Method != http.MethodPost {
 		return eventsAPI, "", nil
 	}
-	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI} {
+	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI, dynamoAPI} {
 		if action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.target); ok {
 			return a, action, body
 		}
@@ -142,13 +167,18 @@ func (s *Server) call(r *http.Request, a *api, name string, body []byte) (any, e
 	do, found := a.actions[name]
 	switch {
 	case !found:
-		return nil, refuse("UnknownOperationException", "%s", "")
+		return nil, refuse("UnknownOperationException", "The local AWS has no operation %s.",
+			cmp.Or(r.Header.Get("X-Amz-Target"), name, "for "+r.Method+" "+r.URL.Path))
 	case !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-"):
 		return nil, refuse("MissingAuthenticationTokenException", "Missing Authentication Token")
 	case s.opts.Deny != nil && s.opts.Deny(name):
 		return nil, a.denied(s, name)
 	}
-	return do(withScope(r, name), s, body)
+	out, err := do(withScope(r, name), s, body)
+	if lost := s.journal.sync(); lost != nil {
+		return nil, &fault{status: http.StatusInternalServerError, code: a.broken.code, message: lost.Error()}
+	}
+	return out, err
 }
 
 // caller is who makes every call.
@@ -186,6 +216,10 @@ func (s *Server) faulty(a *api, name string) float64 {
 
 // answer writes what the action returned.
 func (a *api) answer(w http.ResponseWriter, out any, err error) {
+	if direct, ok := out.(interface{ write(http.ResponseWriter) }); ok && err == nil {
+		direct.write(w)
+		return
+	}
 	status := http.StatusOK
 	f, failed := err.(*fault)
 	if err != nil && !failed {

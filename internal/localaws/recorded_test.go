@@ -102,9 +102,11 @@ func TestAnswersAsRecorded(t *testing.T) {
 			t.Errorf("%s is not played", name)
 			continue
 		}
-		t.Run(strings.TrimPrefix(name, "events/"), func(t *testing.T) {
-			play(t, newWorld(t, &localaws.Options{Account: account, MaxPutBytes: 256 << 10}), want)
-		})
+		for _, kind := range []string{"", keptWorld} {
+			t.Run(kind+strings.TrimPrefix(name, "events/"), func(t *testing.T) {
+				play(t, newWorld(t, &localaws.Options{Account: account, MaxPutBytes: 256 << 10}), want)
+			})
+		}
 	}
 	if len(plays) != len(all) {
 		t.Errorf("%d are played, %d were recorded", len(plays), len(all))
@@ -229,22 +231,35 @@ func twoTargets(t *testing.T, w *world, want recording) {
 // world is a fake with a client.
 type world struct {
 	t      *testing.T
+	opts   localaws.Options
 	server *localaws.Server
 	client *eventbridge.Client
 }
 
+// keptWorld begins the name of a test whose worlds have a directory.
+const keptWorld = "kept/"
+
 func newWorld(t *testing.T, opts *localaws.Options) *world {
 	t.Helper()
-	server, err := localaws.Start(opts)
-	if err != nil {
-		t.Fatal(err)
+	w := &world{t: t}
+	if opts != nil {
+		w.opts = *opts
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &world{t, server, newClient(server.URL())}
+	if strings.Contains(t.Name(), "/"+keptWorld) {
+		w.opts.Dir = t.TempDir()
+	}
+	w.begin()
+	t.Cleanup(func() { w.check(w.server.Close()) })
+	return w
+}
+
+// begin starts the server.
+func (w *world) begin() {
+	w.t.Helper()
+	var err error
+	w.server, err = localaws.Start(&w.opts)
+	w.check(err)
+	w.client = newClient(w.server.URL())
 }
 
 func newClient(url string) *eventbridge.Client {

@@ -6,12 +6,15 @@ import (
 	"time"
 )
 
-// archive keeps the events of a bus that match its pattern, for as long as the server runs.
+// archive keeps the events of a bus that match its pattern, until it is deleted.
 type archive struct {
-	name    string
-	source  string // the ARN of the bus
-	pattern *pattern
-	events  []*event
+	name        string
+	description string
+	source      string // the ARN of the bus
+	text        string // of the pattern; "" = it matches all
+	pattern     *pattern
+	created     time.Time
+	events      []*event
 }
 
 // replay is one of an archive's events between two times.
@@ -21,6 +24,7 @@ type replay struct {
 	from, to                   time.Time // of the events
 	started, ended, last       time.Time // ended is zero until it is over
 	state                      string
+	done, total                int // events of the archive: it has passed done of the first total
 }
 
 // The states of a replay.
@@ -30,6 +34,7 @@ const (
 	completed  = "COMPLETED"
 	cancelling = "CANCELLING"
 	cancelled  = "CANCELLED"
+	failed     = "FAILED"
 )
 
 type replayDestination struct {
@@ -55,7 +60,7 @@ func (s *Server) Replay(name, bus string, from, to time.Time) error {
 	return err
 }
 
-type createArchiveInput struct{ ArchiveName, EventSourceArn, EventPattern string }
+type createArchiveInput struct{ ArchiveName, Description, EventSourceArn, EventPattern string }
 
 type createArchiveOutput struct {
 	ArchiveArn, State string
@@ -63,7 +68,8 @@ type createArchiveOutput struct {
 }
 
 func (s *Server) createArchive(in *createArchiveInput) (*createArchiveOutput, error) {
-	a := &archive{name: in.ArchiveName, source: in.EventSourceArn}
+	a := &archive{name: in.ArchiveName, description: in.Description, source: in.EventSourceArn,
+		text: in.EventPattern, created: s.opts.Now()}
 	if in.EventPattern != "" {
 		var err error
 		if a.pattern, err = parsePattern(in.EventPattern); err != nil {
@@ -82,7 +88,8 @@ func (s *Server) createArchive(in *createArchiveInput) (*createArchiveOutput, er
 		return nil, refuse("ResourceAlreadyExistsException", "Archive %s already exists.", a.name)
 	}
 	s.archives = append(s.archives, a)
-	return &createArchiveOutput{s.arn("archive/" + a.name), "ENABLED", seconds(s.opts.Now())}, nil
+	s.saveArchive(a)
+	return &createArchiveOutput{s.arn("archive/" + a.name), "ENABLED", seconds(a.created)}, nil
 }
 
 // keep adds an event to the archives of its bus. One that is replayed is not kept again.
@@ -99,6 +106,7 @@ func (s *Server) keep(busName string, e *event) {
 			}
 		}
 		a.events = append(a.events, e)
+		s.saveArchived(a, e)
 	}
 }
 
@@ -140,50 +148,62 @@ func (s *Server) startReplay(in *startReplayInput) (*replayOutput, error) {
 		to:          time.UnixMilli(int64(in.EventEndTime * 1000)), started: s.opts.Now(), state: starting,
 	}
 	s.replays = append(s.replays, r)
-	events := slices.Clone(s.archives[i].events)
+	r.total = len(s.archives[i].events)
+	s.saveReplay(r)
+	s.goReplay(r, s.archives[i])
+	return &replayOutput{s.arn("replay/" + r.name), seconds(r.started), starting}, nil
+}
+
+// goReplay is called with s.mu locked. The events are those that the archive had when the replay started.
+func (s *Server) goReplay(r *replay, a *archive) {
+	events := slices.Clone(a.events[:min(r.total, len(a.events))])
 	s.pending.add(1)
 	s.background.Go(func() {
 		defer s.pending.add(-1)
 		s.replayAll(r, events)
 	})
-	return &replayOutput{s.arn("replay/" + r.name), seconds(r.started), starting}, nil
 }
 
-// replayAll delivers the events until it is cancelled.
+// replayAll delivers the events until it is cancelled. A replay that a kill ended goes on where it was.
 func (s *Server) replayAll(r *replay, events []*event) {
 	if s.opts.Replaying != nil {
 		s.opts.Replaying(r.name)
 	}
-	for _, e := range events {
+	for i := r.done; i < len(events); i++ {
+		e := events[i]
 		if e.at.Before(r.from) || e.at.After(r.to) {
 			continue
 		}
-		if !s.advance(r, running, e.at) {
+		if !s.advance(r, running, e.at, i) {
 			break
 		}
 		again := *e
 		again.replay = r.name
 		s.route(busNameOf(r.destination.Arn), &again, false, r.destination.FilterArns...)
 	}
-	s.advance(r, completed, time.Time{})
+	s.advance(r, completed, time.Time{}, len(events))
+	s.journal.flush()
 }
 
 // advance changes the state and tells whether the replay goes on. last is the time of the event that is next;
-// zero = none.
-func (s *Server) advance(r *replay, state string, last time.Time) bool {
+// zero = none. done is how many events it has passed. A server that is closed leaves the replay as it is.
+func (s *Server) advance(r *replay, state string, last time.Time, done int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ctx.Err() != nil && s.journal != nil {
+		return false
+	}
 	if state == completed || r.state == cancelling {
 		r.ended = s.opts.Now()
 	}
-	if r.state == cancelling || r.state == cancelled {
+	goesOn := r.state != cancelling && r.state != cancelled
+	if !goesOn {
 		r.state = cancelled
-		return false
-	}
-	if r.state = state; !last.IsZero() {
+	} else if r.state, r.done = state, done; !last.IsZero() {
 		r.last = last
 	}
-	return s.ctx.Err() == nil
+	s.saveReplay(r)
+	return goesOn && s.ctx.Err() == nil
 }
 
 // findReplay is called with s.mu locked; nil = none.
@@ -212,6 +232,7 @@ func (s *Server) cancelReplay(in *replayInput) (*replayOutput, error) {
 			r.name)
 	}
 	r.state = cancelling
+	s.saveReplay(r)
 	return &replayOutput{ReplayArn: s.arn("replay/" + r.name), State: cancelling}, nil
 }
 

@@ -29,11 +29,15 @@ func (w *world) archive(bus, name string) (arn *string) {
 // start replays what there is of the last hour.
 func (w *world) start(archive *string, bus, name string,
 	rules ...string) (*eventbridge.StartReplayOutput, error) {
+	now := time.Now()
+	if w.opts.Now != nil {
+		now = w.opts.Now()
+	}
 	return w.client.StartReplay(w.t.Context(), &eventbridge.StartReplayInput{
 		ReplayName: aws.String(name), Description: aws.String("description of the replay"),
 		EventSourceArn: archive,
-		EventStartTime: aws.Time(time.Now().Add(-time.Hour)),
-		EventEndTime:   aws.Time(time.Now().Add(time.Hour)),
+		EventStartTime: aws.Time(now.Add(-time.Hour)),
+		EventEndTime:   aws.Time(now.Add(time.Hour)),
 		Destination:    &types.ReplayDestination{Arn: busARN(bus), FilterArns: rules},
 	})
 }

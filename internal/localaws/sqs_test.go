@@ -15,16 +15,15 @@ import (
 
 // TestQueueContract runs against the fake, or against whatever AWS_ENDPOINT_URL_SQS names.
 func TestQueueContract(t *testing.T) {
-	url := os.Getenv("AWS_ENDPOINT_URL_SQS")
-	if url == "" {
-		server, err := localaws.Start(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = server.Close() })
-		url = server.URL()
+	if url := os.Getenv("AWS_ENDPOINT_URL_SQS"); url != "" {
+		localawstest.SQS(t, newQueueClient(url), nil)
+		return
 	}
-	localawstest.SQS(t, newQueueClient(url), nil)
+	for _, kind := range []string{"all", keptWorld + "all"} {
+		t.Run(kind, func(t *testing.T) {
+			localawstest.SQS(t, newQueueClient(newWorld(t, nil).server.URL()), nil)
+		})
+	}
 }
 
 func newQueueClient(url string) *sqs.Client {

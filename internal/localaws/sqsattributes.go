@@ -81,6 +81,7 @@ func (s *Server) setAttributes(q *queue, attributes map[string]string, creating 
 		}
 	}
 	q.redrive, q.modified = redrive, s.opts.Now()
+	s.saveQueue(q)
 	return nil
 }
 

@@ -99,8 +99,9 @@ func (s *Server) deleteByReceipt(q *queue, e *receiptEntry) *fault {
 		return nil
 	case m.again: // one of the service's servers missed it
 		m.again, m.visibleAt = false, now
+		s.saveMessage(q, m)
 	default:
-		q.remove(m)
+		s.drop(q, m)
 	}
 	s.queues.wake() // a group may have become free
 	return nil
@@ -127,6 +128,7 @@ func (s *Server) changeByReceipt(q *queue, e *receiptEntry) *fault {
 		return refuseSQS("MessageNotInflight", "The specified message isn't in flight.")
 	}
 	m.visibleAt = now.Add(time.Duration(seconds) * time.Second)
+	s.saveMessage(q, m)
 	s.queues.wake()
 	return nil
 }

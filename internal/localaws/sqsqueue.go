@@ -25,17 +25,19 @@ type queue struct {
 	modified       time.Time
 	purged         time.Time
 
-	messages list.List // of *message
-	byID     map[string]*list.Element
-	sent     map[string]*message // FIFO: by deduplication ID, also of messages that are gone
-	groups   map[string]int      // FIFO: how many messages each has
-	taken    map[*message]bool   // FIFO: what was received and is not deleted; some may be visible again
-	sequence uint64
+	messages    list.List // of *message
+	byID        map[string]*list.Element
+	sent        map[string]*message // FIFO: by deduplication ID, also of messages that are gone
+	sentInOrder []remembered        // the same, oldest first
+	groups      map[string]int      // FIFO: how many messages each has
+	taken       map[*message]bool   // FIFO: what was received and is not deleted; some may be visible again
+	sequence    uint64
 }
 
 // message is one that was sent.
 type message struct {
 	id, body      string
+	order         uint64 // in which messages entered their queues
 	attributes    map[string]messageAttribute
 	trace         string // AWSTraceHeader; "" = none
 	group, dedup  string
@@ -124,18 +126,21 @@ func (s *Server) createQueue(in *createQueueInput) (*queueURL, error) {
 	if old := s.queues.byName[in.QueueName]; old != nil {
 		return old.sameAs(in.Attributes)
 	}
-	now := s.opts.Now()
-	q := &queue{
-		name: in.QueueName, arn: s.queueARN(in.QueueName), url: s.URL() + "/" + s.opts.Account + "/" +
-			in.QueueName, fifo: fifo,
-		attributes: defaultAttributes(fifo), created: now, byID: map[string]*list.Element{},
-		sent: map[string]*message{}, groups: map[string]int{}, taken: map[*message]bool{},
-	}
+	q := s.newQueue(in.QueueName, fifo)
+	q.attributes, q.created = defaultAttributes(fifo), s.opts.Now()
 	if err := s.setAttributes(q, in.Attributes, true); err != nil {
 		return nil, err
 	}
 	s.queues.byName[q.name] = q
 	return &queueURL{q.url}, nil
+}
+
+func (s *Server) newQueue(name string, fifo bool) *queue {
+	return &queue{
+		name: name, arn: s.queueARN(name), url: s.URL() + "/" + s.opts.Account + "/" + name, fifo: fifo,
+		byID: map[string]*list.Element{}, sent: map[string]*message{}, groups: map[string]int{},
+		taken: map[*message]bool{},
+	}
 }
 
 // sameAs answers who creates a queue that is there.
@@ -156,6 +161,11 @@ func (s *Server) deleteQueue(in *queueInput) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
+	s.dropAll(q)
+	for key := range q.sent {
+		s.journal.remove(bucketSent, sentKey(q, key))
+	}
+	s.journal.remove(bucketQueues, q.name)
 	delete(s.queues.byName, q.name)
 	s.queues.wake()
 	return nothing{}, nil
@@ -226,9 +236,7 @@ func (s *Server) purgeQueue(in *queueInput) (nothing, error) {
 			"Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
 	}
 	q.purged = now
-	q.messages.Init()
-	clear(q.byID)
-	clear(q.groups)
-	clear(q.taken)
+	s.dropAll(q)
+	s.saveQueue(q)
 	return nothing{}, nil
 }

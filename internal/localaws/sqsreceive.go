@@ -34,8 +34,11 @@ type receivedMessage struct {
 	MessageAttributes      map[string]messageAttribute `json:",omitempty"`
 }
 
-// lookAgain is how often a long poll looks at the injected clock, which gives no sign when it moves.
-const lookAgain = 10 * time.Millisecond
+// lookAgain is how often who waits for a message looks at the clock: nothing else tells that a timeout is over.
+const lookAgain = 100 * time.Millisecond
+
+// lookAtTestClock is the same of an injected clock, which gives no sign when it moves.
+const lookAtTestClock = 10 * time.Millisecond
 
 // receiveMessage waits real time: a long poll is one in a test whose clock stands still, too.
 func (s *Server) receiveMessage(ctx context.Context, in *receiveInput) (*receiveOutput, error) {
@@ -45,7 +48,7 @@ func (s *Server) receiveMessage(ctx context.Context, in *receiveInput) (*receive
 	}
 	end := time.NewTimer(s.waitTime(in))
 	defer end.Stop()
-	look := time.NewTicker(lookAgain)
+	look := time.NewTicker(s.look)
 	defer look.Stop()
 	for {
 		select {
@@ -129,6 +132,7 @@ func (s *Server) take(q *queue, most int, visibility time.Duration) (got []*mess
 			}
 		default:
 			q.receive(m, now, visibility)
+			s.saveMessage(q, m)
 			got = append(got, m)
 		}
 	}
@@ -171,7 +175,7 @@ func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
 // leave drops a message that is too old, and moves one that was received too often and is visible again.
 func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 	if !now.Before(m.sent.Add(q.seconds("MessageRetentionPeriod"))) {
-		q.remove(m)
+		s.drop(q, m)
 		return true
 	}
 	if q.redrive == nil || m.receives < q.redrive.max || m.visibleAt.After(now) {
@@ -184,12 +188,16 @@ func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 	q.remove(m)
 	moved := *m // who received it may be reading it
 	moved.source, moved.receipt, moved.entered, moved.visibleAt = q.arn, "", now, now
+	moved.order = s.newOrder()
+	var rows []row
 	if to.fifo { // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 		moved.sent = now
-		to.deduplicate(&moved, newUUID())
+		_, rows = s.deduplicate(to, &moved, newUUID())
 		moved.dedup = m.dedup
 	}
 	to.add(&moved)
+	s.opts.Watch.queued(to, q.name, &moved)
+	s.saveMessage(to, &moved, rows...)
 	s.queues.wake()
 	return true
 }

@@ -147,8 +147,9 @@ func checkBatch[E any](entries []E, id func(*E) string) error {
 	return nil
 }
 
-// enqueueMessage checks a message and puts it into the queue. It is called with the lock held.
-func (s *Server) enqueueMessage(q *queue, e *sendEntry) (*message, *fault) {
+// enqueueMessage checks a message and puts it into the queue. The rows change with it. It is called with the
+// lock held.
+func (s *Server) enqueueMessage(q *queue, e *sendEntry, also ...row) (*message, *fault) {
 	if f := q.check(e); f != nil {
 		return nil, f
 	}
@@ -166,13 +167,19 @@ func (s *Server) enqueueMessage(q *queue, e *sendEntry) (*message, *fault) {
 		m.visibleAt, m.delayed = now.Add(time.Duration(delay)*time.Second), true
 	}
 	if q.fifo {
-		if earlier := q.deduplicate(m, e.MessageDeduplicationID); earlier != nil {
+		earlier, rows := s.deduplicate(q, m, e.MessageDeduplicationID)
+		also = append(also, rows...)
+		if earlier != nil {
+			s.journal.change(also...)
 			return earlier, nil
 		}
 	} else if m.again = s.chance(s.opts.Queues.Duplicate); m.again {
 		m.twin = s.pick(2) == 0
 	}
+	m.order = s.newOrder()
 	q.add(m)
+	s.opts.Watch.queued(q, "", m)
+	s.saveNew(q, m, also)
 	s.queues.wake()
 	return m, nil
 }
@@ -182,8 +189,9 @@ func (q *queue) add(m *message) {
 	q.groups[m.group]++
 }
 
-// deduplicate gives the message its number in the queue, or returns the one that was sent before it.
-func (q *queue) deduplicate(m *message, id string) *message {
+// deduplicate gives the message its number in the queue, or returns the one that was sent before it. The rows
+// are to change with the message.
+func (s *Server) deduplicate(q *queue, m *message, id string) (earlier *message, rows []row) {
 	if m.dedup = id; id == "" {
 		sum := sha256.Sum256([]byte(m.body))
 		m.dedup = hex.EncodeToString(sum[:])
@@ -192,13 +200,41 @@ func (q *queue) deduplicate(m *message, id string) *message {
 	if q.attributes["DeduplicationScope"] == "messageGroup" {
 		key = fmt.Sprintf("%q %s", m.group, m.dedup)
 	}
-	if earlier := q.sent[key]; earlier != nil && m.entered.Sub(earlier.entered) < dedupWindow {
-		return earlier
+	for _, old := range q.forget(m.entered) {
+		rows = append(rows, row{bucketSent, sentKey(q, old), nil})
+	}
+	if earlier = q.sent[key]; earlier != nil {
+		return earlier, rows
 	}
 	q.sequence++
 	m.sequence = fmt.Sprint(firstSequence + q.sequence)
+	q.remember(key, m)
+	if s.journal != nil {
+		rows = append(rows, sentRows(q, key, m)...)
+	}
+	return nil, rows
+}
+
+// remembered is what a FIFO queue took, for as long as it looks for duplicates.
+type remembered struct {
+	key     string
+	message *message
+}
+
+func (q *queue) remember(key string, m *message) {
 	q.sent[key] = m
-	return nil
+	q.sentInOrder = append(q.sentInOrder, remembered{key, m})
+}
+
+// forget returns the keys of what was sent too long ago to have duplicates.
+func (q *queue) forget(now time.Time) (keys []string) {
+	for len(q.sentInOrder) > 0 && now.Sub(q.sentInOrder[0].message.entered) >= dedupWindow {
+		old := q.sentInOrder[0]
+		q.sentInOrder = q.sentInOrder[1:]
+		delete(q.sent, old.key)
+		keys = append(keys, old.key)
+	}
+	return keys
 }
 
 // check refuses a message.

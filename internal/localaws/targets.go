@@ -95,6 +95,7 @@ func (s *Server) putTargetsOf(in *targetsInput) (queues []string, err error) {
 		r.remove(t.ID)
 		r.targets = append(r.targets, t)
 	}
+	s.saveBus(b)
 	return queues, nil
 }
 
@@ -118,11 +119,12 @@ func (s *Server) checkTarget(t *ruleTarget) error {
 func (s *Server) removeTargets(in *targetsInput) (*targetsOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, r, err := s.findRule(in.EventBusName, in.Rule)
+	b, r, err := s.findRule(in.EventBusName, in.Rule)
 	if err != nil {
 		return nil, err
 	}
 	r.remove(in.Ids...)
+	s.saveBus(b)
 	return &targetsOutput{FailedEntries: []struct{}{}}, nil
 }
 
@@ -149,9 +151,10 @@ func (s *Server) deliverToQueue(_ context.Context, d *shipment) error {
 	if q == nil {
 		return permanent{noQueue()}
 	}
-	if _, f := s.enqueueMessage(q, e); f != nil {
+	if _, f := s.enqueueMessage(q, e, d.arrived()...); f != nil {
 		return permanent{f}
 	}
+	d.key = ""
 	return nil
 }
 
@@ -175,14 +178,14 @@ func (s *Server) deadLetter(arn string, d *shipment, why error, condition string
 		e.MessageAttributes["EXHAUSTED_RETRY_CONDITION"] = text(condition)
 		e.MessageAttributes["RETRY_ATTEMPTS"] = text(strconv.Itoa(d.made - 1))
 	}
-	s.sendTo(arn, e)
+	s.sendTo(arn, e, d)
 }
 
 // sendTo puts a message of the service's own into a queue, if it is there.
-func (s *Server) sendTo(arn string, e *sendEntry) {
+func (s *Server) sendTo(arn string, e *sendEntry, d *shipment) {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
 	if q := s.queueByARN(arn); q != nil {
-		_, _ = s.enqueueMessage(q, e) // what the queue refuses is lost, as it is there
+		_, _ = s.enqueueMessage(q, e, d.arrived()...) // what the queue refuses is lost, as it is there
 	}
 }

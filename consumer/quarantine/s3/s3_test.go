@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"regexp"
 	"strings"
@@ -20,8 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
@@ -43,7 +42,16 @@ type fake struct {
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	f := &fake{handler: gofakes3.New(s3mem.New()).Server()}
+	objects, err := localaws.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = objects.Close() }) // nothing is kept
+	there, err := url.Parse(objects.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{handler: httputil.NewSingleHostReverseProxy(there)}
 	f.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }))
 	t.Cleanup(f.server.Close)
 	f.Client = awss3.New(awss3.Options{

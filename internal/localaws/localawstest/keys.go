@@ -116,6 +116,11 @@ type madeKey struct {
 
 // cleanUp leaves only keys whose deletion is scheduled; replicas go before their primary.
 func (r *run) cleanUp() {
+	for _, undo := range slices.Backward(r.undo) {
+		if err := undo(); err != nil {
+			r.errorf("something is left behind: %v", err)
+		}
+	}
 	for _, k := range slices.Backward(r.made) {
 		_, err := k.client.ScheduleKeyDeletion(r.ctx,
 			&kms.ScheduleKeyDeletionInput{KeyId: k.arn, PendingWindowInDays: aws.Int32(7)})

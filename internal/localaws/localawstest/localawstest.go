@@ -1,6 +1,6 @@
-// Package localawstest holds the contract of SQS and of KMS, as far as sealbus relies on it. It runs against
-// every server that speaks their protocols: the one in internal/localaws, emulators of other people, and the
-// services themselves.
+// Package localawstest holds the contracts of SQS, KMS, DynamoDB and S3, as far as sealbus relies on them. They
+// run against every server that speaks their protocols: the one in internal/localaws, emulators of other
+// people, and the services themselves.
 package localawstest
 
 import (
@@ -15,7 +15,9 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -41,6 +43,16 @@ func SQS(t *testing.T, client *sqs.Client, d *Differences) {
 // the same endpoint.
 func KMS(t *testing.T, client *kms.Client, d *Differences) {
 	play(t, keyCases(), run{keys: client}, d)
+}
+
+// DynamoDB runs every case, with tables that it makes and takes away.
+func DynamoDB(t *testing.T, client *dynamodb.Client, d *Differences) {
+	play(t, tableCases, run{tables: client}, d)
+}
+
+// S3 runs every case, with buckets that it makes and takes away.
+func S3(t *testing.T, client *s3.Client, d *Differences) {
+	play(t, objectCases, run{objects: client}, d)
 }
 
 func play(t *testing.T, cases map[string]func(*run), with run, d *Differences) {
@@ -111,7 +123,10 @@ type run struct {
 	ctx       context.Context
 	client    *sqs.Client
 	keys      *kms.Client
+	tables    *dynamodb.Client
+	objects   *s3.Client
 	made      []madeKey
+	undo      []func() error // what was made, is taken away after the case
 	immediate bool
 	code      func(string) string
 	problems  []string

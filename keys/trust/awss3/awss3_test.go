@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,8 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/localaws"
@@ -46,7 +46,16 @@ type store struct {
 
 func newStore(t testing.TB) *store {
 	s := &store{TB: t}
-	fake := gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	objects, err := localaws.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = objects.Close() }) // nothing is kept
+	there, err := url.Parse(objects.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := httputil.NewSingleHostReverseProxy(there)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		isRoots := strings.Contains(r.URL.Path, "/"+keydoc.RootsDir)
 		if isRoots {

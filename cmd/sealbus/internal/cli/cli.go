@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/claims"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/demo"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/dev"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/doctor"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/events"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/explain"
@@ -61,6 +62,7 @@ func commands(env *ui.Env) []*cobra.Command {
 	return []*cobra.Command{
 		demo.Command(env),
 		setup.Command(env),
+		dev.Command(env),
 		keys.Command(env),
 		trust.Command(env),
 		events.SealCommand(env),

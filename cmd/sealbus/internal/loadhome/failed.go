@@ -2,7 +2,6 @@ package loadhome
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/home"
@@ -14,7 +13,6 @@ func Failed(err error) error {
 	if e, ok := errors.AsType[*ui.Error](err); ok {
 		return e
 	}
-	text := errors.New(strings.TrimPrefix(err.Error(), "home: "))
 	missing, isMissing := errors.AsType[*home.MissingError](err)
 	copied, isCopy := errors.AsType[*home.CopiedError](err)
 	switch {
@@ -23,10 +21,10 @@ func Failed(err error) error {
 	case isMissing:
 		return ui.WrongFile("see to "+home.File+", or name another home with --home DIR", "%s", missing.What)
 	case isCopy:
-		return ui.WrongFile("if you trust whoever made it, add --home "+ui.ShellQuote(copied.Dir)+
+		return ui.WrongFile("if you trust its author, add --home "+ui.ShellQuote(copied.Dir)+
 			"; else give the files by their flags", "the home in the working directory was not made here, but copied")
 	case errors.Is(err, privatefile.ErrLocked):
 		return ui.Unavailable("run it again when that command has ended", "another command is changing the home")
 	}
-	return ui.WrongFile("correct that, or name another home with --home DIR", "%w", text)
+	return ui.WrongFile("correct that, or name another home with --home DIR", "%w", err)
 }

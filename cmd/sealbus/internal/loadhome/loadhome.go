@@ -113,14 +113,14 @@ func (c *call) fill(ctx context.Context) error {
 	case errors.Is(err, home.ErrNone) && !named && c.env.Getenv(home.Variable) == "":
 		return nil
 	case err != nil && c.use.optional && !named:
-		c.env.Warnf("the home is not used: %s", strings.TrimPrefix(err.Error(), "home: "))
+		c.env.Warnf("the home is not used: %v", err)
 		return nil
 	case err != nil:
 		return Failed(err)
 	}
 	c.home = h
 	if h.Found() {
-		c.env.Sayf("the home is this directory, since it has a %s (--home names another)", home.File)
+		c.env.Sayf("using the home in this directory (--home names another)")
 	}
 	for _, p := range c.use.parts {
 		if c.anyGiven(p.unless) || p.when != nil && !p.when(c) {
@@ -177,8 +177,9 @@ type key struct{}
 // Publishing is the trust for a producer: within a home, a new key does not wait until consumers elsewhere
 // know it.
 func Publishing(ctx context.Context, source trust.Source) trust.Source {
-	if h, _ := ctx.Value(key{}).(*home.Home); h == nil || source == nil {
+	h, _ := ctx.Value(key{}).(*home.Home)
+	if h == nil || source == nil {
 		return source
 	}
-	return home.WithoutWait(source)
+	return h.WithoutWait(source)
 }

@@ -164,7 +164,8 @@ func (s *site) timestamp(a *authority) (*trust.Timestamp, error) {
 	return ts, nil
 }
 
-// build makes the bundle of the policy and of all public keys of the home. Only name may get more than it had.
+// build makes the bundle of the policy and of all public keys of the home. Only name may get more than it
+// had.
 func (s *site) build(name string, doc []byte, previous *trust.Bundle) (*trust.Bundle, error) {
 	p, err := policy.Parse(doc)
 	if err != nil {

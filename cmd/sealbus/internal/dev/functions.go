@@ -1,0 +1,190 @@
+package dev
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/localaws"
+)
+
+// functionTimeout is how long a function may take for a batch.
+const functionTimeout = functionSeconds * time.Second
+
+// function is one that --function names.
+type function struct {
+	name    string // also of its queue
+	url     string // "" = it is a program
+	program string
+}
+
+// where is what the function is, for people.
+func (f *function) where() string {
+	if f.url != "" {
+		return "POST " + f.url
+	}
+	return f.program
+}
+
+func parseFunctions(list []string) ([]function, error) {
+	var functions []function
+	for _, text := range list {
+		name, where, ok := strings.Cut(text, "=")
+		switch {
+		case !ok || where == "":
+			return nil, ui.Usage("write it as NAME=PROGRAM or NAME=URL, such as billing=./billing",
+				"--function: %q names no function", text)
+		case !isQueueName(name):
+			return nil, ui.Usage("use letters, digits, - and _, as in billing=./billing",
+				"--function: %q cannot be the name of a queue", name)
+		case slices.ContainsFunc(functions, func(f function) bool { return f.name == name }):
+			return nil, ui.Usage("drop one of them", "--function: %s is given twice", name)
+		}
+		f := function{name: name}
+		if strings.HasPrefix(where, "http://") || strings.HasPrefix(where, "https://") {
+			if err := awscli.CheckURL("function", where); err != nil {
+				return nil, err
+			}
+			f.url = where
+		} else if err := checkProgram(where); err != nil {
+			return nil, err
+		} else {
+			f.program = where
+		}
+		functions = append(functions, f)
+	}
+	return functions, nil
+}
+
+func checkProgram(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return ui.WrongFile("build it first, as in `go build -o "+ui.ShellQuote(path)+" PACKAGE`",
+			"--function: %s: %w", path, ui.Cause(err))
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		return ui.WrongFile("name the program: the bootstrap of a Lambda function, built for this machine",
+			"--function: %s is no program", path)
+	}
+	return nil
+}
+
+// isQueueName reports whether a name with that of its dead-letter queue can be of a queue, a rule and a
+// function.
+func isQueueName(name string) bool {
+	return name != "" && len(name) <= 64 && name != quarantine &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
+
+// running are the functions that were started.
+type running struct{ programs []*localaws.Bootstrap }
+
+func (r *running) close() {
+	for _, b := range r.programs {
+		_ = b.Close() // it is killed in any case
+	}
+	r.programs = nil
+}
+
+// startFunctions feeds each function from the queue of its name, which is there.
+func startFunctions(ctx context.Context, list []function, world *world, w *watcher, homeDir string) (*running, error) {
+	r := &running{}
+	for i := range list {
+		f := &list[i]
+		handler := localaws.URLFunction(f.url, http.DefaultClient)
+		if f.program != "" {
+			path, err := filepath.Abs(f.program)
+			if err == nil {
+				var b *localaws.Bootstrap
+				b, err = localaws.StartBootstrap(path, &localaws.BootstrapOptions{
+					Name: f.name, Timeout: functionTimeout, Env: environment(os.Environ(), world.url, homeDir),
+					Output: &outputOf{w: w, name: f.name},
+				})
+				if err == nil {
+					r.programs, handler = append(r.programs, b), b.Invoke
+				}
+			}
+			if err != nil {
+				r.close()
+				return nil, ui.WrongFile("check that it is built for this machine", "starting %s: %w", f.program, err)
+			}
+		}
+		world.server.SetFunction(f.name, localaws.FunctionConfig{Timeout: functionTimeout})
+		err := world.server.MapQueue(queueARN(f.name), f.name, told(ctx, w, f.name, handler),
+			&localaws.Mapping{ReportBatchItemFailures: true, Timeout: functionTimeout})
+		if err != nil {
+			r.close()
+			return nil, notMade("the event source mapping of "+f.name, err)
+		}
+	}
+	return r, nil
+}
+
+// environment is that of a function: what this program has, without what it has for AWS, and with what leads
+// to the server.
+func environment(have []string, url, homeDir string) []string {
+	env := slices.DeleteFunc(slices.Clone(have), func(e string) bool {
+		return strings.HasPrefix(e, "AWS_") || strings.HasPrefix(e, "_LAMBDA") || strings.HasPrefix(e, "SEALBUS_HOME=")
+	})
+	for _, v := range variables(url) {
+		env = append(env, v.name+"="+v.value)
+	}
+	if homeDir != "" {
+		env = append(env, "SEALBUS_HOME="+homeDir)
+	}
+	return env
+}
+
+// told is the function, of which each message is told until end ends.
+func told(end context.Context, w *watcher, name string, f localaws.Handler) localaws.Handler {
+	return func(ctx context.Context, event json.RawMessage) (any, error) {
+		response, err := f(ctx, event)
+		var batch struct {
+			Records []struct {
+				MessageID string `json:"messageId"`
+				Body      string `json:"body"`
+			}
+		}
+		if end.Err() != nil || json.Unmarshal(event, &batch) != nil {
+			return response, err
+		}
+		failure := err
+		if failure == nil && ctx.Err() != nil {
+			failure = fmt.Errorf("it took longer than %s", ui.FormatDuration(functionTimeout))
+		}
+		failed := failuresIn(response)
+		for _, m := range batch.Records {
+			h := happening{kind: byFunction, where: name, body: m.Body,
+				failed: failure != nil || slices.Contains(failed, m.MessageID)}
+			if failure != nil {
+				h.text = failure.Error()
+			}
+			w.add(h)
+		}
+		return response, err
+	}
+}
+
+// failuresIn are the messages that a response says are to come again.
+func failuresIn(response any) (ids []string) {
+	text, err := json.Marshal(response)
+	if err != nil {
+		return nil
+	}
+	var r struct {
+		BatchItemFailures []struct{ ItemIdentifier string }
+	}
+	_ = json.Unmarshal(text, &r) // the server judges the response
+	for _, f := range r.BatchItemFailures {
+		ids = append(ids, f.ItemIdentifier)
+	}
+	return ids
+}

@@ -1,0 +1,300 @@
+package home_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/producer"
+)
+
+func order() event.Event {
+	ev := event.New()
+	ev.SetID("o-1")
+	ev.SetSource("https://orders.example/eu")
+	ev.SetType("com.example.order.placed")
+	_ = ev.SetData("application/json", map[string]any{"total": 12.5})
+	return ev
+}
+
+// publish publishes an order, and is what the consumer made of it.
+func publish(t *testing.T, dir string, opts *producer.Options) (consumer.Result, error) {
+	t.Helper()
+	bus := producer.NewLocalBus(nil)
+	c, err := home.Consumer(dir, "", replay.NewMemory(nil), nil)
+	if err != nil {
+		return consumer.Result{}, err
+	}
+	var result consumer.Result
+	bus.Subscribe(func(ctx context.Context, delivery []byte) error {
+		result, _ = c.Handle(ctx, consumer.Message{Body: delivery, Format: consumer.EventBridge},
+			func(context.Context, consumer.Delivery[[]byte]) error { return nil })
+		return nil
+	})
+	p, err := home.Producer(dir, "orders", bus, opts)
+	if err != nil {
+		return consumer.Result{}, err
+	}
+	_, err = p.Publish(t.Context(), order())
+	return result, err
+}
+
+// The key of a bundle that was issued this second signs at once.
+func TestFreshKeySignsAtOnce(t *testing.T) {
+	m := newHome(t)
+	result, err := publish(t, m.dir, nil)
+	if err != nil || result.Outcome != consumer.Handled {
+		t.Fatalf("%v, %v", result, err)
+	}
+}
+
+// A key that a timestamp revokes publishes nothing, also from a producer that was there before.
+func TestRevokedKeyPublishesNothing(t *testing.T) {
+	m := newHome(t)
+	now := time.Now()
+	later := now // the clock of the producer that is there before
+	p, err := home.Producer(m.dir, "orders", producer.NewLocalBus(nil),
+		&producer.Options{Now: func() time.Time { return later }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish(t.Context(), order()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.sign(trust.TimestampOptions{Now: now, Revoke: map[string]trust.Revocation{
+		m.signer.Verifier().KeyID(): {At: now, Reason: "stolen"}}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = publish(t, m.dir, nil)
+	if refused, ok := errors.AsType[*producer.TrustError](err); !ok || refused.Reason != envelope.ReasonRevokedKey {
+		t.Errorf("a producer that starts now: %v", err)
+	}
+	later = now.Add(2 * time.Second) // it looks at the files once a second
+	_, err = p.Publish(t.Context(), order())
+	if refused, ok := errors.AsType[*producer.TrustError](err); !ok || refused.Reason != envelope.ReasonRevokedKey {
+		t.Errorf("a producer that runs: %v", err)
+	}
+}
+
+// Without a live timestamp nothing is sent, and the error says what renews it.
+func TestExpiredTimestamp(t *testing.T) {
+	m := newHome(t)
+	m.timestamp = nil
+	m.now = time.Now().Add(-8 * 24 * time.Hour)
+	if err := m.publish(1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := home.Producer(m.dir, "orders", producer.NewLocalBus(nil), nil)
+	if err == nil || !strings.Contains(err.Error(), "sealbus dev") {
+		t.Errorf("the error is %v", err)
+	}
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if renewed, err := h.Renew(t.Context(), time.Now()); err != nil || !renewed {
+		t.Fatalf("not renewed: %v", err)
+	}
+	if result, err := publish(t, m.dir, nil); err != nil || result.Outcome != consumer.Handled {
+		t.Errorf("after the renewal: %v, %v", result, err)
+	}
+}
+
+// A renewal comes when half of the life is over, keeps what is revoked, and changes nothing without the key.
+func TestRenew(t *testing.T) {
+	m := newHome(t)
+	now := time.Now()
+	id := m.signer.Verifier().KeyID()
+	if err := m.sign(trust.TimestampOptions{Now: now, Lifetime: 24 * time.Hour,
+		Revoke: map[string]trust.Revocation{id: {At: now, Reason: "stolen"}}}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if renewed, err := h.Renew(t.Context(), now.Add(11*time.Hour)); err != nil || renewed {
+		t.Errorf("renewed too early: %t, %v", renewed, err)
+	}
+	unlock, err := h.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if renewed, err := h.Renew(t.Context(), now.Add(13*time.Hour)); err != nil || renewed {
+		t.Errorf("renewed while another process changes the home: %t, %v", renewed, err)
+	}
+	unlock()
+	if renewed, err := h.Renew(t.Context(), now.Add(13*time.Hour)); err != nil || !renewed {
+		t.Fatalf("not renewed: %v", err)
+	}
+	signed, err := os.ReadFile(m.path("trust/timestamp.dsse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts, err := trust.OpenTimestamp(signed, m.roots, now.Add(14*time.Hour))
+	if err != nil || ts.Version != m.timestamp.Version+1 || ts.Revoked[id].Reason != "stolen" {
+		t.Errorf("%+v, %v", ts, err)
+	}
+	if err := os.Remove(m.path("secret/timestamp.key")); err != nil {
+		t.Fatal(err)
+	}
+	if renewed, err := h.Renew(t.Context(), now.Add(400*time.Hour)); err != nil || renewed {
+		t.Errorf("renewed without the key: %t, %v", renewed, err)
+	}
+}
+
+// Each file that another user could change, and each link, is refused, with the file in the error.
+func TestHostileHomes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing here")
+	}
+	link := func(name string) func(m *maker) error {
+		return func(m *maker) error {
+			if err := os.Rename(m.path(name), m.path("moved")); err != nil {
+				return err
+			}
+			return os.Symlink(m.path("moved"), m.path(name))
+		}
+	}
+	mode := func(name string, mode os.FileMode) func(m *maker) error {
+		return func(m *maker) error { return os.Chmod(m.path(name), mode) }
+	}
+	for _, c := range []struct {
+		name, says string
+		do         func(m *maker) error
+	}{
+		{"home for all", "chmod go-w", mode(".", 0o777)},
+		{"home for the group", "chmod go-w", mode(".", 0o775)},
+		{"file for all", home.File, mode(home.File, 0o666)},
+		{"roots for all", "roots.json", mode("trust/roots.json", 0o666)},
+		{"bundle for the group", "trust.dsse", mode("trust/trust.dsse", 0o664)},
+		{"directory for all", "trust", mode("trust", 0o777)},
+		{"keyring to read", "chmod 600", mode("secret/orders.keyring", 0o644)},
+		{"secrets to write", "secret", mode("secret", 0o770)},
+		{"file is a link", home.File, link(home.File)},
+		{"roots are a link", "roots.json", link("trust/roots.json")},
+		{"trust is a link", "trust", link("trust")},
+		{"keyring is a link", "orders.keyring", link("secret/orders.keyring")},
+		{"secrets are a link", "secret", link("secret")},
+		{"state is a link", "state", link("state")},
+		{"no keyring", "orders.keyring is missing", func(m *maker) error { return os.Remove(m.path("secret/orders.keyring")) }},
+		{"no roots", "roots.json is missing", func(m *maker) error { return os.Remove(m.path("trust/roots.json")) }},
+		{"no bundle", "trust.dsse is missing", func(m *maker) error { return os.Remove(m.path("trust/trust.dsse")) }},
+	} {
+		m := newHome(t)
+		if err := c.do(m); err != nil {
+			t.Fatal(err)
+		}
+		_, err := home.Producer(m.dir, "orders", producer.NewLocalBus(nil), nil)
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: the error is %v, it should say %q", c.name, err, c.says)
+		}
+	}
+}
+
+// A home that is found counts where it was made; a copy must be named.
+func TestFoundHomes(t *testing.T) {
+	m := newHome(t)
+	t.Chdir(m.dir)
+	h, err := home.Find("")
+	if err != nil || !h.Found() {
+		t.Fatalf("%v", err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(m.dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"state/here", "secret/orders.keyring", "secret/billing.keyring"} {
+		if err := os.Chmod(filepath.Join(copied, name), 0o600); err != nil { // CopyFS adds bits
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(copied)
+	if runtime.GOOS != "windows" {
+		if _, err := home.Find(""); !errors.As(err, new(*home.CopiedError)) {
+			t.Errorf("a copy: %v", err)
+		}
+	}
+	if h, err := home.Find("."); err != nil || h.Found() {
+		t.Errorf("a copy that is named: %v", err)
+	}
+	t.Setenv(home.Variable, copied)
+	t.Chdir(t.TempDir())
+	if h, err := home.Find(""); err != nil || h.Found() || h.Dir() != copied {
+		t.Errorf("a copy that the environment names: %v", err)
+	}
+	t.Setenv(home.Variable, "")
+	if _, err := home.Find(""); !errors.Is(err, home.ErrNone) || !strings.Contains(err.Error(), "sealbus init") {
+		t.Errorf("no home: %v", err)
+	}
+	if _, err := home.Open(filepath.Join(copied, "none")); !errors.Is(err, home.ErrNone) {
+		t.Errorf("no directory: %v", err)
+	}
+}
+
+// The keyring of another is refused before it signs in a wrong name.
+func TestKeyringOfAnother(t *testing.T) {
+	m := newHome(t)
+	if err := os.Remove(m.path("secret/orders.keyring")); err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.GenerateSigner(keys.Ed25519, "stock")
+	if err == nil {
+		_, err = keys.CreateKeyring(m.path("secret/orders.keyring"), "", "stock",
+			&keys.KeyringOptions{PrivateFileOptions: insecure, Key: key})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := home.Producer(m.dir, "orders", producer.NewLocalBus(nil), nil); err == nil {
+		t.Error("orders signs with the keyring of stock")
+	}
+}
+
+// The newest bundle is remembered: another process of the home refuses an older one.
+func TestStateIsShared(t *testing.T) {
+	m := newHome(t)
+	old, err := os.ReadFile(m.path("trust/trust.dsse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldStamp, err := os.ReadFile(m.path("trust/timestamp.dsse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.publish(2); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := publish(t, m.dir, nil); err != nil || result.Outcome != consumer.Handled {
+		t.Fatalf("%v, %v", result, err)
+	}
+	for name, doc := range map[string][]byte{"trust/trust.dsse": old, "trust/timestamp.dsse": oldStamp} {
+		if err := os.WriteFile(m.path(name), doc, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := h.Trust(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := source.Bundle(t.Context()); err != nil || b.Version() != 2 {
+		t.Errorf("the bundle is %v, %v", b, err)
+	}
+}

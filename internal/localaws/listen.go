@@ -1,0 +1,58 @@
+package localaws
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// listen opens the port. An address that other machines reach needs Options.UnsafeListen.
+func (s *Server) listen() error {
+	addr := s.opts.Addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("localaws: the address %q is not host:port: %w", addr, err)
+	}
+	if !isLoopback(host) && !s.opts.UnsafeListen {
+		return fmt.Errorf("localaws: other machines may reach %q, and could do everything: listen on 127.0.0.1",
+			addr)
+	}
+	if s.listener, err = net.Listen("tcp", addr); err != nil {
+		return fmt.Errorf("localaws: %w", err)
+	}
+	return nil
+}
+
+// isLoopback is for hosts that only this machine reaches. A name is looked up nowhere: "localhost" and those
+// below it are this machine by RFC 6761, section 6.3.
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// guard refuses what a page in a browser can send. No SDK sends Origin or Sec-Fetch-Site, and browsers do
+// with whatever a page sends elsewhere. A page whose name was pointed at this machine later has that name in
+// Host.
+func (s *Server) guard(r *http.Request) error {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host // without a port
+	}
+	switch {
+	case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "":
+		return &fault{status: http.StatusForbidden, code: "AccessDeniedException",
+			message: "A web page may not call the local AWS."}
+	case !isLoopback(host) && !s.opts.UnsafeListen:
+		return &fault{status: http.StatusForbidden, code: "AccessDeniedException",
+			message: "The local AWS is at an address of this machine: call 127.0.0.1 or localhost."}
+	}
+	return nil
+}
