@@ -87,8 +87,8 @@ type workflow struct {
 	}
 }
 
-// TestWorkflow runs the steps of policy-check.yml: without a change, and on a widening with and without the
-// label.
+// TestWorkflow runs the steps of policy-check.yml: without a change, on a widening with and without the
+// label, on a key that was not submitted, and when the published trust has a problem.
 func TestWorkflow(t *testing.T) {
 	doc, err := os.ReadFile("policy-check.yml")
 	if err != nil {
@@ -101,9 +101,12 @@ func TestWorkflow(t *testing.T) {
 	repo := newRepository(t)
 	check := func(widens string) (summary string, failed error) {
 		temp := t.TempDir()
-		for _, step := range flow.Jobs.Policy.Steps[3:] {
+		for _, step := range flow.Jobs.Policy.Steps {
+			if step.Run == "" || strings.HasPrefix(step.Name, "Install") {
+				continue
+			}
 			out, err := repo.sh(step.Run, "GITHUB_STEP_SUMMARY="+filepath.Join(temp, "summary"),
-				"RUNNER_TEMP="+temp, "WIDENS="+widens)
+				"GITHUB_WORKSPACE="+repo.dir, "RUNNER_TEMP="+temp, "WIDENS="+widens, "PUBLISHED=trust.dsse")
 			if err != nil {
 				return "", fmt.Errorf("%s: %w\n%s", step.Name, err, out)
 			}
@@ -114,6 +117,11 @@ func TestWorkflow(t *testing.T) {
 	if told, err := check("false"); err != nil || !strings.Contains(told, "nothing changes") {
 		t.Errorf("%q, %v", told, err)
 	}
+	repo.must("mv timestamp.dsse withheld.dsse")
+	if _, err := check("false"); err == nil || !strings.HasPrefix(err.Error(), "Doctor: ") {
+		t.Errorf("consumers get no timestamp: %v", err)
+	}
+	repo.must("mv withheld.dsse timestamp.dsse")
 	repo.replace("types: [a.b]", "types: [a.b, refund.*]")
 	if _, err := check("false"); err == nil || !strings.Contains(err.Error(), "--widen") {
 		t.Errorf("a widening without the label: %v", err)
@@ -150,7 +158,8 @@ func newRepository(t *testing.T) *repository {
 	r.replace("sources: []", "sources: [urn:shop]")
 	r.replace("types: []", "types: [a.b]")
 	r.must("sealbus trust build --policy policy.yaml --keys keys/orders.pub.json --root r.key " +
-		"--insecure-no-passphrase --roots roots.json --out trust.dsse")
+		"--insecure-no-passphrase --roots roots.json --out trust.dsse && sealbus trust timestamp --key ts.key " +
+		"--insecure-no-passphrase --roots roots.json --bundle trust.dsse --previous none --out timestamp.dsse")
 	return r
 }
 

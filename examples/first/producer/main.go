@@ -1,34 +1,31 @@
-// Command producer seals one order, and writes to standard output what a bus would deliver of it.
-// It is the producer of the README.
+// Command producer seals one order and puts it on the bus. It is the producer of the README.
 package main
 
 import (
 	"context"
-	"fmt"
 	"log"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/producer/eventbridge"
 )
 
 func main() {
-	// In production, the keyring has a passphrase, or package keys/awskms signs with a key in KMS.
-	ring, err := keys.OpenKeyring("orders.keyring", "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+	cfg, err := config.LoadDefaultConfig(context.Background()) // on a laptop, `sealbus dev` is AWS
 	if err != nil {
 		log.Fatal(err)
 	}
-	bus := producer.NewLocalBus(nil) // on AWS: package producer/eventbridge
-	bus.Subscribe(func(_ context.Context, delivery []byte) error {
-		_, err := fmt.Printf("%s\n", delivery)
-		return err
-	})
-	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
+	bus, err := eventbridge.New(awseventbridge.NewFromConfig(cfg), "central", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-
+	p, err := home.Producer("", "orders", bus, nil) // the keyring and the trust that `sealbus init` made
+	if err != nil {
+		log.Fatal(err)
+	}
 	ev := event.New()
 	ev.SetID("o-1")
 	ev.SetSource("https://orders.example/eu")
@@ -37,6 +34,6 @@ func main() {
 		log.Fatal(err)
 	}
 	if _, err := p.Publish(context.Background(), ev); err != nil {
-		log.Fatal(err) // a *producer.PublishError says which events were not published, and why
+		log.Fatal(err) // a *producer.PublishError says which events are not on the bus, and why
 	}
 }
