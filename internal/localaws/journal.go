@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -65,7 +66,7 @@ func openJournal(dir string) (*journal, error) {
 		return nil, fmt.Errorf("localaws: %w", err)
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("localaws: %s is not a regular file: choose another directory", path)
-	case info.Mode().Perm()&0o077 != 0:
+	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
 		return nil, fmt.Errorf("localaws: %s has private keys, and others may read it: chmod 600 %[1]s", path)
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
@@ -127,7 +128,7 @@ func (j *journal) flush() {
 }
 
 // sync returns when all that was queued before it is on the disk. After a failure, each call returns that
-// failure: nobody can tell what the disk has.
+// failure: no one can tell what the disk has.
 func (j *journal) sync() error {
 	if j == nil {
 		return nil
@@ -174,13 +175,20 @@ func (j *journal) write() {
 	}
 }
 
-// commit writes rows in one transaction.
+// commit writes rows in one transaction: of each, the last change.
 func (j *journal) commit(rows []row) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	last := make(map[[2]string]int, len(rows))
+	for i, r := range rows {
+		last[[2]string{r.bucket, r.key}] = i
+	}
 	err := j.db.Update(func(tx *bolt.Tx) error {
-		for _, r := range rows {
+		for i, r := range rows {
+			if last[[2]string{r.bucket, r.key}] != i {
+				continue
+			}
 			b, err := tx.CreateBucketIfNotExists([]byte(r.bucket))
 			if err != nil {
 				return err

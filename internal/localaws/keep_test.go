@@ -129,7 +129,8 @@ func keptRules(q *queues) {
 	}
 	before := list()
 	q.kill()
-	if after := list(); after != before || strings.Contains(after, "gone") || strings.Contains(after, "removed") {
+	if after := list(); after != before || strings.Contains(after, "gone") ||
+		strings.Contains(after, "removed") {
 		q.t.Errorf("rules after the kill: %s, before: %s", after, before)
 	}
 	q.put(entry(`{"n":1}`))
@@ -221,8 +222,8 @@ func keptReplays(q *queues) {
 
 func keptQueues(q *queues) {
 	dead, arn := q.create("dead", nil)
-	url, _ := q.create("q", map[string]string{"VisibilityTimeout": "77", "RedrivePolicy": `{"deadLetterTargetArn":"` +
-		arn + `","maxReceiveCount":2}`})
+	url, _ := q.create("q", map[string]string{"VisibilityTimeout": "77",
+		"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":2}`})
 	gone, _ := q.create("gone", nil)
 	q.send(gone, "gone")
 	_, err := q.sqs.SetQueueAttributes(q.t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url),
@@ -400,7 +401,8 @@ func keptKeys(q *queues) {
 	}
 	secret := shared()
 	q.kill()
-	opened, err := q.keys().Decrypt(ctx, &kms.DecryptInput{KeyId: symmetric, CiphertextBlob: sealed.CiphertextBlob})
+	opened, err := q.keys().Decrypt(ctx, &kms.DecryptInput{KeyId: symmetric,
+		CiphertextBlob: sealed.CiphertextBlob})
 	q.check(err)
 	if string(opened.Plaintext) != "secret" || shared() != secret {
 		q.t.Error("another plaintext, or another shared secret")
@@ -459,7 +461,8 @@ func keptStates(q *queues) {
 	if got := *q.describeKey(rotating).CurrentKeyMaterialId; got != rotated {
 		q.t.Error("the rotation was lost")
 	}
-	if _, err := q.keys().DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: going}); codeOf(err) != "NotFoundException" {
+	_, err = q.keys().DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: going})
+	if codeOf(err) != "NotFoundException" {
 		q.t.Errorf("a key that went: %v", err)
 	}
 }
@@ -470,7 +473,8 @@ func keptReplicas(q *queues) {
 		Description: aws.String("d"), Policy: aws.String("{}")})
 	q.check(err)
 	primary := made.KeyMetadata.Arn
-	_, err = q.keys().ReplicateKey(ctx, &kms.ReplicateKeyInput{KeyId: primary, ReplicaRegion: aws.String("eu-west-1")})
+	_, err = q.keys().ReplicateKey(ctx, &kms.ReplicateKeyInput{KeyId: primary,
+		ReplicaRegion: aws.String("eu-west-1")})
 	q.check(err)
 	other := q.key("", "")
 	for alias, key := range map[string]*string{"kept": primary, "moved": primary, "gone": other} {
@@ -478,7 +482,8 @@ func keptReplicas(q *queues) {
 			TargetKeyId: key})
 		q.check(err)
 	}
-	_, err = q.keys().UpdateAlias(ctx, &kms.UpdateAliasInput{AliasName: aws.String("alias/moved"), TargetKeyId: other})
+	_, err = q.keys().UpdateAlias(ctx, &kms.UpdateAliasInput{AliasName: aws.String("alias/moved"),
+		TargetKeyId: other})
 	q.check(err)
 	_, err = q.keys().DeleteAlias(ctx, &kms.DeleteAliasInput{AliasName: aws.String("alias/gone")})
 	q.check(err)
@@ -535,7 +540,8 @@ func keptMappings(q *queues) {
 		got <- string(event)
 		return nil, nil
 	}, &localaws.Mapping{BatchSize: 7}))
-	if again, _ := json.Marshal(q.mappings()); string(again) != string(list) || !strings.Contains(string(again), ":7") {
+	again, _ := json.Marshal(q.mappings())
+	if string(again) != string(list) || !strings.Contains(string(again), ":7") {
 		q.t.Errorf("mappings: %s, and before %s", again, list)
 	}
 	q.clock.move(30 * time.Second)
@@ -564,8 +570,8 @@ func keptDeliveries(q *queues) {
 		return ctx.Err()
 	})
 	q.rule("default", `{"source":["`+command+`"]}`, arn)
-	out, err := q.client.PutEvents(q.t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{
-		entry(`{"n":1}`), entry(`{"n":2}`), entry(`{"n":3}`)}})
+	entries := []types.PutEventsRequestEntry{entry(`{"n":1}`), entry(`{"n":2}`), entry(`{"n":3}`)}
+	out, err := q.client.PutEvents(q.t.Context(), &eventbridge.PutEventsInput{Entries: entries})
 	q.check(err)
 	if out.FailedEntryCount != 0 {
 		q.t.Fatal(out)
@@ -593,6 +599,58 @@ func keptDeliveries(q *queues) {
 	}
 }
 
+// TestNothingIsAcknowledgedWithoutAJournal: no call that may have changed something is answered as if it had.
+func TestNothingIsAcknowledgedWithoutAJournal(t *testing.T) {
+	q := newKept(t)
+	url, arn := q.create("q", nil)
+	q.rule("default", `{"source":["`+command+`"]}`, arn)
+	q.server.Abandon()
+	for range 2 {
+		_, err := q.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{
+			Entries: []types.PutEventsRequestEntry{entry(`{}`)}})
+		if codeOf(err) != "InternalException" {
+			t.Errorf("PutEvents: %v", err)
+		}
+		_, err = q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url),
+			MessageBody: aws.String("x")})
+		if codeOf(err) != "InternalFailure" {
+			t.Errorf("SendMessage: %v", err)
+		}
+		_, err = q.keys().CreateKey(t.Context(), &kms.CreateKeyInput{})
+		if codeOf(err) != "KMSInternalException" {
+			t.Errorf("CreateKey: %v", err)
+		}
+	}
+	q.kill() // the next server is as good as new
+	if left := q.left(queueURL(q, "q")); left != "0 0 0" {
+		t.Errorf("the queue has %s", left)
+	}
+}
+
+// TestUndeliveredEventsAreGivenUp: an event for a function that does not come back waits for as long as its
+// target lets it, and Drain does not wait for ever.
+func TestUndeliveredEventsAreGivenUp(t *testing.T) {
+	q := newKept(t)
+	arn := q.server.Function("f", func(ctx context.Context, _ []byte) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	q.rule("default", `{"source":["`+command+`"]}`, arn)
+	_, err := q.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{
+		Entries: []types.PutEventsRequestEntry{entry(`{}`)}})
+	q.check(err)
+	q.clock.move(24*time.Hour - 1)
+	q.kill()
+	short, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := q.server.Drain(short); err == nil {
+		t.Error("the event was given up before its time")
+	}
+	q.clock.move(1)
+	q.kill()
+	q.drain()
+}
+
 func keptEndpoints(q *queues) {
 	first := q.server.Endpoint("e", "http://127.0.0.1:1")
 	q.check(q.ruleTo("r", types.Target{Id: aws.String("1"), Arn: aws.String(first)}))
@@ -613,8 +671,8 @@ func TestDirectoryIsOfOneAccount(t *testing.T) {
 	w.begin() // the file is not locked
 }
 
-// TestOnlyProgramsOnThisMachineCall: what a page in a browser sends is refused, also after its name was pointed
-// at this machine.
+// TestOnlyProgramsOnThisMachineCall: what a page in a browser sends is refused, also after its name was
+// pointed at this machine.
 func TestOnlyProgramsOnThisMachineCall(t *testing.T) {
 	w := newWorld(t, nil)
 	ask := func(host, header string) int {
@@ -630,7 +688,8 @@ func TestOnlyProgramsOnThisMachineCall(t *testing.T) {
 		defer resp.Body.Close()
 		return resp.StatusCode
 	}
-	for _, host := range []string{"", "127.0.0.1:4570", "localhost", "[::1]:80", "::1", "a.localhost:1", "127.9.9.9"} {
+	for _, host := range []string{"", "127.0.0.1:4570", "localhost", "[::1]:80", "::1", "a.localhost:1",
+		"127.9.9.9"} {
 		if got := ask(host, ""); got != http.StatusOK {
 			t.Errorf("host %q: %d", host, got)
 		}

@@ -199,7 +199,12 @@ func (s *Server) loadEvents() error {
 	var waiting []*shipment
 	loadShipment := func(key string, row *keptShipment) error {
 		row.Target.rule = row.Rule
-		waiting = append(waiting, &shipment{key: key, doc: []byte(row.Doc), target: row.Target, since: row.Since})
+		d := &shipment{key: key, doc: []byte(row.Doc), target: row.Target, since: row.Since}
+		if s.opts.Now().Sub(d.since) < d.target.maxAge() {
+			waiting = append(waiting, d)
+		} else { // its function may never come again
+			s.journal.change(d.arrived()...)
+		}
 		n, err := strconv.ParseUint(key, 16, 64)
 		s.sawOrder(n)
 		return err

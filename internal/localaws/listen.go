@@ -38,8 +38,9 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// guard refuses what a page in a browser can send. No SDK sends Origin or Sec-Fetch-Site, and browsers do with
-// whatever a page sends elsewhere. A page whose name was pointed at this machine later has that name in Host.
+// guard refuses what a page in a browser can send. No SDK sends Origin or Sec-Fetch-Site, and browsers do
+// with whatever a page sends elsewhere. A page whose name was pointed at this machine later has that name in
+// Host.
 func (s *Server) guard(r *http.Request) error {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {

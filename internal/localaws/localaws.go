@@ -14,12 +14,13 @@
 // as the services may: at least once, in any order, with JSON written anew.
 //
 // It believes every caller: a request must be signed, but the signature is not verified. Policies are kept
-// but not obeyed. A page in a browser is no caller: a request with its marks, or for a name of another host, is
-// refused.
+// but not obeyed. A page in a browser is no caller: a request with its marks, or for a name of another host,
+// is refused.
 //
-// Nothing is kept after Close, unless Options.Dir names a directory. Then an answer comes when the disk has all
-// that it acknowledges, and a server that starts with the same directory goes on from there, also after the
-// process was killed. It delivers at least once: what it was about to deliver is delivered, perhaps again.
+// Nothing is kept after Close, unless Options.Dir names a directory. Then an answer comes when the disk has
+// all that it acknowledges, and a server that starts with the same directory goes on from there, also after
+// the process was killed. It delivers at least once: what it was about to deliver is delivered, perhaps
+// again.
 package localaws
 
 import (
@@ -120,6 +121,7 @@ type Server struct {
 	http     *http.Server
 	ctx      context.Context // of deliveries; ends with Close
 	stop     context.CancelFunc
+	look     time.Duration // between looks at the clock
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -182,11 +184,12 @@ func newServer(opts *Options) *Server {
 	o.Region = cmp.Or(o.Region, "us-east-1")
 	o.MaxPutBytes = cmp.Or(o.MaxPutBytes, 1<<20)
 	o.Delivery.Workers = cmp.Or(o.Delivery.Workers, 1)
+	look := lookAtTestClock
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now, look = time.Now, lookAgain
 	}
 	s := &Server{
-		opts: o, random: rand.New(rand.NewPCG(o.Seed, 0)),
+		opts: o, look: look, random: rand.New(rand.NewPCG(o.Seed, 0)),
 		buses: map[string]*bus{}, sinks: map[string]*sink{}, held: map[string][]*shipment{},
 		endpoints: map[string]string{}, functions: map[string]*function{},
 		pending: newCounter(),

@@ -69,7 +69,7 @@ func (s *Server) MapQueue(queueARN, name string, f Handler, opts *Mapping) error
 
 // poll invokes the function with one batch after the other.
 func (s *Server) poll(m *mapping) {
-	look := time.NewTicker(lookAgain)
+	look := time.NewTicker(s.look)
 	defer look.Stop()
 	for s.ctx.Err() == nil {
 		q, batch, changed := s.nextBatch(m)
@@ -205,7 +205,7 @@ func (s *Server) batchEvent(arn string, batch []receivedMessage) json.RawMessage
 // DrainQueue waits until a queue holds no message: none visible, delayed or in flight. Drain comes before it,
 // if events are on their way to the queue.
 func (s *Server) DrainQueue(ctx context.Context, arn string) error {
-	look := time.NewTicker(lookAgain)
+	look := time.NewTicker(s.look)
 	defer look.Stop()
 	for sweep := true; ; {
 		left, changed := s.left(arn, sweep)

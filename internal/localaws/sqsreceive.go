@@ -34,8 +34,11 @@ type receivedMessage struct {
 	MessageAttributes      map[string]messageAttribute `json:",omitempty"`
 }
 
-// lookAgain is how often a long poll looks at the injected clock, which gives no sign when it moves.
-const lookAgain = 10 * time.Millisecond
+// lookAgain is how often who waits for a message looks at the clock: nothing else tells that a timeout is over.
+const lookAgain = 100 * time.Millisecond
+
+// lookAtTestClock is the same of an injected clock, which gives no sign when it moves.
+const lookAtTestClock = 10 * time.Millisecond
 
 // receiveMessage waits real time: a long poll is one in a test whose clock stands still, too.
 func (s *Server) receiveMessage(ctx context.Context, in *receiveInput) (*receiveOutput, error) {
@@ -45,7 +48,7 @@ func (s *Server) receiveMessage(ctx context.Context, in *receiveInput) (*receive
 	}
 	end := time.NewTimer(s.waitTime(in))
 	defer end.Stop()
-	look := time.NewTicker(lookAgain)
+	look := time.NewTicker(s.look)
 	defer look.Stop()
 	for {
 		select {

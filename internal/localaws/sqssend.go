@@ -147,8 +147,8 @@ func checkBatch[E any](entries []E, id func(*E) string) error {
 	return nil
 }
 
-// enqueueMessage checks a message and puts it into the queue. The rows change with it. It is called with the lock
-// held.
+// enqueueMessage checks a message and puts it into the queue. The rows change with it. It is called with the
+// lock held.
 func (s *Server) enqueueMessage(q *queue, e *sendEntry, also ...row) (*message, *fault) {
 	if f := q.check(e); f != nil {
 		return nil, f
@@ -177,6 +177,7 @@ func (s *Server) enqueueMessage(q *queue, e *sendEntry, also ...row) (*message, 
 		m.twin = s.pick(2) == 0
 	}
 	m.order = s.newOrder()
+	m.key = orderKey(m.order)
 	q.add(m)
 	s.saveNew(q, m, also)
 	s.queues.wake()
