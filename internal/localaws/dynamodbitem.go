@@ -131,7 +131,7 @@ func (t *table) keyOf(a attributes) (string, error) {
 	return *id, nil
 }
 
-// itemInput is the input of each operation on an item. What an operation does not have is refused.
+// itemInput is the input of each operation on an item. An operation refuses the parameters of others.
 type itemInput struct {
 	TableName                           string
 	Key, Item                           attributes
@@ -231,7 +231,8 @@ func (s *Server) getItem(in *itemInput) (*itemOutput, error) {
 }
 
 func (s *Server) putItem(in *itemInput) (*itemOutput, error) {
-	if err := cmp.Or(notOf("PutItem", in.Key != nil, in.Item == nil, in.UpdateExpression != nil, in.ConsistentRead),
+	if err := cmp.Or(
+		notOf("PutItem", in.Key != nil, in.Item == nil, in.UpdateExpression != nil, in.ConsistentRead),
 		in.checkReturn("ALL_OLD")); err != nil {
 		return nil, err
 	}

@@ -30,9 +30,9 @@ func tooLargeEvent(n int) error {
 		fmt.Sprintf("the event has %d bytes, and Lambda takes %d", n, maxPayload)}
 }
 
-// URLFunction is a function that is an HTTP endpoint: each event is a POST, and the body of an answer of 200 to
-// 299 is its response, as JSON; an empty body is null. Any other answer is a failed invocation. A redirect is
-// not followed. The client is copied; nil = http.DefaultClient.
+// URLFunction is a function that is an HTTP endpoint: each event is a POST, and the body of an answer of 200
+// to 299 is its response, as JSON; an empty body is null. Any other answer is a failed invocation. A redirect
+// is not followed. The client is copied; nil = http.DefaultClient.
 func URLFunction(address string, client *http.Client) Handler {
 	own := *http.DefaultClient
 	if client != nil {
@@ -125,7 +125,8 @@ func (s *Server) invokeFunction(ctx context.Context, in *invokeInput) (*invocati
 		return nil, err
 	case len(in.Payload) > maxPayload:
 		return nil, &fault{status: http.StatusRequestEntityTooLarge, code: "RequestTooLargeException",
-			message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation", maxPayload)}
+			message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation",
+				maxPayload)}
 	case !json.Valid(in.Payload):
 		return nil, bad("InvalidRequestContentException", "Could not parse request body into json")
 	case in.InvocationType == "DryRun":

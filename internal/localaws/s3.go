@@ -13,9 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// s3API is Amazon S3 with path-style addresses, as far as bundles and records of a quarantine need it: buckets,
-// objects of at most 16 MiB, conditional reads and writes, checksums, lists. The rest is NotImplemented: among
-// other things versions, parts, copies and presigned URLs. The last write of an object wins.
+// s3API is Amazon S3 with path-style addresses, as far as bundles and records of a quarantine need it:
+// buckets, objects of at most 16 MiB, conditional reads and writes, checksums, lists. The rest is
+// NotImplemented: among other things versions, parts, copies and presigned URLs. The last write of an object
+// wins.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 var s3API = &api{
 	contentType: "application/xml", iam: "s3",
@@ -134,7 +135,7 @@ func s3Request(r *http.Request, body []byte) (action string, in []byte) {
 	in = plainJSON(c)
 	query := maps.Clone(c.Query)
 	delete(query, "x-id") // a name of the operation, for logs
-	list := r.Method == http.MethodGet && c.Key == "" && query["list-type"] != nil && query["list-type"][0] == "2"
+	list := r.Method == http.MethodGet && c.Key == "" && r.URL.Query().Get("list-type") == "2"
 	switch {
 	case list && c.Bucket != "":
 		return "ListObjectsV2", in
