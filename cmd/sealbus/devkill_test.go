@@ -25,8 +25,8 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
-// TestDevLosesNothingThatItAcknowledged publishes from several clients to a `sealbus dev --dir` that is killed
-// again and again. One queue is read and deleted from meanwhile, another one only at the end. Each event that
+// TestDevLosesNothingThatItAcknowledged publishes from several clients to a `sealbus dev --dir` that is
+// killed again and again. One queue is read and deleted from meanwhile, another one only at the end. Each event that
 // was acknowledged is in both, and no message that was deleted comes back.
 //
 // With SEALBUS_ALL_TESTS=1 it is 100,000 events and 20 kills.
@@ -103,7 +103,8 @@ var devAddress = regexp.MustCompile(`"endpoint":"(http://127\.0\.0\.1:\d+)"`)
 // start starts the server and waits until it serves.
 func (w *killWorld) start() {
 	w.t.Helper()
-	dev, err := startBackground(w.t.TempDir(), append(os.Environ(), "SEALBUS_HOME="), "sealbus", "dev", "--port", "0",
+	dev, err := startBackground(w.t.TempDir(), append(os.Environ(), "SEALBUS_HOME="), "sealbus", "dev",
+		"--port", "0",
 		"--dir", w.dir, "--output", "json")
 	if err != nil {
 		w.t.Fatal(err)
@@ -162,8 +163,10 @@ func (w *killWorld) build() {
 				Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(killVisibility)}})
 		}
 		if err == nil {
-			_, err = events.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: rule, EventBusName: aws.String("central"),
-				Targets: []eventtypes.Target{{Id: &name, Arn: aws.String("arn:aws:sqs:us-east-1:000000000000:" + name)}}})
+			_, err = events.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: rule,
+				EventBusName: aws.String("central"),
+				Targets: []eventtypes.Target{{Id: &name,
+					Arn: aws.String("arn:aws:sqs:us-east-1:000000000000:" + name)}}})
 		}
 	}
 	if err != nil {
@@ -178,8 +181,10 @@ func (w *killWorld) publish(ctx context.Context, publisher int) {
 		ids := make([]string, 10)
 		for i := range ids {
 			ids[i] = fmt.Sprintf("%d-%d-%d", publisher, call, i)
-			in.Entries = append(in.Entries, eventtypes.PutEventsRequestEntry{EventBusName: aws.String("central"),
-				Source: aws.String("kill.test"), DetailType: aws.String("t"), Detail: aws.String(`{"n":"` + ids[i] + `"}`)})
+			in.Entries = append(in.Entries,
+				eventtypes.PutEventsRequestEntry{EventBusName: aws.String("central"),
+					Source: aws.String("kill.test"), DetailType: aws.String("t"), Detail: aws.String(`{"n":"` +
+						ids[i] + `"}`)})
 		}
 		out, err := eventbridge.NewFromConfig(w.config()).PutEvents(ctx, in)
 		if err != nil {
@@ -245,13 +250,15 @@ func (q *killQueue) empty() {
 func (q *killQueue) url() *string { return aws.String(*q.w.url.Load() + "/000000000000/" + q.name) }
 
 func (q *killQueue) left(ctx context.Context) string {
-	out, err := sqs.NewFromConfig(q.w.config()).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: q.url(),
-		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	out, err := sqs.NewFromConfig(q.w.config()).GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: q.url(),
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil {
 		q.w.t.Errorf("looking at %s: %v", q.name, err)
 		return "0+0"
 	}
-	return out.Attributes["ApproximateNumberOfMessages"] + "+" + out.Attributes["ApproximateNumberOfMessagesNotVisible"]
+	return out.Attributes["ApproximateNumberOfMessages"] + "+" +
+		out.Attributes["ApproximateNumberOfMessagesNotVisible"]
 }
 
 // batch receives up to ten messages and deletes them.
@@ -260,8 +267,9 @@ func (q *killQueue) batch(ctx context.Context) (n int, err error) {
 	w.mu.Lock()
 	before, began := len(w.deleted), time.Now()
 	w.mu.Unlock()
-	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: q.url(), MaxNumberOfMessages: 10,
-		WaitTimeSeconds: 1})
+	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: q.url(),
+		MaxNumberOfMessages: 10,
+		WaitTimeSeconds:     1})
 	if err != nil || len(out.Messages) == 0 {
 		return 0, err
 	}
