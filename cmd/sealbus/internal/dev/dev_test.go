@@ -293,3 +293,40 @@ func TestPrintEnv(t *testing.T) {
 		t.Errorf("%v", v)
 	}
 }
+
+// A queue that gave a message up is told with the message.
+func TestDeadLettersAreTold(t *testing.T) {
+	b := newHome(t)
+	d := begin(b, "--home", b.Dir, "--output", "json")
+	client, queue := sqs.NewFromConfig(d.config()), d.queueURL("billing")
+	_, err := client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &queue,
+		Attributes: map[string]string{"VisibilityTimeout": "0", "RedrivePolicy": `{"maxReceiveCount":"1",` +
+			`"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:billing-dlq"}`}})
+	b.Check(err)
+	d.put("central", b.Sealed("o-1"))
+	d.event("o-1")
+	d.Until("it is received and given up", func() bool {
+		_, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue})
+		b.Check(err)
+		return strings.Contains(d.Stdout.String(), "dead_letter")
+	})
+	l := d.line("a dead letter", func(l *told) bool { return l.What == "dead_letter" })
+	if l.Where != "billing-dlq" || l.From != "billing" || l.ID != "o-1" || l.Verdict != "" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// An encrypted event is judged without a key to open it.
+func TestEncryptedEventsAreJudged(t *testing.T) {
+	b := newHome(t)
+	d := begin(b, "--home", b.Dir, "--output", "json")
+	for _, sealed := range b.EncryptedOrders() {
+		d.put("central", sealed)
+	}
+	for _, id := range []string{"o-1", "o-2"} {
+		if l := d.event(id); l.Verdict != "verified" || !l.Encrypted || l.Producer != "shop" {
+			t.Errorf("%+v", l)
+		}
+	}
+	b.NoCanary("the lines", d.Stdout.String()+d.Stderr.String())
+}
