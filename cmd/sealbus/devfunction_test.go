@@ -13,8 +13,8 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/program"
 )
 
-// A new user's consumer, which is a Lambda bootstrap, gets verified events through `sealbus dev`. It ends with
-// the server.
+// A new user's consumer, which is a Lambda bootstrap, gets verified events through `sealbus dev`. It ends
+// with the server.
 func TestDevRunsAConsumer(t *testing.T) {
 	dir := t.TempDir()
 	billing := filepath.Join(dir, "billing")

@@ -26,8 +26,8 @@ import (
 )
 
 // TestDevLosesNothingThatItAcknowledged publishes from several clients to a `sealbus dev --dir` that is
-// killed again and again. One queue is read and deleted from meanwhile, another one only at the end. Each event that
-// was acknowledged is in both, and no message that was deleted comes back.
+// killed again and again. One queue is read and deleted from meanwhile, another one only at the end. Each
+// event that was acknowledged is in both, and no message that was deleted comes back.
 //
 // With SEALBUS_ALL_TESTS=1 it is 100,000 events and 20 kills.
 func TestDevLosesNothingThatItAcknowledged(t *testing.T) {
