@@ -66,7 +66,9 @@ func TestRevokedKeyPublishesNothing(t *testing.T) {
 	m := newHome(t)
 	now := time.Now()
 	later := now // the clock of the producer that is there before
-	p, err := home.Producer(m.dir, "orders", producer.NewLocalBus(nil),
+	bus := producer.NewLocalBus(nil)
+	bus.Subscribe(func(context.Context, []byte) error { return nil })
+	p, err := home.Producer(m.dir, "orders", bus,
 		&producer.Options{Now: func() time.Time { return later }})
 	if err != nil {
 		t.Fatal(err)

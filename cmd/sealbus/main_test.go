@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 //	jsonenv NAME PATH         puts the member at PATH into the environment
 //	mode FILE PERM            the file has these permissions
 //	edit FILE OLD NEW         replaces OLD, which must be there, in a file
+//	begin NAME COMMAND ARG... starts a program that goes on
+//	await NAME PATTERN VAR... waits until it writes something new that matches, whose groups go into variables
+//	end NAME STATUS           ends it by SIGTERM and wants that status; or "killed", by SIGKILL
 //	kms NAME USAGE SPEC       makes a key in a KMS that the script has, and puts its ARN into the environment
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -53,6 +56,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status": scriptStatus, "json": scriptJSON, "jsonenv": scriptJSONEnv, "mode": scriptMode,
 			"edit": scriptEdit, "kms": scriptKMS,
+			"begin": scriptBegin, "await": scriptAwait, "end": scriptEnd,
 		},
 	})
 }

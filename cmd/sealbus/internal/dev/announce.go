@@ -61,9 +61,9 @@ func announce(env *ui.Env, f *devFlags, w *world, s *site, functions []function)
 	}
 	add("bus", busName)
 	for _, name := range queuesOf(s, functions) {
-		text := name + ", dead letters in " + name + deadSuffix
+		text := name + " and " + name + deadSuffix
 		if s != nil && len(s.consumers[name]) > 0 {
-			text += ", takes " + strings.Join(s.consumers[name], ", ")
+			text += ", for " + strings.Join(s.consumers[name], ", ")
 		}
 		add("queue", text)
 	}

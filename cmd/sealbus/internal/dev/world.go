@@ -135,22 +135,20 @@ func (w *world) makeQueue(ctx context.Context, name string, attributes map[strin
 // = all.
 func (w *world) makeConsumer(ctx context.Context, name string, sources []string) error {
 	dead := name + deadSuffix
-	if err := w.makeQueue(ctx, dead, map[string]string{"MessageRetentionPeriod": deadRetention}); err != nil {
+	err := w.makeQueue(ctx, dead, map[string]string{"MessageRetentionPeriod": deadRetention,
+		"Policy": fromRule(name, dead)})
+	if err != nil {
 		return err
 	}
-	rule := "arn:aws:events:" + region + ":" + account + ":rule/" + busName + "/" + name
 	attributes := map[string]string{
 		"VisibilityTimeout": visibility,
 		"RedrivePolicy":     doc{"deadLetterTargetArn": queueARN(dead), "maxReceiveCount": maxReceives}.text(),
-		"Policy": doc{"Version": "2012-10-17", "Statement": []doc{{
-			"Effect": "Allow", "Principal": doc{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
-			"Resource": queueARN(name), "Condition": doc{"ArnEquals": doc{"aws:SourceArn": rule}},
-		}}}.text(),
+		"Policy":            fromRule(name, name),
 	}
 	if err := w.makeQueue(ctx, name, attributes); err != nil {
 		return err
 	}
-	_, err := w.events.PutRule(ctx, &eventbridge.PutRuleInput{
+	_, err = w.events.PutRule(ctx, &eventbridge.PutRuleInput{
 		Name: &name, EventBusName: aws.String(busName), EventPattern: aws.String(patternOf(sources)),
 		Description: aws.String("made by sealbus dev, for the queue " + name),
 	})
@@ -159,7 +157,8 @@ func (w *world) makeConsumer(ctx context.Context, name string, sources []string)
 	}
 	out, err := w.events.PutTargets(ctx, &eventbridge.PutTargetsInput{
 		Rule: &name, EventBusName: aws.String(busName),
-		Targets: []eventtypes.Target{{Id: aws.String("queue"), Arn: aws.String(queueARN(name))}},
+		Targets: []eventtypes.Target{{Id: aws.String("queue"), Arn: aws.String(queueARN(name)),
+			DeadLetterConfig: &eventtypes.DeadLetterConfig{Arn: aws.String(queueARN(dead))}}},
 	})
 	if err == nil && out.FailedEntryCount > 0 {
 		err = fmt.Errorf("%d targets were refused", out.FailedEntryCount)
@@ -168,6 +167,15 @@ func (w *world) makeConsumer(ctx context.Context, name string, sources []string)
 		return notMade("the target of the rule "+name, err)
 	}
 	return nil
+}
+
+// fromRule is the policy of a queue into which the rule sends, and no one else.
+func fromRule(rule, queue string) string {
+	source := "arn:aws:events:" + region + ":" + account + ":rule/" + busName + "/" + rule
+	return doc{"Version": "2012-10-17", "Statement": []doc{{
+		"Effect": "Allow", "Principal": doc{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+		"Resource": queueARN(queue), "Condition": doc{"ArnEquals": doc{"aws:SourceArn": source}},
+	}}}.text()
 }
 
 // doc is JSON.

@@ -128,7 +128,7 @@ var uses = map[string]use{
 	"open": {main: judging, choose: both[1:],
 		parts: []part{trustPart, acceptPart, wantedPart, identityPart}},
 	"listen": {main: judging, choose: both[1:],
-		parts: []part{trustPart, acceptPart, wantedPart, identityPart, namePart, quarantinePart}},
+		parts: []part{trustPart, acceptPart, wantedPart, namePart, quarantinePart, identityPart}},
 	"inspect": {main: judging, parts: []part{trustPart}, optional: true},
 	"gateway": {main: slices.Concat(signing, judging), not: given("check"), choose: both, parts: []part{
 		keyringPart.only(given("bus")), audiencePart, requirePart.only(given("bus")), trustPart,

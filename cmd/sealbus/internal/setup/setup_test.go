@@ -2,12 +2,18 @@ package setup_test
 
 import (
 	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/setup"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/home"
@@ -93,5 +99,118 @@ func TestProgramsOfAHome(t *testing.T) {
 	}
 	if len(w.handled) != 2 {
 		t.Fatalf("handled %v, %v", w.handled, w.last)
+	}
+}
+
+// A run that is killed after any step is completed by the same command. No key is made twice, and at each
+// moment the consumer of the home goes on.
+func TestKilledInTheMiddle(t *testing.T) {
+	sources, types := []string{"https://orders.example/*"}, []string{"com.example.order.*"}
+	initOrders := func(dir string) []string {
+		return []string{"init", "orders", "--source", sources[0], "--type", types[0], "--dir", dir}
+	}
+	for _, extends := range []bool{false, true} {
+		for steps := 0; ; steps++ {
+			b := bench(t)
+			dir := b.Path("shop")
+			if extends {
+				b.Must("", "init", "billing", "--consumer", "--source", sources[0], "--dir", dir)
+			}
+			env := ui.NewEnv(nil, io.Discard, io.Discard, ui.System{Now: func() time.Time { return b.Now },
+				Getenv: func(string) string { return "" }, Terminal: func(io.Writer) bool { return false }})
+			err := setup.InitUntil(t.Context(), env, dir, sources, types, steps)
+			if err == nil {
+				if steps < 6 {
+					t.Fatalf("only %d steps: the test is blind", steps)
+				}
+				break
+			}
+			if !errors.Is(err, setup.ErrKilled) {
+				t.Fatalf("after %d steps: %v", steps, err)
+			}
+			if extends { // what was there goes on
+				if _, err := home.Consumer(dir, "billing", replay.NewMemory(nil), nil); err != nil {
+					t.Errorf("killed after %d steps: %v", steps, err)
+				}
+			}
+			before := secrets(t, dir)
+			b.Must("", initOrders(dir)...)
+			after := secrets(t, dir)
+			for name, content := range before {
+				if after[name] != content {
+					t.Errorf("killed after %d steps: %s was made twice", steps, name)
+				}
+			}
+			if _, err := home.Producer(dir, "orders", producer.NewLocalBus(nil), nil); err != nil {
+				t.Errorf("killed after %d steps, and completed: %v", steps, err)
+			}
+			if r := b.Run("", initOrders(dir)...); r.Code != ui.ExitUsage {
+				t.Errorf("a third time: exit status %d", r.Code)
+			}
+			if left, err := filepath.Glob(filepath.Join(dir, "*", ".*")); err != nil || len(left) > 0 {
+				t.Errorf("it leaves %v", left)
+			}
+		}
+	}
+}
+
+// secrets are the private files of a home, without what is not finished.
+func secrets(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	list, err := os.ReadDir(filepath.Join(dir, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if e.Type().IsRegular() {
+			content, err := os.ReadFile(filepath.Join(dir, "secret", e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[e.Name()] = string(content)
+		}
+	}
+	return files
+}
+
+// Two calls at the same time: one of them says to try again, and nothing is half made.
+func TestTwoAtATime(t *testing.T) {
+	b := bench(t)
+	dir := shop(t)
+	h, err := home.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := h.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Run("", "init", "mailer", "--consumer", "--dir", dir); r.Code != ui.ExitUnavailable {
+		t.Errorf("exit status %d\n%s", r.Code, r.Stderr)
+	}
+	unlock()
+	b.Must("", "init", "mailer", "--consumer", "--dir", dir)
+}
+
+// A link in the place of a file or directory is not followed, and nothing is written behind it.
+func TestLinksAreNotFollowed(t *testing.T) {
+	for _, name := range []string{"secret", "state", "trust", "secret/root.key", "secret/orders.keyring",
+		"trust/policy.yaml", "trust/roots.json", "sealbus.yaml"} {
+		b := bench(t)
+		dir, outside := b.Path("shop"), b.Path("outside")
+		for _, err := range []error{os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700),
+			os.Mkdir(outside, 0o700), os.Symlink(outside, filepath.Join(dir, name))} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := b.Run("", "init", "orders", "--source", "https://orders.example/*", "--type", "com.example.*", "--dir", dir)
+		if r.Code != ui.ExitUsage {
+			t.Errorf("%s: exit status %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
+		}
+		if list, err := os.ReadDir(outside); err != nil || len(list) > 0 {
+			t.Errorf("%s: %v was written behind the link", name, list)
+		}
 	}
 }

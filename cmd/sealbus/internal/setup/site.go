@@ -396,11 +396,9 @@ func newKeyring(f *initFlags, name, path string) (*keys.Keyring, error) {
 // directories get theirs.
 func (s *site) ignore() error {
 	const mine = "# made by sealbus init: private keys, and what programs remember on this machine\n/secret/\n/state/\n"
-	switch err := s.create(ignoreFile, []byte(mine)); {
-	case err == nil:
-		return nil
-	case !ui.Exists(s.path(ignoreFile)):
-		return err
+	was, err := os.ReadFile(s.path(ignoreFile))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && string(was) == mine {
+		return s.create(ignoreFile, []byte(mine))
 	}
 	for _, name := range []string{"secret/" + ignoreFile, "state/" + ignoreFile} {
 		if ui.Exists(s.path(name)) {

@@ -1,0 +1,107 @@
+package loadhome_test
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+)
+
+// Each flag of the table is one that its command has: a renamed flag would be filled in no more.
+func TestTableNamesFlags(t *testing.T) {
+	root := cli.Root(ui.NewEnv(nil, io.Discard, io.Discard, ui.System{Getenv: os.Getenv,
+		Terminal: func(io.Writer) bool { return false }}))
+	for path, flags := range loadhome.Flags() {
+		cmd, _, err := root.Find(strings.Fields(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, flag := range append(flags, "home") {
+			if cmd.Flags().Lookup(flag) == nil && !slices.Contains(loadhome.MayLack, flag) {
+				t.Errorf("%s has no --%s", path, flag)
+			}
+		}
+	}
+}
+
+const order = `{"specversion":"1.0","id":"o-1","source":"https://orders.example/eu",` +
+	`"type":"com.example.order.placed","data":{"order":"o-1"}}`
+
+// newHome is a home, and a bus beside it.
+func newHome(t *testing.T) (b *clitest.Bench, url, dir string) {
+	b, bus := clitest.NewShop(t, nil)
+	b.Now = time.Now()
+	dir = b.Path("home")
+	b.Must("", "init", "orders", "--source", "https://orders.example/*", "--type", "com.example.order.*", "--dir", dir)
+	b.Must("", "init", "billing", "--consumer", "--dir", dir)
+	return b, bus.URL, dir
+}
+
+// A key of a new home publishes at once, and a revoked one never.
+func TestPublishByHome(t *testing.T) {
+	b, url, dir := newHome(t)
+	publish := []string{"publish", "--home", dir, "--bus", "central", "--endpoint", url}
+	if out := b.Must(order, publish...); !strings.Contains(out, "published 1 of 1") {
+		t.Errorf("%s", out)
+	}
+	ring := b.Must("", "keys", "list", "--home", dir, "--output", "json")
+	id, err := clitest.JSONMember(ring, "keys.0.key_id")
+	b.Check(err)
+	b.Must("", "trust", "timestamp", "--home", dir, "--revoke="+id, "--reason", "stolen")
+	r := b.Run(order, append(publish, "--output", "json")...)
+	if r.Code == ui.ExitDone || !strings.Contains(r.Stdout, "revoked_key") {
+		t.Errorf("exit status %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	// without its trust, a home sends nothing
+	b.Check(os.Remove(b.Path("home/trust/timestamp.dsse")))
+	if r := b.Run(order, publish...); r.Code == ui.ExitDone {
+		t.Errorf("published without trust\n%s", r.Stdout)
+	}
+}
+
+// A timestamp that is about to expire is renewed by whatever command judges by it.
+func TestCommandsRenew(t *testing.T) {
+	b, _, dir := newHome(t)
+	sealed := b.Must(order, "seal", "--home", dir)
+	b.Now = b.Now.Add(3 * 24 * time.Hour)
+	if r := b.Run(sealed, "inspect", "--short", "--home", dir); r.Code != ui.ExitDone || strings.Contains(r.Stderr, "renewed") {
+		t.Errorf("too early: exit status %d, %s", r.Code, r.Stderr)
+	}
+	b.Now = b.Now.Add(30 * 24 * time.Hour)
+	r := b.Run(sealed, "open", "--home", dir, "--max-age", "60d")
+	if r.Code != ui.ExitDone || !strings.Contains(r.Stderr, "renewed trust/timestamp.dsse") {
+		t.Errorf("exit status %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// A copied home is refused where it was only found, and a broken one does not stop a command that is of use
+// without it.
+func TestCopiedHome(t *testing.T) {
+	b, _, dir := newHome(t)
+	sealed := b.Must(order, "seal", "--home", dir)
+	b.Check(os.Remove(dir + "/state/here")) // as in a copy, which has another number
+	t.Chdir(dir)
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{ui.ExitUsage, "was not made here", []string{"open"}},
+		{ui.ExitUsage, "was not made here", []string{"seal"}},
+		{ui.ExitUsage, "was not made here", []string{"trust", "build"}},
+		{ui.ExitUsage, "was not made here", []string{"trust", "show"}},
+		{ui.ExitDone, "the home is not used", []string{"inspect", "--short"}},
+		{ui.ExitDone, "verified", []string{"open", "--home", "."}},
+	} {
+		if r := b.Run(sealed, c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) {
+			t.Errorf("%v: exit status %d\n%s", c.args, r.Code, r.Stderr)
+		}
+	}
+}
