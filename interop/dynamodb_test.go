@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
 	"github.com/sealbus/sealbus/internal/claimtable"
+	"github.com/sealbus/sealbus/internal/localaws/localawstest"
 )
 
 const claimTable = "claims"
@@ -165,3 +166,16 @@ func BenchmarkDynamoDB(b *testing.B) {
 }
 
 func BenchmarkMemory(b *testing.B) { benchStore(b, replay.NewMemory(nil)) }
+
+// TestTableContractOfDynalite runs the contract that internal/localaws keeps on a server that is not our own.
+// Where dynalite 4.0.0 differs from AWS's documentation, the documentation is what internal/localaws does.
+func TestTableContractOfDynalite(t *testing.T) {
+	_, client := startDynalite(t)
+	localawstest.DynamoDB(t, client, &localawstest.Differences{
+		Cases: map[string]string{
+			"protection of a table":   "has no deletion protection",
+			"time to live":            "has no time to live",
+			"item of a failed update": "never returns the item in the way",
+		},
+	})
+}

@@ -57,12 +57,9 @@ func (s *Server) putObject(c *s3Call) (*answerOfS3, error) {
 		return nil, err
 	case len(c.Key) > maxObjectKey:
 		return nil, s3Fault(http.StatusBadRequest, "KeyTooLongError", "Your key is too long")
-	case c.Length < 0:
+	case c.Length < 0 && c.Header.Get("X-Amz-Decoded-Content-Length") == "":
 		return nil, s3Fault(http.StatusLengthRequired, "MissingContentLength",
 			"You must provide the Content-Length HTTP header.")
-	case c.Length != int64(len(c.Body)):
-		return nil, s3Fault(http.StatusBadRequest, "EntityTooLarge",
-			"The local S3 takes objects of at most %d bytes.", maxRequest)
 	}
 	o, err := c.content()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -38,6 +39,11 @@ func (r *run) table() (name string) {
 	name = newName()
 	_, err := r.tables.CreateTable(r.ctx, tableNamed(name))
 	r.must(err)
+	soon := func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 5*time.Second
+	}
+	r.must(dynamodb.NewTableExistsWaiter(r.tables, soon).Wait(r.ctx, &dynamodb.DescribeTableInput{TableName: &name},
+		time.Minute))
 	r.undo = append(r.undo, func() error {
 		_, err := r.tables.DeleteTable(r.ctx, &dynamodb.DeleteTableInput{TableName: &name})
 		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
@@ -173,12 +179,12 @@ func anItem(r *run) {
 		Item: values{"id": textOf("a"), "n": numberOf(1)}, ReturnValues: types.ReturnValueAllOld})
 	r.must(err)
 	r.wantItem("what was replaced", out.Attributes, whole)
-	in := update(table, "SET #n = :n, other = :other REMOVE yes, missing", "",
-		map[string]string{"#n": "n"}, values{":n": numberOf(2), ":other": textOf("x")})
+	in := update(table, "SET #n = :n, added = :a REMOVE #yes, absent", "",
+		map[string]string{"#n": "n", "#yes": "yes"}, values{":n": numberOf(2), ":a": textOf("x")})
 	in.ReturnValues = types.ReturnValueAllNew
 	changed, err := r.tables.UpdateItem(r.ctx, in)
 	r.must(err)
-	want := values{"id": textOf("a"), "n": numberOf(2), "other": textOf("x")}
+	want := values{"id": textOf("a"), "n": numberOf(2), "added": textOf("x")}
 	r.wantItem("the answer to an update", changed.Attributes, want)
 	r.wantItem("updated", r.item(table, "a"), want)
 	remove := &dynamodb.DeleteItemInput{TableName: &table, Key: values{"id": textOf("a")},
