@@ -47,6 +47,9 @@ func TestTranscript(t *testing.T) {
 			}
 			out := runTranscript(t, bash, programs, script)
 			got := settled(out)
+			if strings.Contains(out, "WARN ") {
+				t.Errorf("a program warns of something that a new user should not meet:\n%s", out)
+			}
 			for _, want := range outputs {
 				if !strings.Contains(got, settled(want)) {
 					t.Errorf("the transcript says\n%s\nwhat came out is\n%s", want, out)
