@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,6 +74,8 @@ func runTranscript(t *testing.T, bash, programs, script string) (out string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bash, "-uc", shell+script)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends the other terminal
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "programs="+programs, "real="+real, "terminal="+filepath.Join(bin, "terminal"),
 		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin, "SEALBUS_HOME=", "AWS_EC2_METADATA_DISABLED=true")
