@@ -30,6 +30,7 @@
 //   - docs/security.md: who attacks, what stops them, what does not.
 //   - docs/operations.md: queues, outages, rotation, quarantine, metrics.
 //   - docs/architecture.md: the packages, the way of an event, the decisions and their reasons.
+//   - docs/reasons.md: each Reason with its causes and cures; the command explain prints the same.
 //   - docs/glossary.md: the words.
 //   - SPEC.md: the wire, exact enough to write a verifier from. The directory vectors has test vectors.
 //

@@ -1,24 +1,48 @@
 // Package consumer wraps a handler of events so that it is called with verified, fresh events only, each
 // once.
 //
-// For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, decrypt, call the
-// handler, complete the claim. An event that can never pass (forged, stale) goes to a quarantine with its
-// original bytes and is then acknowledged. An event that cannot be judged or handled now (trust or store
-// unavailable, handler failed) is an error, so that the transport delivers it again. Nothing is lost, and
-// nothing unverified is handled.
+// # A consumer
 //
-// Threats: attackers who can put a message where the consumer reads (forged, changed, replayed, other
+// It needs a name, a source of trust, a store that remembers what was handled, and a policy:
+//
+//	source, err := trust.WatchFile("trust.dsse", roots, nil)  // whose keys count
+//	store := replay.NewMemory(nil)                            // for one process; replay/dynamodb, replay/redis
+//	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
+//	c, err := consumer.New("billing", source, store, policy, &consumer.Options{Quarantine: quarantine})
+//
+// The handler gets the data as a Go type, and who sealed it. It binds its effect to the IdempotencyKey, which
+// is the same however often the event comes:
+//
+//	handler := consumer.Typed(func(ctx context.Context, d consumer.Delivery[Order]) error {
+//		return charge(ctx, d.IdempotencyKey, d.Data.Total)
+//	})
+//	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler) // err: have it delivered again
+//
+// On Lambda, package consumer/awslambda does the last step: lambda.Start(awslambda.SQS(c, handler, nil)).
+//
+// # The way of a delivery
+//
+// Parse, verify, authorise, judge freshness, claim in the replay store, decrypt, call the handler, complete
+// the claim. Nothing is lost, and nothing unverified is handled:
+//
+//   - An event that can never pass (forged, stale) goes to the Quarantine with its original bytes, and is
+//     then acknowledged. Without a Quarantine its delivery fails, for a dead-letter queue.
+//   - An event that cannot be judged or handled now (trust or store unavailable, handler failed) is an error,
+//     so that the transport delivers it again.
+//   - An event that was handled before is acknowledged as a duplicate.
+//
+// Result.Reason says why, in one stable word. docs/reasons.md and `sealbus explain REASON` have the causes
+// and cures of each. Options.Logger has each delivery that was not simply handled.
+//
+// # Threat model
+//
+// Stopped: attackers who can put a message where the consumer reads (forged, changed, replayed, other
 // people's events: rejected); redelivery, crashes and several workers (claims); a process that is frozen or
 // whose clock is set (all is decided on use, by the wall clock, and decided again if it moved). Not stopped:
 // a holder of a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
 // dies between the effect and Complete.
 //
-//	trust := ...                                             // a trust.Source
-//	store := replay.NewMemory(nil)                           // several processes need a shared one
-//	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
-//	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Quarantine: quarantine})
-//	handler := consumer.Typed(func(ctx context.Context, d consumer.Delivery[Order]) error { ... })
-//	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler)   // err: deliver it again
+// # Stability
 //
 // Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Quarantine and the records of
 // QuarantineKeys.
@@ -127,13 +151,13 @@ func New(
 	}
 	switch {
 	case name == "":
-		return nil, errors.New("consumer: a consumer needs a name")
+		return nil, errors.New("consumer: no name: give one of its own to each consumer, such as \"billing\"")
 	case !exact(name):
 		return nil,
 			fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record",
 				name)
 	case trust == nil:
-		return nil, errors.New("consumer: no trust: who may sign must be known")
+		return nil, errors.New("consumer: no trust: trust.WatchFile and trust.FetchBundle follow a trust bundle")
 	case store == nil:
 		return nil, errors.New("consumer: no replay store: replay.NewMemory serves one process")
 	}
@@ -210,10 +234,18 @@ func (o *Options) setDefaults(window time.Duration) {
 	}
 }
 
+// wrapperNames are the values of Options.Wrapper.
+func wrapperNames() (names []string) {
+	for _, k := range wrapper.Kinds() {
+		names = append(names, string(k))
+	}
+	return names
+}
+
 func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.Time) error {
 	switch {
 	case o.Wrapper != "" && wrapper.Kind(o.Wrapper).String() == "":
-		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapper.Kinds())
+		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapperNames())
 	case quarantine.ring != nil && quarantine.ring.name == "":
 		return errors.New(
 			"the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")

@@ -135,7 +135,8 @@ type quarantineKey struct {
 func NewQuarantineKeys(name string, key []byte, older ...[]byte) (QuarantineKeys, error) {
 	switch {
 	case name == "":
-		return QuarantineKeys{}, errors.New("consumer: a quarantine needs a name")
+		return QuarantineKeys{}, errors.New("consumer: no name of the quarantine: " +
+			"give one, such as \"billing-quarantine\"")
 	case !exact(name):
 		return QuarantineKeys{}, fmt.Errorf("consumer: the quarantine's name %q is no text, "+
 			"and would not be the same in a record", name)

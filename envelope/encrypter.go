@@ -89,7 +89,7 @@ func NewEncrypter(to EncryptTo) (*Encrypter, error) {
 	switch {
 	case len(to.Recipients)+len(to.Services)+len(to.Consumers) == 0:
 		return nil, errors.New("envelope: there is no recipient: " +
-			"name recipients, keys in a key management service, or consumers")
+			"set Recipients, Services (keys in a key management service) or Consumers")
 	case len(to.Consumers) > 0 && to.Trust == nil:
 		return nil, errors.New("envelope: encrypting to consumers by their names needs Trust, " +
 			"which lists their keys")

@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -13,6 +14,51 @@ import (
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
+
+// A producer seals, a consumer opens. An event that was changed on the way is an error with a Reason.
+func Example() {
+	ctx := context.Background()
+	signer, err := keys.GenerateSigner(keys.Ed25519, "orders") // in production: of a keyring, or in KMS
+	if err != nil {
+		log.Fatal(err)
+	}
+	ev := event.New()
+	ev.SetID("o-1")
+	ev.SetSource("https://orders.example/eu")
+	ev.SetType("com.example.order.placed")
+	if err := ev.SetData("application/json", map[string]any{"total": 12.5}); err != nil {
+		log.Fatal(err)
+	}
+	sealed, err := envelope.Seal(ctx, ev, signer, &envelope.SealOptions{Audience: "central"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// A Bundle is a source of trust; a program follows a signed one: trust.WatchFile, trust.FetchBundle.
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
+	opened, err := envelope.Open(ctx, sealed.JSON(), bundle, policy)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s says %s\n", opened.Producer, opened.Event.Data())
+
+	forged := bytes.Replace(sealed.JSON(), []byte("12.5"), []byte("1.25"), 1)
+	_, err = envelope.Open(ctx, forged, bundle, policy)
+	fmt.Println(err)
+	reason := envelope.ReasonOf(err)
+	fmt.Println(reason.Class(), reason.Page())
+	// Output:
+	// orders says {"total":12.5}
+	// envelope: modified: the data or a core attribute is not what was signed
+	// permanent docs/reasons.md#modified
+}
 
 // A producer encrypts one member of its events to a consumer, and signs with a session key that its long-term
 // key vouches for.

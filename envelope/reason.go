@@ -204,8 +204,8 @@ func (r Reason) Cause() string { return explanations[r].cause }
 // Fix is advice in one line for the operator of the consumer; "" for a word that is no Reason.
 func (r Reason) Fix() string { return explanations[r].fix }
 
-// Page is where the repository explains the reason, with its causes and cures: "docs/reasons.md#modified". The
-// command `sealbus explain REASON` prints the same text.
+// Page is where the repository explains the reason, with its causes and cures: "docs/reasons.md#modified".
+// The command `sealbus explain REASON` prints the same text.
 func (r Reason) Page() string { return "docs/reasons.md#" + string(r) }
 
 // Class is what to do about the reason. An unknown word is Permanent: never retried blindly.

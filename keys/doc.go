@@ -2,12 +2,28 @@
 // encrypted data, and keyrings that keep private keys in a file. Package trust says which of these keys
 // count, and for what. This package links no cloud and uses no network.
 //
+// # A first keyring
+//
+// A producer makes its keyring once, gives the public half to the people who keep the trust policy, and opens
+// the keyring in its program:
+//
+//	ring, err := keys.CreateKeyring("orders.keyring", passphrase, "orders", nil)
+//	key, err := keys.GenerateSigner(keys.Ed25519, "orders")
+//	err = ring.Add(key, keys.Schedule{})
+//	public := ring.PublicKeys() // their JWKs go into the trust policy
+//
+//	ring, err = keys.OpenKeyring("orders.keyring", passphrase, nil)
+//	p, err := producer.New(ring, bus, nil)
+//
+// The command does the same: sealbus keys new, sealbus keys export. Packages awskms and tinkkeys have keys
+// that never lie in a file.
+//
 // # Signing keys
 //
 // A Signer makes signatures, a Verifier checks them. The algorithm belongs to the key, never to a message:
-// Ed25519 (RFC 8032), ES256 (RFC 7518) as raw r||s, or ML-DSA-65 (FIPS 204, RFC 9964). Against attackers
-// with a quantum computer, a producer signs with two keys, one of them ML-DSA-65, and its consumers require
-// both algorithms.
+// Ed25519 (RFC 8032), ES256 (RFC 7518) as raw r||s, or ML-DSA-65 (FIPS 204, RFC 9964). Against attackers with
+// a quantum computer, a producer signs with two keys, one of them ML-DSA-65, and its consumers require both
+// algorithms.
 //
 // A key ID is the key's JWK thumbprint (RFC 7638). It is always computed, and never taken from a document.
 //
@@ -41,11 +57,11 @@
 //
 // # Threat model
 //
-// A stolen key: Expired and revocation bound its use. Retired does not, because a thief can
-// state any time of sealing. A disk or a log that an attacker reads: private files are encrypted, and
-// private keys print as redacted. A source that is spelled to look like another one: sources are compared
-// byte by byte, and a source that a program could normalise to another one is refused. Not covered: the
-// memory of a running process, and a weak passphrase.
+// A stolen key: Expired and revocation bound its use. Retired does not, because a thief can state any time of
+// sealing. A disk or a log that an attacker reads: private files are encrypted, and private keys print as
+// redacted. A source that is spelled to look like another one: sources are compared byte by byte, and a
+// source that a program could normalise to another one is refused. Not covered: the memory of a running
+// process, and a weak passphrase.
 //
 // # Stability
 //

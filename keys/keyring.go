@@ -101,11 +101,18 @@ type KeyringOptions struct {
 // CreateKeyring makes a keyring file, mode 0600, that must not exist yet. The passphrase encrypts it (age,
 // scrypt), unless it is empty and opts.InsecureNoPassphrase says so.
 func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Keyring, error) {
+	if err := CheckProducer(producer); err != nil {
+		return nil, err
+	}
 	return createKeyring(&Keyring{path: path, producer: producer}, passphrase, opts)
 }
 
 // CreateConsumerKeyring is CreateKeyring for the identities of a consumer.
 func CreateConsumerKeyring(path, passphrase, consumer string, opts *KeyringOptions) (*Keyring, error) {
+	if consumer == "" {
+		return nil, errors.New("keys: no consumer name: " +
+			"give the name that the trust policy has for it, such as \"billing\"")
+	}
 	return createKeyring(&Keyring{path: path, consumer: consumer}, passphrase, opts)
 }
 

@@ -13,7 +13,7 @@ const maxName = 128
 // space-separated lists.
 func CheckProducer(name string) error {
 	if name == "" {
-		return errors.New("keys: no producer name")
+		return errors.New("keys: no producer name: give the name that the trust policy has for it, such as \"orders\"")
 	}
 	if len(name) > maxName {
 		return fmt.Errorf("keys: a producer name of more than %d bytes", maxName)

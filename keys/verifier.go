@@ -117,6 +117,9 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 		}
 		v.alg, v.public, v.point = MLDSA65, k, point // k is immutable
 	default:
+		if public == nil {
+			return nil, errors.New("keys: no public key")
+		}
 		return nil, fmt.Errorf("keys: %T is not supported: use Ed25519, ECDSA P-256 or ML-DSA-65", public)
 	}
 	v.id = thumbprint(v.ThumbprintJWK())

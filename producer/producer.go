@@ -1,15 +1,17 @@
 // Package producer seals events and puts them on a bus. It reports the result of each event.
 //
-// A bus is any type with the one method of Bus. LocalBus is a bus inside the process, for tests and for
-// trying things out.
+// # Publish
 //
-// Threats: an attacker on the way of the events (they are sealed before they leave the process); an error
-// that goes unnoticed (Publish returns one Result for each event, in order). Not stopped: an attacker who
-// holds the keys.
+// A Producer needs keys and a bus. The bus of AWS is in package producer/eventbridge. A bus is any type with
+// the one method of Bus, and LocalBus is one inside the process, for tests and for trying things out:
 //
 //	ring, err := keys.OpenKeyring("orders.keyring", passphrase, nil)
+//	bus, err := eventbridge.New(awseventbridge.NewFromConfig(cfg), "central", nil)
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
-//	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
+//	results, err := p.Publish(ctx, events...)
+//
+// Publish returns one Result for each event, in order. A *PublishError says which events were not published,
+// and why. Publish these again: an event that is on the bus twice is handled once.
 //
 // # Rotation
 //
@@ -18,11 +20,17 @@
 // consumers know by now (trust.Bundle.KnownAt). While they do not know the newest, an older one goes on that
 // is still due by its own schedule, with a Warning. A tainted key signs only if no other may. If no key may
 // sign, the event is not sent, and its error is a *TrustError: publish the event again when its advice was
-// followed.
-// A session (package session) ends with its root key.
+// followed. A session (package session) ends with its root key.
 //
 // The bundle's host does not stop a producer: without a live bundle the keyring alone decides, and the Result
 // has the reason in Unchecked. RequireTrust makes that an error.
+//
+// # Threat model
+//
+// Stopped: an attacker on the way of the events (they are sealed before they leave the process); an error
+// that goes unnoticed (each event has its Result). Not stopped: an attacker who holds the keys.
+//
+// # Stability
 //
 // Stable: New, Publish, Result, PublishError, TrustError, Bus, WithTrace.
 package producer
@@ -138,9 +146,10 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	}
 	switch {
 	case ring == nil:
-		return nil, errors.New("producer: no keys to sign with")
+		return nil, errors.New("producer: no keys to sign with: " +
+			"keys.OpenKeyring opens a keyring, keys.SignWith takes a signer")
 	case bus == nil:
-		return nil, errors.New("producer: no bus")
+		return nil, errors.New("producer: no bus: package producer/eventbridge has one, NewLocalBus is for tests")
 	case o.Expires < 0:
 		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
 	}

@@ -99,6 +99,9 @@ func ReadSet(fsys fs.FS, name string) (*Set, error) {
 	if err := nilcheck.Check("the file system", fsys); err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
+	if name == "" {
+		return nil, errors.New("schema: no name: give the file that lists the schemas")
+	}
 	text, err := readFile(fsys, name)
 	if err != nil {
 		return nil, err

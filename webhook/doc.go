@@ -1,6 +1,23 @@
 // Package webhook verifies what third parties send over HTTP: GitHub, Stripe, Slack, everything that follows
 // Standard Webhooks, and others. Providers lists them.
 //
+// # Receive
+//
+// A Verifier knows one provider, one endpoint and its secrets. A Handler answers the provider, and calls a
+// function once for each genuine delivery:
+//
+//	github, err := webhook.Provider("github")
+//	secrets := []webhook.Secret{{Text: os.Getenv("GITHUB_SECRET")}}
+//	verifier, err := webhook.New(github, "deployments", secrets, nil)
+//	handler, err := webhook.Handler(verifier, replay.NewMemory(nil),
+//		func(ctx context.Context, d *webhook.Verified) error { return deploy(ctx, d.Body) }, nil)
+//	http.ListenAndServe("localhost:8080", handler)
+//
+// Package ingest has such a function, which puts deliveries on a bus as sealed events. Package
+// webhook/awslambda runs a Receiver as a Lambda function. Package sender is the other direction.
+//
+// # Verify
+//
 // A Verifier checks the deliveries of one provider to one endpoint. Verify takes the request as it came,
 // whatever front end took it, and the time at which it is judged. It gives a Verified or an *Error, whose
 // Reason is one of package envelope. Nothing unverified is a return value. Verified.Replay is what a replay

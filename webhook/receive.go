@@ -101,13 +101,13 @@ func NewReceiver(
 	case v == nil || v.checker == nil:
 		return nil, errors.New("webhook: no verifier: New makes one")
 	case next == nil:
-		return nil, errors.New("webhook: no next: what is to be done with a verified delivery?")
+		return nil, errors.New("webhook: no next: give the function that handles a verified delivery")
 	case store == nil && !o.UnsafeNoReplayStore:
 		return nil, errors.New("webhook: no replay store: replay.NewMemory serves one process")
 	case store != nil && o.UnsafeNoReplayStore:
 		return nil, errors.New("webhook: a replay store and UnsafeNoReplayStore: leave one out")
 	case o.Lease != 0 && o.Lease < minLease:
-		return nil, fmt.Errorf("webhook: a lease of %v: give at least %v, or 0 for %v", o.Lease, minLease,
+		return nil, fmt.Errorf("webhook: Lease is %v: give at least %v, or 0 for %v", o.Lease, minLease,
 			defaultLease)
 	case o.ReadTimeout < 0:
 		return nil, fmt.Errorf("webhook: a ReadTimeout of %v: give a duration, or 0 for %v", o.ReadTimeout,

@@ -30,7 +30,7 @@ func Validated(
 	case schemas == nil:
 		return nil, errors.New("webhook: no schemas: package schema has a Validator")
 	case next == nil:
-		return nil, errors.New("webhook: no next: what is to be done with a valid delivery?")
+		return nil, errors.New("webhook: no next: give the function that handles a valid delivery")
 	}
 	if err := nilcheck.Typed("the schemas", schemas); err != nil {
 		return nil, fmt.Errorf("webhook: %w", err)

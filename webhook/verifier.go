@@ -78,7 +78,7 @@ func New(scheme Scheme, endpoint string, secrets []Secret, opts *Options) (*Veri
 	}
 	switch {
 	case endpoint == "":
-		return nil, errors.New("webhook: the endpoint has no name")
+		return nil, errors.New("webhook: no name of the endpoint: give one, such as \"github\"")
 	case o.Tolerance < 0 || o.MaxBody < 0:
 		return nil, errors.New("webhook: a negative tolerance or limit of the body")
 	}

@@ -38,7 +38,7 @@ func NewDir(path string, keys consumer.QuarantineKeys) (Store, error) {
 	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine: no keys: make them with consumer.NewQuarantineKeys")
 	case path == "":
-		return nil, errors.New("quarantine: no directory")
+		return nil, errors.New("quarantine: no path: name the directory that keeps the records")
 	}
 	return &dir{path, keys}, nil
 }

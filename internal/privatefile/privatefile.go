@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -200,9 +201,15 @@ func FromText(text string) ([]byte, error) {
 	return content, nil
 }
 
+// errNoPath is that of a path that was never set: the system's own error would name nothing.
+var errNoPath = fmt.Errorf("no path: name the file: %w", fs.ErrInvalid)
+
 // ReadBounded reads a regular file (opening another kind may block) and says which one it was, since the
 // path may be another's at any moment.
 func ReadBounded(path string, most int64) ([]byte, os.FileInfo, error) {
+	if path == "" {
+		return nil, nil, errNoPath
+	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s is not a regular file", path)
 	}
@@ -227,6 +234,9 @@ func ReadBounded(path string, most int64) ([]byte, os.FileInfo, error) {
 
 // WriteNew creates a file, never replaces one, and leaves nothing behind when it fails.
 func WriteNew(path string, data []byte, mode os.FileMode) error {
+	if path == "" {
+		return errNoPath
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

@@ -23,6 +23,9 @@ type publicKeyClient interface {
 // fetchPublic gets the public half of a key for that usage, and the ARN of the key.
 func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage types.KeyUsageType,
 	opts *Options) (access, crypto.PublicKey, error) {
+	if name == "" {
+		return access{}, nil, errors.New("awskms: no key: give its ARN, its ID or an alias (alias/NAME)")
+	}
 	o, err := opts.clone()
 	if err != nil {
 		return access{}, nil, err

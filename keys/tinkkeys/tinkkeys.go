@@ -72,7 +72,12 @@ func Producer(name string) Owner { return Owner{producer: name} }
 // Consumer is the owner of identities, by its name in the trust policy.
 func Consumer(name string) Owner { return Owner{consumer: name} }
 
-func (o Owner) check() error { return keys.CheckProducer(o.producer + o.consumer) }
+func (o Owner) check() error {
+	if o == (Owner{}) {
+		return errors.New("tinkkeys: no owner: give Producer(NAME) or Consumer(NAME)")
+	}
+	return keys.CheckProducer(o.producer + o.consumer)
+}
 
 // print names the owner of a keyset, without a key.
 func (o Owner) print() string {
@@ -168,6 +173,9 @@ func (k *Keyset) check() error {
 // Open reads the encrypted keyset of that owner from a file, and its schedule, if there is one. Changes are
 // written back to the files.
 func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
+	if path == "" {
+		return nil, errors.New("tinkkeys: no path: name the file of the keyset")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("tinkkeys: %w", err)

@@ -307,7 +307,7 @@ func TestRefuses(t *testing.T) {
 		"too large": {bytes.Repeat([]byte(" "), tinkkeys.MaxFile+1), kek, tinkkeys.Producer("orders"),
 			"more than"},
 		"no kek":   {good.Bytes(), nil, tinkkeys.Producer("orders"), "no key encryption key"},
-		"no owner": {good.Bytes(), kek, tinkkeys.Producer(""), "producer"},
+		"no owner": {good.Bytes(), kek, tinkkeys.Producer(""), "no owner"},
 		"an AEAD key": {encrypted(t, aeadKey, kek, "sealbus producer orders").Bytes(), kek,
 			tinkkeys.Producer("orders"), "does not sign events"},
 		"P-384": {encrypted(t, p384, kek, "sealbus producer orders").Bytes(), kek,

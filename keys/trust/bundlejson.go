@@ -95,7 +95,7 @@ func readBundle(payload []byte) (*Bundle, error) {
 		b.readMember(string(obj.Name), &r)
 	}
 	if err := r.End(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	if err := b.checkPublished(); err != nil {
 		return nil, err

@@ -158,6 +158,15 @@ func parseSigned(signed []byte) (*dsse.Envelope, error) {
 	return e, nil
 }
 
+// refusalOf names the document that is refused: a person who opens several has to know which one it is.
+func refusalOf(document string, err error) error {
+	refusal, ok := err.(*BundleError)
+	if !ok {
+		return err
+	}
+	return &BundleError{Why: refusal.Why, Err: fmt.Errorf("%s: %w", document, refusal.Err)}
+}
+
 // OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError. Of the
 // options it takes Now, MinVersion, Timestamp and UnsafeNoTimestamp.
 func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
@@ -219,14 +228,14 @@ func openWithTimestamp(b *Bundle, roots *Roots, signed []byte, now time.Time) (*
 // openAnyTime verifies a signed bundle and reads it, also if it has expired.
 func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 	if roots == nil {
-		return nil, errors.New("trust: no roots to verify the bundle with")
+		return nil, errors.New("trust: no roots to verify the bundle with: ParseRoots reads the roots file")
 	}
 	e, err := parseSigned(signed)
 	if err == nil && e.PayloadType != keydoc.BundleType {
 		err = refuse(WhyType, "payload type %q is not that of a bundle", keydoc.Clip(e.PayloadType))
 	}
 	if err != nil {
-		return nil, explainedRefusal(signed, err, "a signed trust bundle", filekind.SignedBundle)
+		return nil, explainedRefusal(signed, refusalOf("bundle", err), "a signed trust bundle", filekind.SignedBundle)
 	}
 	if err := roots.verify(e); err != nil {
 		return nil, err

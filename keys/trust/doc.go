@@ -2,6 +2,16 @@
 // the sources that keep a bundle fresh. It links no cloud, and uses the network only where FetchBundle or
 // HTTPSOrigin is called.
 //
+// # Trust in a consumer
+//
+// A consumer has one pinned file, the roots, and follows any copy of the bundle. It gives the source to
+// consumer.New or envelope.NewOpener:
+//
+//	pinned, err := os.ReadFile("roots.json") // shipped with the program
+//	roots, err := trust.ParseRoots(pinned)
+//	source, err := trust.WatchFile("trust.dsse", roots, &trust.Options{StateFile: "trust.state"})
+//	c, err := consumer.New("billing", source, store, policy, nil)
+//
 // # From keys to a bundle
 //
 // An organisation has root keys (CreateRootKey). They stay offline, and a threshold of them must sign.
@@ -16,9 +26,9 @@
 // with a live Timestamp, which names the newest bundle and revokes keys (NewTimestamp, SignTimestamp). It can
 // withhold and revoke, never grant. docs/trust.md has the rules.
 //
-// Key states change by date. Only revocation is manual. It rejects all events of the key. A consumer
-// applies it at the next refresh of the bundle. If an attacker withholds the new bundle, the consumer rejects
-// every event once the old one has expired.
+// Key states change by date. Only revocation is manual. It rejects all events of the key. A consumer applies
+// it at the next refresh of the bundle. If an attacker withholds the new bundle, the consumer rejects every
+// event once the old one has expired.
 //
 // # Live sources
 //

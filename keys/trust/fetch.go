@@ -159,7 +159,7 @@ var errNoDirectory = errors.New("trust: the roots name timestamp keys, and the o
 func (o *Options) check(roots *Roots) error {
 	switch {
 	case roots == nil:
-		return errors.New("trust: no roots to verify the bundle with")
+		return errors.New("trust: no roots to verify the bundle with: ParseRoots reads the roots file")
 	case o.RefreshHint < 0 || o.MinInterval < 0 || o.Timeout < 0:
 		return errors.New("trust: a negative interval or timeout in Options")
 	case o.Client != nil || o.UnsafeAllowHTTP:

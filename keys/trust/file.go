@@ -78,8 +78,10 @@ func WatchFile(path string, roots *Roots, opts *Options) (*FileSource, error) {
 		opts = &Options{}
 	}
 	switch {
+	case path == "":
+		return nil, errors.New("trust: no path of the bundle: name its file")
 	case roots == nil:
-		return nil, errors.New("trust: no roots to verify the bundle with")
+		return nil, errors.New("trust: no roots to verify the bundle with: ParseRoots reads the roots file")
 	case opts.MinInterval != 0 || opts.Timeout != 0 || opts.Client != nil || opts.UnsafeAllowHTTP:
 		return nil, errors.New("trust: MinInterval, Timeout, Client and UnsafeAllowHTTP are not for a file")
 	case opts.Timestamp != nil || opts.UnsafeNoTimestamp:

@@ -86,6 +86,9 @@ func CreateRootKey(path, passphrase string, alg keys.Algorithm,
 
 // write makes both files or none.
 func (k *RootKey) write(path string, sealed []byte) error {
+	if path == "" {
+		return errors.New("no path: name the file of the root key")
+	}
 	public := path + keydoc.PublicSuffix
 	if err := privatefile.WriteNew(public, append(k.Verifier().JWK(), '\n'), 0o644); err != nil {
 		return err

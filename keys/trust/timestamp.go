@@ -300,7 +300,7 @@ func openTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 		err = refuse(WhyType, "payload type %q is not that of a timestamp", keydoc.Clip(e.PayloadType))
 	}
 	if err != nil {
-		return nil, explainedRefusal(signed, err, "a trust timestamp", filekind.Timestamp)
+		return nil, explainedRefusal(signed, refusalOf("timestamp", err), "a trust timestamp", filekind.Timestamp)
 	}
 	if err := roots.verifyTimestamp(e); err != nil {
 		return nil, err

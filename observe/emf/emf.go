@@ -153,7 +153,7 @@ func New(opts *Options) (*Observer, error) {
 func checkNamespace(ns string) error {
 	switch {
 	case len(ns) > 255:
-		return fmt.Errorf("emf: the namespace has %d characters: at most 255", len(ns))
+		return fmt.Errorf("emf: Namespace has %d characters: at most 255", len(ns))
 	case strings.ContainsFunc(ns, func(r rune) bool { return r < ' ' || r > '~' }) ||
 		strings.TrimSpace(ns) == "":
 		return fmt.Errorf("emf: the namespace %q is not printable ASCII", ns)

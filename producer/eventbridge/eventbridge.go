@@ -117,7 +117,7 @@ func New(client Client, bus string, opts *Options) (producer.Bus, error) {
 		o = *opts
 	}
 	if client == nil {
-		return nil, errors.New("eventbridge: no client")
+		return nil, errors.New("eventbridge: no client: eventbridge.NewFromConfig of the AWS SDK makes one")
 	}
 	if err := nilcheck.Typed("eventbridge: the client", client); err != nil {
 		return nil, err

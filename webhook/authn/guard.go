@@ -54,7 +54,7 @@ func Guard(v *Verifier, need *Need, next http.Handler) (http.Handler, error) {
 	}
 	switch {
 	case v == nil:
-		return nil, errors.New("authn: no verifier")
+		return nil, errors.New("authn: no verifier: New makes one")
 	case need == nil:
 		return nil, errors.New("authn: no need: &Need{} lets every caller with a good token in")
 	case slices.Contains(need.Scopes, "") || slices.Contains(need.Groups, ""):

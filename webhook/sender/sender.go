@@ -97,7 +97,7 @@ func New(store Store, endpoints Endpoints, opts *Options) (*Sender, error) {
 	case o.Concurrency < 0 || o.Concurrency > mostUnderWay:
 		return nil, fmt.Errorf("sender: %d attempts at a time: give at most %d", o.Concurrency, mostUnderWay)
 	case o.Lease < minLease:
-		return nil, fmt.Errorf("sender: a lease of %v is shorter than %v", o.Lease, minLease)
+		return nil, fmt.Errorf("sender: Lease is %v: give at least %v, or 0 for the default", o.Lease, minLease)
 	case o.Poll < 0:
 		return nil, errors.New("sender: Poll must not be negative")
 	}

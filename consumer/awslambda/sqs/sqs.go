@@ -55,7 +55,7 @@ func New(client Client, queueURL string) (*Holder, error) {
 		return nil, err
 	}
 	if queueURL == "" {
-		return nil, errors.New("awslambda/sqs: no URL of a queue")
+		return nil, errors.New("awslambda/sqs: no URL of the queue: give the queue that invokes the function")
 	}
 	return &Holder{client, queueURL}, nil
 }

@@ -105,9 +105,9 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys,
 	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine/s3: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
-		return nil, errors.New("quarantine/s3: no client")
+		return nil, errors.New("quarantine/s3: no client: s3.NewFromConfig of the AWS SDK makes one")
 	case bucket == "":
-		return nil, errors.New("quarantine/s3: no bucket")
+		return nil, errors.New("quarantine/s3: no bucket: give its name")
 	case o.Prefix != "" && !prefixes.MatchString(o.Prefix), len(o.Prefix) > 512:
 		return nil, fmt.Errorf(
 			"quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them",

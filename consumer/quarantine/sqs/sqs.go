@@ -132,7 +132,7 @@ func New(client Client, queueURL string, keys consumer.QuarantineKeys,
 	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine/sqs: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
-		return nil, errors.New("quarantine/sqs: no client")
+		return nil, errors.New("quarantine/sqs: no client: sqs.NewFromConfig of the AWS SDK makes one")
 	case strings.HasSuffix(queueURL, ".fifo"):
 		return nil, fmt.Errorf("quarantine/sqs: %.200s is a FIFO queue: use a standard queue", queueURL)
 	}

@@ -100,7 +100,7 @@ func New(client Client, table string, opts *Options) (replay.Store, error) {
 	case client == nil:
 		return nil, errors.New("replay: no DynamoDB client")
 	case table == "":
-		return nil, errors.New("replay: no DynamoDB table")
+		return nil, errors.New("replay: no DynamoDB table: give its name (`sealbus claims create-table` makes it)")
 	case o.Grace < 0:
 		return nil, fmt.Errorf("replay: a grace of %v", o.Grace)
 	case o.Grace == 0:

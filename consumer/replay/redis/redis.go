@@ -91,7 +91,7 @@ func New[R Reply](client Client[R], opts *Options) (replay.Store, error) {
 	}
 	switch {
 	case client == nil:
-		return nil, errors.New("replay: no Redis client")
+		return nil, errors.New("replay: no Redis client: give one that is connected")
 	case o.Grace < 0, 0 < o.Grace && o.Grace < time.Millisecond:
 		return nil, fmt.Errorf("replay: the grace is %v: give at least a millisecond, or 0 for %v", o.Grace,
 			remote.DefaultGrace)

@@ -162,9 +162,9 @@ func (o *object) Beside(name string) trust.Origin {
 func newObject(client Client, bucket, key string) (*object, error) {
 	switch {
 	case client == nil:
-		return nil, errors.New("awss3: no client")
+		return nil, errors.New("awss3: no client: s3.NewFromConfig of the AWS SDK makes one")
 	case bucket == "" || key == "":
-		return nil, errors.New("awss3: the bucket or the key of the object is empty")
+		return nil, errors.New("awss3: the bucket or the key of the object is empty: give both, as in s3://BUCKET/KEY")
 	}
 	if err := nilcheck.Typed("awss3: the client", client); err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ type Authorizer struct {
 // New makes an Authorizer. Options.Source of the verifier is the identity source of the authorizer.
 func New(v *authn.Verifier, opts *Options) (*Authorizer, error) {
 	if v == nil {
-		return nil, errors.New("apigateway: no verifier")
+		return nil, errors.New("apigateway: no verifier: authn.New makes one")
 	}
 	if opts == nil {
 		opts = &Options{}

@@ -86,7 +86,7 @@ func New[R redis.Reply](client redis.Client[R], opts *Options) (sender.BackEnd, 
 	_, tagged, _ := strings.Cut(o.Prefix, "{")
 	switch {
 	case client == nil:
-		return nil, errors.New("sender: no Redis client")
+		return nil, errors.New("sender: no Redis client: give one that is connected")
 	case strings.Index(tagged, "}") < 1:
 		return nil, fmt.Errorf("sender: the prefix %.80q has no hash tag, such as %q", o.Prefix, DefaultPrefix)
 	case o.Remember < time.Second:

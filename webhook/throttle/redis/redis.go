@@ -73,7 +73,7 @@ func New[R redis.Reply](client redis.Client[R], opts *Options) (throttle.Limiter
 	_, tagged, _ := strings.Cut(prefix, "{")
 	switch {
 	case client == nil:
-		return nil, errors.New("throttle: no Redis client")
+		return nil, errors.New("throttle: no Redis client: give one that is connected")
 	case strings.Index(tagged, "}") < 1:
 		return nil, fmt.Errorf("throttle: the prefix %.80q has no hash tag, such as %q", prefix, DefaultPrefix)
 	}

@@ -239,7 +239,7 @@ func verdicts(results []played) string {
 	return strings.Join(parts, ", ")
 }
 
-// wholeTable has a row for each case. What was done has a column of its own where it fits.
+// wholeTable has a row for each case, and a column for what was done where it fits.
 func wholeTable(p *ui.Printer, results []played) ui.Table {
 	t := ui.Table{Header: []string{"  case", "what was done to the delivery", "verdict", "reason"}}
 	for _, r := range results {

@@ -1,5 +1,5 @@
-// Package explain has the command that says what a Reason means, why it comes up and who can cure it. The page
-// docs/reasons.md is made from the same table.
+// Package explain has the command that says what a Reason means, why it comes up and who can cure it. The
+// page docs/reasons.md is made from the same table.
 package explain
 
 import (

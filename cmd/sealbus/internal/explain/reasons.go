@@ -113,7 +113,8 @@ var reasons = map[envelope.Reason]more{
 			"someone without a trusted key made the event",
 		},
 		cures: []cure{
-			{platformTeam, "if the producer is genuine, add its key with `sealbus trust add`, then build and sign the bundle"},
+			{platformTeam, "if the producer is genuine, add its key with `sealbus trust add`, then build " +
+				"and sign the bundle"},
 			{producerTeam, "set producer.Options.Trust: a key then signs only when consumers know it"},
 			{consumerTeam, "reopen the events from quarantine when the bundle has the key"},
 			{securityTeam, "treat it as a forgery if no producer knows the key"},
@@ -142,7 +143,8 @@ var reasons = map[envelope.Reason]more{
 			"a library rounds numbers, shortens times or drops signed extensions",
 		},
 		cures: []cure{
-			{platformTeam, "take what edits events off the way; sealbus keeps JSON through re-formatting, not through edits"},
+			{platformTeam, "take what edits events off the way; sealbus keeps JSON through re-formatting, " +
+				"not through edits"},
 			{consumerTeam, "run `sealbus inspect` on the record, and compare it with what the producer sent"},
 			{producerTeam, "seal after the edit: the program that changes an event is its producer"},
 			{securityTeam, "treat it as an attack if no program on the way edits events"},
@@ -189,7 +191,8 @@ var reasons = map[envelope.Reason]more{
 			{producerTeam, "correct the source of the event"},
 			{securityTeam, "ask the producer why it sent it, if the source belongs to another one"},
 		},
-		elsewhere: "A webhook is of another topic, a token of another issuer or client, a request from another address.",
+		elsewhere: "A webhook is of another topic, a token of another issuer or client, a request from " +
+			"another address.",
 	},
 	envelope.ReasonTypeNotAllowed: {
 		causes: []string{

@@ -168,3 +168,18 @@ func TestFold(t *testing.T) {
 		}
 	}
 }
+
+// TestFixNamesExplain: advice names the command that says more, once, and no word that is none of ours.
+func TestFixNamesExplain(t *testing.T) {
+	for _, c := range [][3]string{
+		{"check the clocks", "from_future", "check the clocks (more: sealbus explain from_future)"},
+		{"check the clocks", "", "check the clocks"},
+		{"", "from_future", ""},
+		{"do it (more: sealbus explain expired)", "expired", "do it (more: sealbus explain expired)"},
+		{"do it", "expired; rm -rf", "do it"},
+	} {
+		if got := Fix(c[0], c[1]); got != c[2] {
+			t.Errorf("%q of %q: %q", c[0], c[1], got)
+		}
+	}
+}

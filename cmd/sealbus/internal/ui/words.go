@@ -19,8 +19,8 @@ func ShellQuote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// Fix is the advice of a verdict or an error, with the command that says more about its Reason. A word that is
-// none of ours, as of a record that a newer version wrote, is left out.
+// Fix is the advice of a verdict or an error, with the command that says more about its Reason. A word that
+// is none of ours, as of a record that a newer version wrote, is left out.
 func Fix(advice, reason string) string {
 	foreign := func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }
 	more := "sealbus explain " + reason
