@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws/localawstest"
 )
 
-// TestObjectContractOfGofakes3 runs the contract that internal/localaws keeps on a server that is not our own.
-// Where gofakes3 1.2.0 differs from AWS's documentation, the documentation is what internal/localaws does.
+// TestObjectContractOfGofakes3 runs the contract that internal/localaws keeps on a server of other people.
+// Where gofakes3 1.2.0 differs from AWS's documentation, internal/localaws follows the documentation.
 func TestObjectContractOfGofakes3(t *testing.T) {
 	server := httptest.NewServer(gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(server.Close)

@@ -106,7 +106,8 @@ func scriptBegin(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: begin NAME COMMAND ARG...")
 	}
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID",
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_REGION",
+		"AWS_ACCESS_KEY_ID",
 		"AWS_SECRET_ACCESS_KEY", "SEALBUS_HOME"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)

@@ -22,6 +22,7 @@ var dialers = map[string]string{
 	"internal/fetch":                  "the operator's URL of a trust bundle or a key set, which may be inside",
 	"webhook/authn/clientcredentials": "the operator's URLs of a token endpoint and of APIs",
 	"cmd/sealbus/internal/clitest":    "tests of the command",
+	"cmd/sealbus/internal/dev":        "the server that it runs itself, on this machine",
 	"cmd/sealbus/internal/listen":     "--forward-to: the operator's own program, at a URL of the command line",
 	"cmd/sealbus/internal/webhook":    "resend --to: the operator's own program, at a URL of the command line",
 	"examples/orders/orderstest":      "the Lambda functions that it runs, on this machine",

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// Bootstrap is a program that is a Lambda function: it takes events from Lambda's Runtime API, which is served
-// for it on a port of 127.0.0.1, as programs of aws-lambda-go do. It runs one invocation at a time. It is
-// started again when it exits.
+// Bootstrap is a program that is a Lambda function: it takes events from Lambda's Runtime API, which is
+// served for it on a port of 127.0.0.1, as programs of aws-lambda-go do. It runs one invocation at a time. It
+// is started again when it exits.
 //
 // The Runtime API has no authentication, here as on AWS, where nothing else is in the sandbox. Any other
-// program on this machine that finds the port can take an event, or answer in the program's place. It could as
-// well receive or delete messages at the server itself. Web pages cannot: requests that a browser makes are
-// refused.
+// program on this machine that finds the port can take an event, or answer in the program's place. It could
+// as well receive or delete messages at the server itself. Web pages cannot: requests that a browser makes
+// are refused.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 type Bootstrap struct {
 	path     string
@@ -47,7 +47,7 @@ type BootstrapOptions struct {
 	Name    string        // of the function; "" = the name of the file
 	ARN     string        // of the function, as its program sees it; "" = that of Name, in us-east-1
 	Timeout time.Duration // of an invocation: then the program is killed; 0 = 3 s, as on AWS
-	Env     []string      // the environment, as KEY=VALUE, to which that of Lambda is added; nil = that of this process
+	Env     []string      // KEY=VALUE, to which the variables of Lambda are added; nil = those of this process
 	Dir     string        // the working directory; "" = that of this process
 	Output  io.Writer     // gets what the program prints, one Write at a time; nil = it is lost
 }
@@ -131,7 +131,8 @@ func StartBootstrap(path string, opts *BootstrapOptions) (*Bootstrap, error) {
 	return b, nil
 }
 
-// Close kills the program and what it has started, and returns when it is gone. An invocation under way fails.
+// Close kills the program and what it has started, and returns when it is gone. An invocation under way
+// fails.
 func (b *Bootstrap) Close() error {
 	b.stop()
 	b.mu.Lock()

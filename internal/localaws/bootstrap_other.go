@@ -7,5 +7,5 @@ import "os/exec"
 // ownGroup does nothing: there are no groups of processes.
 func ownGroup(*exec.Cmd) {}
 
-// killGroup kills a program that was started. What it has started goes on.
+// killGroup kills a program that was started. The programs that it has started go on.
 func killGroup(cmd *exec.Cmd) { _ = cmd.Process.Kill() }

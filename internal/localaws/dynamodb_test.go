@@ -54,7 +54,7 @@ func TestClaims(t *testing.T) {
 	})
 }
 
-// What the local DynamoDB does not have, it refuses. It never ignores it.
+// The local DynamoDB refuses whatever it does not have. It never ignores it.
 func TestTableRefusesWhatItDoesNotHave(t *testing.T) {
 	w := newWorld(t, nil)
 	client := newTableClient(w.server.URL())

@@ -131,7 +131,7 @@ func (t *table) keyOf(a attributes) (string, error) {
 	return *id, nil
 }
 
-// itemInput is the input of each operation on an item. What an operation does not have is refused.
+// itemInput is the input of each operation on an item. An operation refuses the parameters of others.
 type itemInput struct {
 	TableName                           string
 	Key, Item                           attributes

@@ -30,9 +30,9 @@ func tooLargeEvent(n int) error {
 		fmt.Sprintf("the event has %d bytes, and Lambda takes %d", n, maxPayload)}
 }
 
-// URLFunction is a function that is an HTTP endpoint: each event is a POST, and the body of an answer of 200 to
-// 299 is its response, as JSON; an empty body is null. Any other answer is a failed invocation. A redirect is
-// not followed. The client is copied; nil = http.DefaultClient.
+// URLFunction is a function that is an HTTP endpoint: each event is a POST, and the body of an answer of 200
+// to 299 is its response, as JSON; an empty body is null. Any other answer is a failed invocation. A redirect
+// is not followed. The client is copied; nil = http.DefaultClient.
 func URLFunction(address string, client *http.Client) Handler {
 	own := *http.DefaultClient
 	if client != nil {

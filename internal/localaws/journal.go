@@ -178,13 +178,20 @@ func (j *journal) write() {
 	}
 }
 
-// commit writes rows in one transaction.
+// commit writes rows in one transaction: of each, the last change.
 func (j *journal) commit(rows []row) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	last := make(map[[2]string]int, len(rows))
+	for i, r := range rows {
+		last[[2]string{r.bucket, r.key}] = i
+	}
 	err := j.db.Update(func(tx *bolt.Tx) error {
-		for _, r := range rows {
+		for i, r := range rows {
+			if last[[2]string{r.bucket, r.key}] != i {
+				continue
+			}
 			b, err := tx.CreateBucketIfNotExists([]byte(r.bucket))
 			if err != nil {
 				return err

@@ -11,8 +11,8 @@ import (
 // The buckets of SQS. The body of a message never changes, so that a receipt rewrites the small row only.
 const (
 	bucketQueues   = "sqs.queues"   // by name
-	bucketMessages = "sqs.messages" // by ID
-	bucketBodies   = "sqs.bodies"   // by ID
+	bucketMessages = "sqs.messages" // in the order in which they were sent
+	bucketBodies   = "sqs.bodies"   // the same
 	bucketSent     = "sqs.sent"     // by queue, a space and the deduplication ID in its scope
 )
 
@@ -59,7 +59,7 @@ type keptBody struct {
 }
 
 type keptMessage struct {
-	Queue                  string
+	ID, Queue              string
 	Order                  uint64
 	Group, Dedup, Sequence string `json:",omitempty"`
 	Sent, Entered          time.Time
@@ -73,7 +73,7 @@ type keptMessage struct {
 
 // keptRow is the row of a message in its queue.
 func (q *queue) keptRow(m *message) row {
-	return putRow(bucketMessages, m.id, keptMessage{q.name, m.order, m.group, m.dedup, m.sequence, m.sent,
+	return putRow(bucketMessages, m.key, keptMessage{m.id, q.name, m.order, m.group, m.dedup, m.sequence, m.sent,
 		m.entered, m.visibleAt, m.delayed, m.firstReceived, m.receives, m.receipt, m.source, m.again, m.twin})
 }
 
@@ -83,7 +83,7 @@ func (s *Server) saveNew(q *queue, m *message, also []row) {
 		return
 	}
 	s.journal.change(append([]row{
-		putRow(bucketBodies, m.id, keptBody{m.body, m.attributes, m.trace}), q.keptRow(m),
+		putRow(bucketBodies, m.key, keptBody{m.body, m.attributes, m.trace}), q.keptRow(m),
 	}, also...)...)
 }
 
@@ -97,7 +97,7 @@ func (s *Server) saveMessage(q *queue, m *message, also ...row) {
 // drop removes a message from its queue for good.
 func (s *Server) drop(q *queue, m *message) {
 	q.remove(m)
-	s.journal.change(row{bucketMessages, m.id, nil}, row{bucketBodies, m.id, nil})
+	s.journal.change(row{bucketMessages, m.key, nil}, row{bucketBodies, m.key, nil})
 }
 
 // dropAll removes all messages.
@@ -144,8 +144,8 @@ func (s *Server) loadQueues() error {
 			func(a, b remembered) int { return a.message.entered.Compare(b.message.entered) })
 	}
 	bodies := map[string]*keptBody{}
-	err = s.journal.load(bucketBodies, decodedRow(func(id string, kept *keptBody) error {
-		bodies[id] = kept
+	err = s.journal.load(bucketBodies, decodedRow(func(key string, kept *keptBody) error {
+		bodies[key] = kept
 		return nil
 	}))
 	if err != nil {
@@ -157,12 +157,12 @@ func (s *Server) loadQueues() error {
 func (s *Server) loadMessages(bodies map[string]*keptBody) error {
 	var all []*message
 	of := map[*message]*queue{}
-	err := s.journal.load(bucketMessages, decodedRow(func(id string, kept *keptMessage) error {
-		q, body := s.queues.byName[kept.Queue], bodies[id]
+	err := s.journal.load(bucketMessages, decodedRow(func(key string, kept *keptMessage) error {
+		q, body := s.queues.byName[kept.Queue], bodies[key]
 		if q == nil || body == nil {
 			return fmt.Errorf("there is no queue %s, or the message has no body", kept.Queue)
 		}
-		m := &message{id: id, body: body.Body, attributes: body.Attributes, trace: body.Trace,
+		m := &message{id: kept.ID, key: key, body: body.Body, attributes: body.Attributes, trace: body.Trace,
 			order: kept.Order, group: kept.Group, dedup: kept.Dedup, sequence: kept.Sequence, sent: kept.Sent,
 			entered: kept.Entered, visibleAt: kept.VisibleAt, delayed: kept.Delayed,
 			firstReceived: kept.FirstReceived, receives: kept.Receives, receipt: kept.Receipt,

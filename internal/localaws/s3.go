@@ -13,9 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// s3API is Amazon S3 with path-style addresses, as far as bundles and records of a quarantine need it: buckets,
-// objects of at most 16 MiB, conditional reads and writes, checksums, lists. The rest is NotImplemented: among
-// other things versions, parts, copies and presigned URLs. The last write of an object wins.
+// s3API is Amazon S3 with path-style addresses, as far as bundles and records of a quarantine need it:
+// buckets, objects of at most 16 MiB, conditional reads and writes, checksums, lists. The rest is
+// NotImplemented: among other things versions, parts, copies and presigned URLs. The last write of an object
+// wins.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 var s3API = &api{
 	contentType: "application/xml", iam: "s3",

@@ -83,7 +83,7 @@ func TestObjectsOverAKill(t *testing.T) {
 	q.check(err) // a condition holds over the kill
 }
 
-// What the local S3 does not have, it refuses. It never ignores it.
+// The local S3 refuses whatever it does not have. It never ignores it.
 func TestS3RefusesWhatItDoesNotHave(t *testing.T) {
 	w := newWorld(t, nil)
 	client, bucket, key := newObjectClient(w.server.URL()), aws.String("sealbus"), aws.String("a")

@@ -38,6 +38,7 @@ type queue struct {
 type message struct {
 	id, body      string
 	order         uint64 // in which messages entered their queues
+	key           string // of its rows in the journal, which do not move with it
 	attributes    map[string]messageAttribute
 	trace         string // AWSTraceHeader; "" = none
 	group, dedup  string

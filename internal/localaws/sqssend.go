@@ -177,6 +177,7 @@ func (s *Server) enqueueMessage(q *queue, e *sendEntry, also ...row) (*message, 
 		m.twin = s.pick(2) == 0
 	}
 	m.order = s.newOrder()
+	m.key = orderKey(m.order)
 	q.add(m)
 	s.opts.Watch.queued(q, "", m)
 	s.saveNew(q, m, also)

@@ -1,5 +1,5 @@
-// Package localawstest holds the contracts of SQS, KMS, DynamoDB and S3, as far as sealbus relies on them. They
-// run against every server that speaks their protocols: the one in internal/localaws, emulators of other
+// Package localawstest holds the contracts of SQS, KMS, DynamoDB and S3, as far as sealbus relies on them.
+// They run against every server that speaks their protocols: the one in internal/localaws, emulators of other
 // people, and the services themselves.
 package localawstest
 

@@ -98,16 +98,18 @@ func announce(env *ui.Env, f *devFlags, w *world, s *site, functions []function)
 	}
 	say("", 0)
 	if s == nil {
-		say(env.Talk.Yellow("There is no home, so events cannot be judged.")+" Make one; it is taken up at once:", 0)
+		say(env.Talk.Yellow("There is no home, so events cannot be judged.")+
+			" Make one here, and it is taken up at once:", 0)
 		for _, l := range broken(env.Talk.Width,
-			"sealbus init orders --source 'https://orders.example/*' --type 'com.example.order.*'", "--type") {
+			"sealbus init orders --source 'https://orders.example/*' --type 'com.example.order.*'",
+			"--type") {
 			say("  "+l, 4)
 		}
 		say("  sealbus init billing --consumer", 4)
 		say("", 0)
 	}
-	say("It is not AWS: no IAM (any program that reaches the port may do everything), no quotas, one process. "+
-		"Ctrl-C ends it.", 0)
+	say("It is not AWS: no IAM (any program that reaches the port may do everything), no quotas, one "+
+		"process. Ctrl-C ends it.", 0)
 	say("", 0)
 	return nil
 }

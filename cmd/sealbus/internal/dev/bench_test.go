@@ -108,9 +108,10 @@ func (d *dev) put(bus, detail string) {
 	d.T.Helper()
 	var e struct{ Source, Type string }
 	d.Check(json.Unmarshal([]byte(detail), &e))
-	out, err := eventbridge.NewFromConfig(d.config()).PutEvents(context.Background(), &eventbridge.PutEventsInput{
-		Entries: []types.PutEventsRequestEntry{{EventBusName: &bus, Source: &e.Source, DetailType: &e.Type,
-			Detail: &detail}}})
+	out, err := eventbridge.NewFromConfig(d.config()).PutEvents(context.Background(),
+		&eventbridge.PutEventsInput{
+			Entries: []types.PutEventsRequestEntry{{EventBusName: &bus, Source: &e.Source, DetailType: &e.Type,
+				Detail: &detail}}})
 	d.Check(err)
 	if out.FailedEntryCount > 0 {
 		d.T.Fatalf("refused: %s", *out.Entries[0].ErrorMessage)

@@ -31,8 +31,9 @@ func Command(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
 		Use:   "dev [--home DIR] [--dir DIR] [--port N] [--function NAME=PROGRAM|URL...] [--print-env]",
 		Short: "Run a bus, queues and a trust bundle on this machine, and watch the events",
-		Long: `Serve a part of AWS at http://127.0.0.1:4570, for programs under development: EventBridge, SQS, Lambda, KMS, S3 and
-DynamoDB. AWS SDKs and the AWS CLI find it by the variables that --print-env writes. It has, from the start:
+		Long: `Serve a part of AWS at http://127.0.0.1:4570, for programs under development: EventBridge, SQS, Lambda,
+KMS, S3 and DynamoDB. AWS SDKs and the AWS CLI find it by the variables that --print-env writes. It has, from
+the start:
 
   central        a bus, with a rule for each consumer of the home
   NAME           a queue for each consumer, and NAME-dlq for its dead letters
@@ -41,18 +42,18 @@ DynamoDB. AWS SDKs and the AWS CLI find it by the variables that --print-env wri
   sealbus        a bucket in S3, with the trust bundle and the roots of the home
   alias/sealbus  a key in KMS that signs (Ed25519)
 
-The home is a directory that sealbus init made. It is followed: a new consumer gets its queue, a new trust bundle is
-served and judges at once. Each event on a bus is a line with its verdict by the trust of the home. Text behind a ?
-is only claimed by the event; it was not verified.
+The home is a directory that sealbus init made. It is followed: a new consumer gets its queue, a new trust
+bundle is served and judges at once. Each event on a bus is a line with its verdict by the trust of the home.
+Text behind a ? is only claimed by the event; it was not verified.
 
---function NAME=PROGRAM runs the bootstrap of a Lambda function and feeds it from the queue NAME, with the variables
-for AWS and SEALBUS_HOME set. --function NAME=URL posts the same there. A failed message comes again after 40 seconds,
-and after 5 attempts it is in the dead-letter queue.
+--function NAME=PROGRAM runs the bootstrap of a Lambda function and feeds it from the queue NAME, with the
+variables for AWS and SEALBUS_HOME set. --function NAME=URL posts the same there. A function has 6 seconds. A
+failed message comes again after 40 seconds, and after 5 attempts it is in the dead-letter queue.
 
-With --dir, whatever was acknowledged is still there after a crash. Without it, everything is gone at the end.
+With --dir, all that was acknowledged is still there after a crash. Without it, everything is gone at the end.
 
-It is not AWS. It has no IAM: any program that reaches the port may do everything. It has no quotas, and it is one process.
-It ends with Ctrl-C and exit status 0.`,
+It is not AWS. It has no IAM: any program that reaches the port may do everything. It has no quotas, and it is
+one process. It ends with Ctrl-C and exit status 0.`,
 		Example: `sealbus init orders --source 'https://orders.example/*' --type 'com.example.order.*'
 sealbus init billing --consumer
 sealbus dev --function billing=./billing
@@ -75,7 +76,8 @@ eval "$(sealbus dev --print-env)" && aws events list-rules --event-bus-name cent
 // address is where to listen.
 func (f *devFlags) address() (string, error) {
 	if f.port < 0 || f.port > 65535 {
-		return "", ui.Usage("give a port from 1 to 65535, or 0 for a free one", "--port %d is no port", f.port)
+		return "", ui.Usage("give a port from 1 to 65535, or 0 for a free one", "--port %d is no port",
+			f.port)
 	}
 	if f.unsafe == "" {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(f.port)), nil

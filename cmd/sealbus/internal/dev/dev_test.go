@@ -36,10 +36,12 @@ func TestEachEventIsToldWithItsVerdict(t *testing.T) {
 	d.put("centrall", b.Sealed("o-6"))
 
 	if l := d.event("o-1"); l.Verdict != "verified" || l.Producer != "shop" || l.Where != "central" ||
-		l.Type != "com.example.order.placed" || len(l.To) != 1 || l.To[0] != "billing" || l.Unverified != nil {
+		l.Type != "com.example.order.placed" || len(l.To) != 1 || l.To[0] != "billing" ||
+		l.Unverified != nil {
 		t.Errorf("sealed: %+v", l)
 	}
-	if l := d.event("o-3"); l.Verdict != "rejected" || l.Reason != "modified" || l.Producer != "" || l.ID != "" ||
+	if l := d.event("o-3"); l.Verdict != "rejected" || l.Reason != "modified" || l.Producer != "" ||
+		l.ID != "" ||
 		l.Fix == "" {
 		t.Errorf("changed: %+v", l)
 	}
@@ -76,7 +78,8 @@ func TestHostileEventsAreHarmlessLines(t *testing.T) {
 		`,"unverified_id":`+string(text)+`}`)
 	d.Until("three lines", func() bool {
 		out := d.Stdout.String()
-		return strings.Contains(out, "malformed") && strings.Contains(out, "verified") && strings.Contains(out, "refused")
+		return strings.Contains(out, "malformed") && strings.Contains(out, "verified") &&
+			strings.Contains(out, "refused")
 	})
 	d.End()
 	out := d.Stdout.String()
@@ -89,7 +92,8 @@ func TestHostileEventsAreHarmlessLines(t *testing.T) {
 	if lines := strings.Count(out, "\n"); lines > 30 {
 		t.Errorf("%d lines for three events\n%s", lines, out)
 	}
-	if !strings.Contains(uitest.StripColour(out), "✓ verified com.example.order.placed o-1 by shop → billing") {
+	if !strings.Contains(uitest.StripColour(out),
+		"✓ verified com.example.order.placed o-1 by shop → billing") {
 		t.Errorf("%s", out)
 	}
 }
@@ -133,7 +137,8 @@ func TestWithoutAHomeNothingIsJudged(t *testing.T) {
 
 	text := begin(b)
 	text.End()
-	if talk := text.Stderr.String(); !strings.Contains(talk, "cannot be judged") || !strings.Contains(talk, "sealbus init") {
+	if talk := text.Stderr.String(); !strings.Contains(talk, "cannot be judged") || !strings.Contains(talk,
+		"sealbus init") {
 		t.Errorf("%s", talk)
 	}
 
@@ -157,7 +162,8 @@ func TestHomeIsFollowed(t *testing.T) {
 	if l := d.event("o-1"); l.Verdict != "verified" {
 		t.Errorf("%+v", l)
 	}
-	b.Check(os.WriteFile(b.Path("sealbus.yaml"), []byte(homeYAML+"  stock: {sources: ['https://shop.example/eu']}\n"), 0o600))
+	b.Check(os.WriteFile(b.Path("sealbus.yaml"),
+		[]byte(homeYAML+"  stock: {sources: ['https://shop.example/eu']}\n"), 0o600))
 	d.Until("stock is there", func() bool { return strings.Contains(d.Stderr.String(), "new consumer stock") })
 	d.put("central", b.Sealed("o-2"))
 	if l := d.event("o-2"); len(l.To) != 2 {
@@ -176,7 +182,8 @@ func TestHomeIsFollowed(t *testing.T) {
 		o.UsePathStyle, o.HTTPClient = true, &http.Client{Transport: localaws.Transport{}}
 	})
 	for _, name := range []string{"roots.json", "trust.dsse"} {
-		out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("sealbus"), Key: &name})
+		out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("sealbus"),
+			Key: &name})
 		b.Check(err)
 		got, err := io.ReadAll(out.Body)
 		b.Check(err)
@@ -193,7 +200,7 @@ func TestHomeIsFollowed(t *testing.T) {
 	}
 }
 
-// A function at a URL gets what came into its queue. What became of each message is told.
+// A function at a URL gets what came into its queue. The end of each message is told.
 func TestFunctionAtAURL(t *testing.T) {
 	b := newHome(t)
 	function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -221,15 +228,17 @@ func TestFunctionAtAURL(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
-	attributes, err := sqs.NewFromConfig(d.config()).GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(d.queueURL("billing")), AttributeNames: []sqstypes.QueueAttributeName{"All"}})
+	attributes, err := sqs.NewFromConfig(d.config()).GetQueueAttributes(t.Context(),
+		&sqs.GetQueueAttributesInput{
+			QueueUrl: aws.String(d.queueURL("billing")), AttributeNames: []sqstypes.QueueAttributeName{"All"}})
 	b.Check(err)
-	if a := attributes.Attributes; a["ApproximateNumberOfMessagesNotVisible"] != "1" || a["ApproximateNumberOfMessages"] != "0" {
+	if a := attributes.Attributes; a["ApproximateNumberOfMessagesNotVisible"] != "1" ||
+		a["ApproximateNumberOfMessages"] != "0" {
 		t.Errorf("in the queue: %v", a)
 	}
 }
 
-// What cannot be meant is refused with what to do.
+// Flags that cannot be meant are refused with what to do.
 func TestRefusals(t *testing.T) {
 	b := newHome(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -241,12 +250,13 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		"the port is in use":      {[]string{"--port", port}, "another --port"},
-		"no port":                 {[]string{"--port", "70000"}, "no port"},
-		"no address":              {[]string{"--unsafe-listen", "everywhere"}, "HOST:PORT"},
-		"no function":             {[]string{"--function", "billing"}, "NAME=PROGRAM"},
-		"a function's name":       {[]string{"--function", "a/b=http://127.0.0.1:1/"}, "name of a queue"},
-		"twice":                   {[]string{"--function", "a=http://127.0.0.1:1/", "--function", "a=http://127.0.0.1:1/"}, "twice"},
+		"the port is in use": {[]string{"--port", port}, "another --port"},
+		"no port":            {[]string{"--port", "70000"}, "no port"},
+		"no address":         {[]string{"--unsafe-listen", "everywhere"}, "HOST:PORT"},
+		"no function":        {[]string{"--function", "billing"}, "NAME=PROGRAM"},
+		"a function's name":  {[]string{"--function", "a/b=http://127.0.0.1:1/"}, "name of a queue"},
+		"twice": {[]string{"--function", "a=http://127.0.0.1:1/", "--function",
+			"a=http://127.0.0.1:1/"}, "twice"},
 		"a program that is none":  {[]string{"--function", "billing=" + b.Path("text")}, "no program"},
 		"a program that is not":   {[]string{"--function", "billing=" + b.Path("none")}, "go build"},
 		"a home that is not":      {[]string{"--home", b.Path("none")}, "none"},
@@ -282,4 +292,41 @@ func TestPrintEnv(t *testing.T) {
 	if v["AWS_ENDPOINT_URL"] != "http://127.0.0.1:4570" || len(v) != 4 {
 		t.Errorf("%v", v)
 	}
+}
+
+// A queue that gave a message up is told with the message.
+func TestDeadLettersAreTold(t *testing.T) {
+	b := newHome(t)
+	d := begin(b, "--home", b.Dir, "--output", "json")
+	client, queue := sqs.NewFromConfig(d.config()), d.queueURL("billing")
+	_, err := client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &queue,
+		Attributes: map[string]string{"VisibilityTimeout": "0", "RedrivePolicy": `{"maxReceiveCount":"1",` +
+			`"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:billing-dlq"}`}})
+	b.Check(err)
+	d.put("central", b.Sealed("o-1"))
+	d.event("o-1")
+	d.Until("it is received and given up", func() bool {
+		_, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue})
+		b.Check(err)
+		return strings.Contains(d.Stdout.String(), "dead_letter")
+	})
+	l := d.line("a dead letter", func(l *told) bool { return l.What == "dead_letter" })
+	if l.Where != "billing-dlq" || l.From != "billing" || l.ID != "o-1" || l.Verdict != "" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// An encrypted event is judged without a key to open it.
+func TestEncryptedEventsAreJudged(t *testing.T) {
+	b := newHome(t)
+	d := begin(b, "--home", b.Dir, "--output", "json")
+	for _, sealed := range b.EncryptedOrders() {
+		d.put("central", sealed)
+	}
+	for _, id := range []string{"o-1", "o-2"} {
+		if l := d.event(id); l.Verdict != "verified" || !l.Encrypted || l.Producer != "shop" {
+			t.Errorf("%+v", l)
+		}
+	}
+	b.NoCanary("the lines", d.Stdout.String()+d.Stderr.String())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,17 +94,19 @@ func (r *running) close() {
 }
 
 // startFunctions feeds each function from the queue of its name, which is there.
-func startFunctions(ctx context.Context, list []function, world *world, w *watcher, homeDir string) (*running, error) {
+func startFunctions(ctx context.Context, list []function, world *world, w *watcher, homeDir string) (*running,
+	error) {
 	r := &running{}
 	for i := range list {
 		f := &list[i]
-		handler := localaws.URLFunction(f.url, http.DefaultClient)
+		handler := localaws.URLFunction(f.url, nil)
 		if f.program != "" {
 			path, err := filepath.Abs(f.program)
 			if err == nil {
 				var b *localaws.Bootstrap
 				b, err = localaws.StartBootstrap(path, &localaws.BootstrapOptions{
-					Name: f.name, Timeout: functionTimeout, Env: environment(os.Environ(), world.url, homeDir),
+					Name: f.name, Timeout: functionTimeout, Env: environment(os.Environ(), world.url,
+						homeDir),
 					Output: &outputOf{w: w, name: f.name},
 				})
 				if err == nil {
@@ -114,7 +115,8 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 			}
 			if err != nil {
 				r.close()
-				return nil, ui.WrongFile("check that it is built for this machine", "starting %s: %w", f.program, err)
+				return nil, ui.WrongFile("check that it is built for this machine", "starting %s: %w",
+					f.program, err)
 			}
 		}
 		world.server.SetFunction(f.name, localaws.FunctionConfig{Timeout: functionTimeout})
@@ -132,7 +134,8 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 // to the server.
 func environment(have []string, url, homeDir string) []string {
 	env := slices.DeleteFunc(slices.Clone(have), func(e string) bool {
-		return strings.HasPrefix(e, "AWS_") || strings.HasPrefix(e, "_LAMBDA") || strings.HasPrefix(e, "SEALBUS_HOME=")
+		return strings.HasPrefix(e, "AWS_") || strings.HasPrefix(e, "_LAMBDA") || strings.HasPrefix(e,
+			"SEALBUS_HOME=")
 	})
 	for _, v := range variables(url) {
 		env = append(env, v.name+"="+v.value)

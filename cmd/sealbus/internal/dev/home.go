@@ -99,8 +99,8 @@ func (f *follower) begin(ctx context.Context, h *home.Home, functions []function
 			return err
 		}
 		if f.now != nil {
-			f.env.Warnf("the home has no consumer %s: `sealbus init %[1]s --consumer` makes it. Until then every event "+
-				"of the bus goes to the queue %[1]s", fn.name)
+			f.env.Warnf("the home has no consumer %s: `sealbus init %[1]s --consumer` makes it. Until then every "+
+				"event of the bus goes to the queue %[1]s", fn.name)
 		}
 	}
 	return nil
@@ -236,8 +236,8 @@ func changes(old, s *site) string {
 	return "home: " + strings.Join(parts, "; ")
 }
 
-// findHome opens the home: that of the flag, of SEALBUS_HOME, or the working directory if it is one; nil = there
-// is none.
+// findHome opens the home: that of the flag, of SEALBUS_HOME, or the working directory if it is one; nil =
+// there is none.
 func findHome(env *ui.Env, flag string) (*home.Home, error) {
 	var h *home.Home
 	var err error

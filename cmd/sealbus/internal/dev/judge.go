@@ -93,7 +93,8 @@ func (j *judge) open(ctx context.Context, doc []byte) (verdict, *envelope.Opened
 	if format == consumer.QuarantineRecord {
 		return recordOf(string(doc)), nil
 	}
-	opened, err := j.opener.Open(ctx, envelope.Received{Body: doc, EventBridge: format == consumer.EventBridge},
+	opened, err := j.opener.Open(ctx, envelope.Received{Body: doc,
+		EventBridge: format == consumer.EventBridge},
 		envelope.Step{KeepEncrypted: true})
 	if err == nil {
 		ev := &opened.Event

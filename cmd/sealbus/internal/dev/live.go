@@ -110,7 +110,8 @@ func (w *watcher) tell(ctx context.Context) error {
 			}
 		}
 		if lost > 0 {
-			w.env.Warnf("%s not shown: this terminal is slower than the bus", ui.CountOf(lost, "line is", "lines are"))
+			w.env.Warnf("%s not shown: this terminal is slower than the bus", ui.CountOf(lost, "line is",
+				"lines are"))
 		}
 		if closed {
 			return nil

@@ -33,7 +33,7 @@ func testEnv(stdout, stderr io.Writer) *ui.Env {
 	})
 }
 
-// A terminal that stands still makes nobody wait. What it missed is counted, and said.
+// A terminal that stands still makes no one wait. The lines that it missed are counted, and that is said.
 func TestSlowTerminalStopsNothing(t *testing.T) {
 	out, talk := &gate{open: make(chan struct{})}, &gate{open: make(chan struct{})}
 	close(talk.open)
@@ -68,12 +68,13 @@ func TestSlowTerminalStopsNothing(t *testing.T) {
 	}
 }
 
-// What a function writes is cut into lines of bounded length, with its name.
+// The output of a function is cut into lines of bounded length, with its name.
 func TestFunctionOutputIsLines(t *testing.T) {
 	var talk bytes.Buffer
 	w := newWatcher(testEnv(io.Discard, &talk))
 	o := &outputOf{w: w, name: "billing"}
-	for _, part := range []string{"one\ntw", "o\r\n", strings.Repeat("x", 3*maxOutputLine), "\n\x1b[31mred\nrest"} {
+	for _, part := range []string{"one\ntw", "o\r\n", strings.Repeat("x", 3*maxOutputLine),
+		"\n\x1b[31mred\nrest"} {
 		if n, err := o.Write([]byte(part)); n != len(part) || err != nil {
 			t.Errorf("%d %v", n, err)
 		}
@@ -84,21 +85,24 @@ func TestFunctionOutputIsLines(t *testing.T) {
 	}
 	lines := strings.Split(talk.String(), "\n")
 	if len(lines) != 5 || lines[0] != "billing | one" || lines[1] != "billing | two" ||
-		len(lines[2]) > maxOutputLine+20 || !strings.HasSuffix(lines[2], "…") || lines[3] != `billing | \x1b[31mred` {
+		len(lines[2]) > maxOutputLine+20 || !strings.HasSuffix(lines[2], "…") ||
+		lines[3] != `billing | \x1b[31mred` {
 		t.Errorf("%d lines: %.200q", len(lines), lines)
 	}
 }
 
 // An address that other machines reach is warned of, and programs of this machine get one that leads there.
 func TestOtherMachinesAreWarnedOf(t *testing.T) {
-	for ip, warned := range map[string]bool{"127.0.0.1": false, "::1": false, "192.0.2.1": true, "0.0.0.0": true} {
+	for ip, warned := range map[string]bool{"127.0.0.1": false, "::1": false, "192.0.2.1": true,
+		"0.0.0.0": true} {
 		var talk bytes.Buffer
 		warnOfOthers(testEnv(io.Discard, &talk), net.JoinHostPort(ip, "4570"))
 		if got := strings.Contains(talk.String(), "warning: any machine that reaches"); got != warned {
 			t.Errorf("%s: %s", ip, talk.String())
 		}
 	}
-	for addr, want := range map[string]string{"0.0.0.0:4570": "http://127.0.0.1:4570", "[::]:1": "http://127.0.0.1:1",
+	for addr, want := range map[string]string{"0.0.0.0:4570": "http://127.0.0.1:4570",
+		"[::]:1":       "http://127.0.0.1:1",
 		"192.0.2.1:80": "http://192.0.2.1:80", "[::1]:2": "http://[::1]:2"} {
 		if got := endpointOf(addr); got != want {
 			t.Errorf("%s: %s", addr, got)
@@ -120,9 +124,11 @@ func TestPatternOfSources(t *testing.T) {
 
 // A function gets what leads to this server, and no credentials of the person.
 func TestEnvironmentOfAFunction(t *testing.T) {
-	got := environment([]string{"PATH=/bin", "AWS_PROFILE=prod", "AWS_SECRET_ACCESS_KEY=secret", "SEALBUS_HOME=/x"},
+	got := environment([]string{"PATH=/bin", "AWS_PROFILE=prod", "AWS_SECRET_ACCESS_KEY=secret",
+		"SEALBUS_HOME=/x"},
 		"http://127.0.0.1:1", "/shop")
-	want := []string{"PATH=/bin", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=dev",
+	want := []string{"PATH=/bin", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_REGION=us-east-1",
+		"AWS_ACCESS_KEY_ID=dev",
 		"AWS_SECRET_ACCESS_KEY=dev", "SEALBUS_HOME=/shop"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q", got)

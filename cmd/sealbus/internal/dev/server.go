@@ -9,7 +9,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
-// start starts the server. What it does is handed to the watcher, which never makes it wait.
+// start starts the server. It hands what happens to the watcher, which never makes it wait.
 func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server, error) {
 	server, err := localaws.Start(&localaws.Options{
 		Account: account, Region: region, Addr: addr, UnsafeListen: f.unsafe != "", Dir: f.dir,
@@ -32,11 +32,13 @@ func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server,
 		return server, nil
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok {
-		return nil, ui.Usage("end the program that uses it (perhaps another `sealbus dev`), or give another --port",
-			"cannot listen on %s: %w", addr, errtext.Innermost(err))
+		return nil,
+			ui.Usage("end the program that uses it (perhaps another `sealbus dev`), or give another --port",
+				"cannot listen on %s: %w", addr, errtext.Innermost(err))
 	}
 	if errors.Is(err, localaws.ErrInUse) {
-		return nil, ui.Usage("end the other `sealbus dev` that uses it, or name another --dir", "--dir %s is in use",
+		return nil, ui.Usage("end the other `sealbus dev` that uses it, or name another --dir",
+			"--dir %s is in use",
 			f.dir)
 	}
 	return nil, ui.WrongFile("check --dir, and who may write there", "starting: %w", ui.Cause(err))
@@ -45,6 +47,7 @@ func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server,
 // warnOfOthers says it when other machines reach the address.
 func warnOfOthers(env *ui.Env, addr string) {
 	if host, _, _ := net.SplitHostPort(addr); !net.ParseIP(host).IsLoopback() && host != "localhost" {
-		env.Warnf("any machine that reaches %s may do everything here: read and change queues, sign with the keys", addr)
+		env.Warnf("any machine that reaches %s may do everything here: read and change queues, sign with keys",
+			addr)
 	}
 }

@@ -72,7 +72,8 @@ func (v *view) text(l *line) string {
 		return v.Red("✗ refused") + " " + v.id(l) + " " + v.Dim("by") + " ?" + short(l.Consumer, mostValue) +
 			" " + v.Bold(short(string(l.Reason), mostValue))
 	case deadLetter:
-		return v.Red("✗ given up") + " " + v.id(l) + " " + v.Dim("by the queue") + " " + short(l.From, mostValue)
+		return v.Red("✗ given up") + " " + v.id(l) + " " + v.Dim("by the queue") + " " + short(l.From,
+			mostValue)
 	}
 	return v.judged(l)
 }

@@ -80,7 +80,8 @@ func (w *world) make(ctx context.Context) error {
 	if _, there := errors.AsType[*eventtypes.ResourceAlreadyExistsException](err); err != nil && !there {
 		return notMade("the bus "+busName, err)
 	}
-	if err := w.makeQueue(ctx, quarantine, map[string]string{"MessageRetentionPeriod": deadRetention}); err != nil {
+	if err := w.makeQueue(ctx, quarantine,
+		map[string]string{"MessageRetentionPeriod": deadRetention}); err != nil {
 		return err
 	}
 	if _, err := claimtable.Ensure(ctx, w.tables, tableName); err != nil {
@@ -95,7 +96,8 @@ func (w *world) make(ctx context.Context) error {
 
 // notMade is the error of a part of the world. It does not come from a program of the person.
 func notMade(what string, err error) error {
-	return ui.Unavailable("try again; with --dir, on an empty directory", "making %s: %w", what, errtext.AWS(err))
+	return ui.Unavailable("try again; with --dir, on an empty directory", "making %s: %w", what,
+		errtext.AWS(err))
 }
 
 func (w *world) makeKey(ctx context.Context) error {
@@ -142,8 +144,9 @@ func (w *world) makeConsumer(ctx context.Context, name string, sources []string)
 	}
 	attributes := map[string]string{
 		"VisibilityTimeout": visibility,
-		"RedrivePolicy":     doc{"deadLetterTargetArn": queueARN(dead), "maxReceiveCount": maxReceives}.text(),
-		"Policy":            fromRule(name, name),
+		"RedrivePolicy": doc{"deadLetterTargetArn": queueARN(dead),
+			"maxReceiveCount": maxReceives}.text(),
+		"Policy": fromRule(name, name),
 	}
 	if err := w.makeQueue(ctx, name, attributes); err != nil {
 		return err
