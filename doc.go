@@ -6,6 +6,8 @@
 //
 // # Where to begin
 //
+//   - Package [github.com/sealbus/sealbus/home] makes a producer or a consumer out of the directory that
+//     `sealbus init` made, in one call. It is for a laptop and for tests.
 //   - Package [github.com/sealbus/sealbus/producer] seals events and publishes them. The bus of AWS is
 //     [github.com/sealbus/sealbus/producer/eventbridge].
 //   - Package [github.com/sealbus/sealbus/consumer] handles each verified event once. In a Lambda function it
@@ -17,13 +19,16 @@
 // Use it alone where there is neither a bus nor a queue.
 //
 // The command github.com/sealbus/sealbus/cmd/sealbus makes keys, builds the trust bundle, opens and inspects
-// events, and reopens quarantined ones. Its sub-command demo plays an attacker against the library.
+// events, and reopens quarantined ones. Its sub-command dev is an AWS on a laptop, and demo plays an attacker
+// against the library.
 //
 // # Texts in the repository
 //
 //   - README.md: a first event, from keys to handler, without an AWS account.
+//   - docs/guide-producer.md, guide-consumer.md, guide-platform.md, guide-security.md: one for each role.
+//   - docs/reasons.md: why an event is refused, and what to do.
 //   - docs/security.md: who attacks, what stops them, what does not.
-//   - docs/operations.md: queues, outages, migration, quarantine, metrics.
+//   - docs/operations.md: queues, outages, rotation, quarantine, metrics.
 //   - docs/architecture.md: the packages, the way of an event, the decisions and their reasons.
 //   - docs/reasons.md: each Reason with its causes and cures; the command explain prints the same.
 //   - docs/glossary.md: the words.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,9 @@ func TestTranscript(t *testing.T) {
 			}
 			out := runTranscript(t, bash, programs, script)
 			got := settled(out)
+			if strings.Contains(out, "WARN ") {
+				t.Errorf("a program warns of something that a new user should not meet:\n%s", out)
+			}
 			for _, want := range outputs {
 				if !strings.Contains(got, settled(want)) {
 					t.Errorf("the transcript says\n%s\nwhat came out is\n%s", want, out)
@@ -70,6 +74,8 @@ func runTranscript(t *testing.T, bash, programs, script string) (out string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bash, "-uc", shell+script)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends the other terminal
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "programs="+programs, "real="+real, "terminal="+filepath.Join(bin, "terminal"),
 		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin, "SEALBUS_HOME=", "AWS_EC2_METADATA_DISABLED=true")
