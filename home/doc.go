@@ -40,8 +40,9 @@
 // and none leads over a symbolic link. A file with a private key is for its owner only.
 //
 // An attacker who gives away a directory with a sealbus.yaml wants programs that run in there to trust it. So
-// a home that is only found in the working directory counts where `sealbus init` made it, and not in a
-// copy: name a copy, by SEALBUS_HOME or by the argument.
+// a home that is only found in the working directory counts where `sealbus init` made it for this user or for
+// root, and not in a copy: name a copy, by SEALBUS_HOME or by the argument. Nor does init go on with files of
+// an unfinished home that came from elsewhere.
 //
 // A thief of the home has all of its keys.
 //

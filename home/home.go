@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/sealbus/sealbus/internal/privatefile"
 )
@@ -77,8 +78,8 @@ func FindHere() (*Home, error) {
 		return nil, err
 	}
 	h.found = true
-	if err := h.checkMadeHere(); err != nil {
-		return nil, err
+	if !MadeHere(h.dir) {
+		return nil, &CopiedError{Dir: h.dir}
 	}
 	return h, nil
 }
@@ -95,7 +96,7 @@ func Open(dir string) (*Home, error) {
 	path, err := h.Public(File)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &MissingError{What: fmt.Sprintf("%s has no %s", h.dir, File),
-			Command: "sealbus init NAME --source PATTERN --type PATTERN --dir " + h.dir, Err: ErrNone}
+			Command: "sealbus init NAME --source PATTERN --type PATTERN --dir " + quoted(h.dir), Err: ErrNone}
 	}
 	if err != nil {
 		return nil, err
@@ -185,7 +186,7 @@ func CheckDir(dir string) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &MissingError{What: fmt.Sprintf("there is no directory %s", dir),
-			Command: "sealbus init NAME --source PATTERN --type PATTERN --dir " + dir, Err: ErrNone}
+			Command: "sealbus init NAME --source PATTERN --type PATTERN --dir " + quoted(dir), Err: ErrNone}
 	}
 	if err != nil {
 		return fmt.Errorf("home: %w", err)
@@ -196,35 +197,40 @@ func CheckDir(dir string) error {
 	return checkOwn(dir, info, false)
 }
 
-// MarkMadeHere writes down that the home was made in this directory, for `sealbus init`. It does nothing
-// where directories have no number.
+// MarkMadeHere writes down that the home is made in this directory, for `sealbus init`. It does nothing where
+// directories have no number.
 func MarkMadeHere(dir string) error {
-	mark, ok := numberOf(dir)
-	if !ok {
+	n, ok := numberOf(dir)
+	if !ok || MadeHere(dir) {
 		return nil
 	}
 	path := filepath.Join(dir, filepath.FromSlash(madeHere))
-	if _, err := os.Lstat(path); err == nil {
-		return nil
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a copy, or half of a mark
+		return fmt.Errorf("home: %w", err)
 	}
-	return privatefile.WriteNew(path, mark, privatefile.Mode)
+	return privatefile.WriteNew(path, mark(n), privatefile.Mode)
 }
 
-// checkMadeHere refuses a copy of a home. A directory that was downloaded cannot know which number it gets.
-func (h *Home) checkMadeHere() error {
-	want, ok := numberOf(h.dir)
+// MadeHere reports whether `sealbus init` began the home in this directory, for this user or for root. A
+// directory that was downloaded cannot know which number it gets.
+func MadeHere(dir string) bool {
+	n, ok := numberOf(dir)
 	if !ok {
-		return nil
+		return false
 	}
-	path, err := h.Secret(madeHere)
-	if err == nil {
-		var is []byte
-		if is, _, err = privatefile.ReadBounded(path, 64); err == nil && string(is) == string(want) {
-			return nil
-		}
+	info, err := os.Stat(dir)
+	if err != nil || !isMine(info) {
+		return false
 	}
-	return &CopiedError{Dir: h.dir}
+	path, err := (&Home{dir: dir}).Secret(madeHere)
+	if err != nil {
+		return false
+	}
+	is, _, err := privatefile.ReadBounded(path, 64)
+	return err == nil && string(is) == string(mark(n))
 }
+
+func mark(n uint64) []byte { return []byte(strconv.FormatUint(n, 10) + "\n") }
 
 // CopiedError refuses a home that was only found, and was not made there: its author decides by it who is
 // trusted.
@@ -236,12 +242,14 @@ func (e *CopiedError) Error() string {
 		"name the home: set %s=. or give the directory", File, Variable)
 }
 
-// numberOf identifies the directory on its disk; false = this system does not say.
-func numberOf(dir string) ([]byte, bool) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, false
+// quoted is the path as a shell reads it back.
+func quoted(path string) string {
+	const special = "-_./"
+	isPlain := func(r rune) bool {
+		return r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(special, r))
 	}
-	n, ok := inode(info)
-	return []byte(strconv.FormatUint(n, 10) + "\n"), ok
+	if path != "" && strings.TrimLeftFunc(path, isPlain) == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -300,3 +300,65 @@ func TestStateIsShared(t *testing.T) {
 		t.Errorf("the bundle is %v, %v", b, err)
 	}
 }
+
+// Root is not made to trust a user: the home in that user's directory must be named.
+func TestFoundHomeOfAnotherUser(t *testing.T) {
+	m := newHome(t)
+	if err := os.Chown(m.dir, 12345, -1); err != nil {
+		t.Skipf("this user cannot give a directory away: %v", err)
+	}
+	t.Chdir(m.dir)
+	if _, err := home.Find(""); !errors.As(err, new(*home.CopiedError)) {
+		t.Errorf("the home of another user: %v", err)
+	}
+	if _, err := home.Find("."); err != nil {
+		t.Errorf("named: %v", err)
+	}
+}
+
+// Half of a mark, or that of a copy, is written anew by the next init.
+func TestMarkIsWrittenAnew(t *testing.T) {
+	m := newHome(t)
+	if err := os.WriteFile(m.path("state/here"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := home.MarkMadeHere(m.dir); err != nil || runtime.GOOS != "windows" && !home.MadeHere(m.dir) {
+		t.Errorf("made here: %t, %v", home.MadeHere(m.dir), err)
+	}
+}
+
+// A renewal vouches for the bundle that the timestamp named, and for no other one that lies in its place.
+func TestRenewVouchesForNoOtherBundle(t *testing.T) {
+	m := newHome(t)
+	stamp, err := os.ReadFile(m.path("trust/timestamp.dsse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.publish(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.path("trust/timestamp.dsse"), stamp, 0o644); err != nil { // nobody vouched for 2
+		t.Fatal(err)
+	}
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := h.Renew(t.Context(), time.Now().Add(6*24*time.Hour))
+	if err == nil || renewed || !strings.Contains(err.Error(), "another bundle") {
+		t.Errorf("renewed: %t, %v", renewed, err)
+	}
+	if is, err := os.ReadFile(m.path("trust/timestamp.dsse")); err != nil || string(is) != string(stamp) {
+		t.Errorf("the timestamp was replaced: %v", err)
+	}
+}
+
+// The command in an error is one that a shell reads as it is meant, whatever the directory is called.
+func TestAdviceIsQuoted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a; touch b's")
+	_, err := home.Open(dir)
+	missing, ok := errors.AsType[*home.MissingError](err)
+	if want := " --dir '" + strings.ReplaceAll(dir, "'", `'\''`) + "'"; !ok || !strings.HasSuffix(missing.Command, want) {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -3,6 +3,7 @@ package home
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -263,7 +264,8 @@ func (a *atOnce) Bundle(ctx context.Context) (*trust.Bundle, error) {
 }
 
 // Renew signs the next timestamp, if half of the life of the current one is over, and the home has the
-// timestamp key. It reports whether it did. Each revocation is kept. A home on a laptop needs it once a
+// timestamp key. It reports whether it did. Each revocation is kept, and no other bundle is vouched for than
+// before. A home on a laptop needs it once a
 // week: `sealbus dev` and the commands that use a home do it.
 func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 	t := &h.config.Trust
@@ -300,6 +302,10 @@ func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 		UnsafeNoTimestamp: true})
 	if err != nil {
 		return false, fmt.Errorf("home: %s: %w", h.join(t.Bundle), err)
+	}
+	if b.Version() != previous.BundleVersion || sha256.Sum256(b.Payload()) != previous.BundleSHA256 {
+		return false, fmt.Errorf("home: %s is another bundle than %s names, so that it is not renewed: if that bundle "+
+			"is to count, `sealbus trust timestamp --home %s` says so", h.join(t.Bundle), h.join(t.Timestamp), quoted(h.dir))
 	}
 	next, err := trust.NewTimestamp(roots, b, previous, trust.TimestampOptions{Now: now,
 		Lifetime: keydoc.MaxFreshness})

@@ -8,13 +8,16 @@ package loadhome
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -74,7 +77,39 @@ func attach(env *ui.Env, cmd *cobra.Command, u use) {
 				return Failed(err)
 			}
 		}
+		if c.home != nil && u.changes {
+			unlock, err := c.lock(cmd.Context())
+			if err != nil {
+				return Failed(err)
+			}
+			defer unlock()
+		}
 		return hint(run(cmd, args), c)
+	}
+}
+
+// The patience with another command that changes the home: a person may be revoking a stolen key.
+const (
+	lockTries = 20
+	lockPause = 100 * time.Millisecond
+)
+
+// lock keeps init and renewals out, while the command reads files of the home and puts others in their place.
+// So a renewal cannot undo a revocation.
+func (c *call) lock(ctx context.Context) (unlock func(), err error) {
+	for tries := 1; ; tries++ {
+		unlock, err = c.home.Lock()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // there is no state/: nobody else has the lock
+			return func() {}, nil
+		case !errors.Is(err, privatefile.ErrLocked) || tries == lockTries:
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(lockPause):
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/home"
 )
 
 // Each flag of the table is one that its command has: a renamed flag would be filled in no more.
@@ -102,6 +103,23 @@ func TestCopiedHome(t *testing.T) {
 	} {
 		if r := b.Run(sealed, c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) {
 			t.Errorf("%v: exit status %d\n%s", c.args, r.Code, r.Stderr)
+		}
+	}
+}
+
+// A command that changes the trust of a home has its lock: otherwise a renewal could put a timestamp without
+// the revocation in the place of one that has it.
+func TestTrustCommandsLock(t *testing.T) {
+	b, _, dir := newHome(t)
+	h, err := home.Open(dir)
+	b.Check(err)
+	unlock, err := h.Lock()
+	b.Check(err)
+	defer unlock()
+	for _, args := range [][]string{{"trust", "timestamp"}, {"trust", "build"}, {"trust", "sign"}} {
+		r := b.Run("", append(args, "--home", dir)...)
+		if r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr, "another command is changing the home") {
+			t.Errorf("%v: exit status %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
 	}
 }

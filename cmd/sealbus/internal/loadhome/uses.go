@@ -21,6 +21,7 @@ type use struct {
 	not      func(c *call) bool              // such a call needs no home; nil = every call does
 	optional bool                            // the command is of use without
 	choose   []string                        // "producer", "consumer": whose files they are
+	changes  bool                            // it changes files that init and renewals change too
 }
 
 func (u *use) chooses(role string) bool { return slices.Contains(u.choose, role) }
@@ -109,15 +110,15 @@ var uses = map[string]use{
 	"keys rotate": own(ownerPart, trustPart),
 	"keys status": own(part{fills: []string{"keyring"}, unless: signing, fill: fillStatus}, trustPart),
 
-	"trust add":    {main: []string{"policy"}, parts: []part{policyPart}, args: refreshedPublic, choose: both},
-	"trust build":  {main: []string{"policy", "root", "out"}, parts: []part{policyPart, buildPart, rootPart}},
-	"trust revoke": {main: []string{"policy"}, parts: []part{policyPart}},
-	"trust taint":  {main: []string{"policy"}, parts: []part{policyPart}},
-	"trust sign":   {main: []string{"root", "roots"}, parts: []part{rootsPart, rootPart}, args: bundleArg},
+	"trust add":    {changes: true, main: []string{"policy"}, parts: []part{policyPart}, args: refreshedPublic, choose: both},
+	"trust build":  {changes: true, main: []string{"policy", "root", "out"}, parts: []part{policyPart, buildPart, rootPart}},
+	"trust revoke": {changes: true, main: []string{"policy"}, parts: []part{policyPart}},
+	"trust taint":  {changes: true, main: []string{"policy"}, parts: []part{policyPart}},
+	"trust sign":   {changes: true, main: []string{"root", "roots"}, parts: []part{rootsPart, rootPart}, args: bundleArg},
 	"trust show":   {main: []string{"roots"}, parts: []part{rootsPart}, args: bundleArg},
 	"trust verify": {main: []string{"roots"}, parts: []part{rootsPart}, args: bundleArg},
 	"trust diff":   {args: bundleAndPolicy},
-	"trust timestamp": {main: []string{"key", "roots", "bundle", "previous", "out"},
+	"trust timestamp": {changes: true, main: []string{"key", "roots", "bundle", "previous", "out"},
 		parts: []part{stampPart, lifePart}},
 	"trust simulate": {main: []string{"policy", "previous"}, parts: []part{policyPart, previousPart}},
 

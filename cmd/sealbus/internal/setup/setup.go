@@ -79,7 +79,15 @@ func run(ctx context.Context, env *ui.Env, f *initFlags, name string) error {
 	if err := f.check(name); err != nil {
 		return err
 	}
-	dir := filepath.Clean(cmp.Or(f.dir, env.Getenv(home.Variable), "."))
+	dir := cmp.Or(f.dir, env.Getenv(home.Variable))
+	if dir == "" {
+		dir = "."
+		if _, err := home.FindHere(); errors.As(err, new(*home.CopiedError)) {
+			return ui.WrongFile("if you trust its author, add --dir .; else choose another --dir",
+				"the home in the working directory was not made here, but copied")
+		}
+	}
+	dir = filepath.Clean(dir)
 	s, err := begin(env, dir)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 				}
 			}
 			before := secrets(t, dir)
+			b.Now = b.Now.Add(time.Minute)
 			b.Must("", initOrders(dir)...)
 			after := secrets(t, dir)
 			for name, content := range before {
@@ -212,5 +214,80 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		if list, err := os.ReadDir(outside); err != nil || len(list) > 0 {
 			t.Errorf("%s: %v was written behind the link", name, list)
 		}
+	}
+}
+
+// Files that came with a directory are not those of a run that was ended in the middle: with its own policy,
+// the author of a repository would be trusted by whoever makes a home in it.
+func TestFilesOfOthersAreNotTaken(t *testing.T) {
+	made := shop(t)
+	for _, name := range []string{"trust/policy.yaml", "trust/keys/orders.pub.json", "trust/roots.json",
+		"trust/trust.dsse", "secret/root.key", "secret/orders.keyring"} {
+		b := bench(t)
+		dir := b.Path("cloned")
+		content, err := os.ReadFile(filepath.Join(made, name))
+		b.Check(err)
+		b.Check(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		b.Check(os.WriteFile(filepath.Join(dir, name), content, 0o600))
+		for range 2 { // the refusal does not make it trusted
+			r := b.Run("", "init", "stock", "--source", "urn:stock:*", "--type", "com.example.*", "--dir", dir)
+			if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "was not made here") {
+				t.Errorf("%s: exit status %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
+			}
+		}
+	}
+}
+
+// A copied home in the working directory is not extended, unless it is named.
+func TestCopiedHomeIsNotExtended(t *testing.T) {
+	dir := shop(t)
+	b := bench(t)
+	b.Check(os.Remove(filepath.Join(dir, "state", "here"))) // as in a copy, which has another number
+	t.Chdir(dir)
+	if r := b.Run("", "init", "mailer", "--consumer"); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "add --dir .") {
+		t.Errorf("exit status %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	b.Must("", "init", "mailer", "--consumer", "--dir", ".")
+}
+
+// A device in the place of .gitignore is not read to its end.
+func TestIgnoreFileIsBounded(t *testing.T) {
+	b := bench(t)
+	dir := b.Path("shop")
+	b.Check(os.Mkdir(dir, 0o755))
+	if err := os.Symlink("/dev/zero", filepath.Join(dir, ".gitignore")); err != nil || !ui.Exists("/dev/zero") {
+		t.Skipf("no such device: %v", err)
+	}
+	b.Must("", "init", "billing", "--consumer", "--dir", dir)
+	if !ui.Exists(filepath.Join(dir, "secret", ".gitignore")) {
+		t.Error("the secrets are not kept out of git")
+	}
+}
+
+// A bundle or timestamp that is gone is not begun anew: its versions and its revocations would be lost.
+func TestLostTrustIsNotBegunAnew(t *testing.T) {
+	for _, name := range []string{"trust.dsse", "timestamp.dsse"} {
+		dir := shop(t)
+		b := bench(t)
+		b.Check(os.Remove(filepath.Join(dir, "trust", name)))
+		r := b.Run("", "init", "mailer", "--consumer", "--dir", dir)
+		if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, name+" is missing") ||
+			ui.Exists(filepath.Join(dir, "trust", name)) {
+			t.Errorf("%s: exit status %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// What a person keeps in trust/bundles stays there.
+func TestBundlesOfOthersStay(t *testing.T) {
+	dir := shop(t)
+	b := bench(t)
+	kept := filepath.Join(dir, "trust", "bundles", "kept")
+	b.Check(os.Mkdir(filepath.Dir(kept), 0o755))
+	b.Check(os.WriteFile(kept, []byte("x"), 0o644))
+	b.Must("", "init", "mailer", "--consumer", "--dir", dir)
+	if list, err := os.ReadDir(filepath.Dir(kept)); err != nil || len(list) != 1 || !ui.Exists(kept) {
+		t.Errorf("%v, %v", list, err)
 	}
 }

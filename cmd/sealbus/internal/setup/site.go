@@ -66,6 +66,33 @@ func begin(env *ui.Env, dir string) (*site, error) {
 	return s, nil
 }
 
+// claim marks a new home as made here. Without that mark, files of a home come from elsewhere, such as a
+// repository that was downloaded: its author would be trusted by whoever goes on with them.
+func (s *site) claim() error {
+	if home.MadeHere(s.dir) {
+		return nil
+	}
+	places := []string{rootsFile, bundleFile, timestampFile, policyFile, rootKeyFile, stampKeyFile, quarantineFile,
+		"state/trust"}
+	for _, pattern := range []string{publicDir + "/*", "secret/*.keyring", "trust/bundles/*"} {
+		list, err := fs.Glob(os.DirFS(s.dir), pattern)
+		if err != nil {
+			return err
+		}
+		places = append(places, list...)
+	}
+	for _, name := range places {
+		if info, err := os.Lstat(s.path(name)); err == nil && info.Mode().IsRegular() {
+			return ui.WrongFile("choose another --dir, or move it away", "%s is there already, and was not made here",
+				s.path(name))
+		}
+	}
+	if err := home.MarkMadeHere(s.dir); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
 // end removes what was not finished.
 func (s *site) end() {
 	_ = os.RemoveAll(s.path(makingDir))
@@ -116,6 +143,11 @@ func (s *site) read() error {
 				s.path(home.File), name)
 		}
 	}
+	if s.isNew {
+		if err := s.claim(); err != nil {
+			return err
+		}
+	}
 	if err := os.RemoveAll(s.path(makingDir)); err != nil {
 		return failed(err)
 	}
@@ -149,6 +181,9 @@ func (s *site) add(ctx context.Context, f *initFlags, name string) (string, erro
 	if err := s.taken(f, name); err != nil {
 		return "", err
 	}
+	if err := s.ignore(); err != nil { // before there is a secret
+		return "", err
+	}
 	root, err := s.rootKey(rootKeyFile)
 	if err != nil {
 		return "", err
@@ -179,9 +214,6 @@ func (s *site) add(ctx context.Context, f *initFlags, name string) (string, erro
 	if err := s.trusted(ctx, f, name, &authority{root, stamp, roots}, public); err != nil {
 		return "", err
 	}
-	if err := s.ignore(); err != nil {
-		return "", err
-	}
 	return public[len(public)-1].KeyID(), s.name(f, name)
 }
 
@@ -197,11 +229,6 @@ func (s *site) name(f *initFlags, name string) (err error) {
 	}
 	if err != nil {
 		return err
-	}
-	if s.isNew {
-		if err := home.MarkMadeHere(s.dir); err != nil {
-			return err
-		}
 	}
 	if err := privatefile.Swap(s.path(home.File), edited); err != nil {
 		return err
@@ -396,7 +423,7 @@ func newKeyring(f *initFlags, name, path string) (*keys.Keyring, error) {
 // directories get theirs.
 func (s *site) ignore() error {
 	const mine = "# made by sealbus init: private keys, and what programs remember on this machine\n/secret/\n/state/\n"
-	was, err := os.ReadFile(s.path(ignoreFile))
+	was, _, err := privatefile.ReadBounded(s.path(ignoreFile), int64(len(mine))) // of another size, it is not mine
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(was) == mine {
 		return s.create(ignoreFile, []byte(mine))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"time"
 
@@ -42,11 +44,11 @@ func (s *site) trusted(ctx context.Context, f *initFlags, name string, a *author
 	if err != nil {
 		return err
 	}
-	previous, err := s.bundle(a)
+	stamped, err := s.timestamp(a)
 	if err != nil {
 		return err
 	}
-	stamped, err := s.timestamp(a)
+	previous, err := s.bundle(a, stamped)
 	if err != nil {
 		return err
 	}
@@ -67,29 +69,51 @@ func (s *site) trusted(ctx context.Context, f *initFlags, name string, a *author
 	if err != nil {
 		return err
 	}
-	return s.publish(next, append(signed, '\n'), append(stamp, '\n'))
+	if err := s.publish(next, append(signed, '\n'), append(stamp, '\n')); err != nil {
+		return err
+	}
+	return s.tidy(sha256.Sum256(next.Payload()), stamped)
+}
+
+// beside is where a bundle is that the timestamp names and that has not got its place yet.
+func beside(digest [sha256.Size]byte) string {
+	return "trust/" + keydoc.BundlesDir + hex.EncodeToString(digest[:])
+}
+
+// tidy removes what publish put beside the bundle, now and in a run that was ended in the middle. Files of
+// others stay.
+func (s *site) tidy(digest [sha256.Size]byte, stamped *trust.Timestamp) error {
+	names := []string{beside(digest)}
+	if stamped != nil {
+		names = append(names, beside(stamped.BundleSHA256))
+	}
+	for _, name := range names {
+		if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	_ = os.Remove(s.path("trust/bundles")) // unless something is in there
+	return nil
 }
 
 // publish puts the bundle where those find it who know its digest from the timestamp, then the timestamp, and
 // then the bundle in its place. So no moment has a timestamp without its bundle.
 func (s *site) publish(b *trust.Bundle, signed, stamp []byte) error {
-	digest := sha256.Sum256(b.Payload())
-	beside := s.path("trust/" + keydoc.BundlesDir + hex.EncodeToString(digest[:]))
 	if err := s.makeDir("trust/bundles", 0o755); err != nil {
 		return err
 	}
 	for _, step := range []struct {
-		path    string
+		name    string
 		content []byte
-	}{{beside, signed}, {s.path(timestampFile), stamp}, {s.path(bundleFile), signed}} {
-		if err := privatefile.Swap(step.path, step.content); err != nil {
+	}{{beside(sha256.Sum256(b.Payload())), signed}, {timestampFile, stamp}, {bundleFile, signed}} {
+		if err := privatefile.Swap(s.path(step.name), step.content); err != nil {
 			return err
 		}
-		if err := s.after(step.path); err != nil {
+		if err := s.after(step.name); err != nil {
 			return err
 		}
 	}
-	return os.RemoveAll(s.path("trust/bundles"))
+	return nil
 }
 
 // policy lists the keys in the policy file.
@@ -129,11 +153,30 @@ func refusedPolicy(path string, err error) error {
 		Fix: "correct the policy file, and have the change reviewed"}
 }
 
-// bundle is the bundle of the home; nil = there is none yet. That it has expired does not matter.
-func (s *site) bundle(a *authority) (*trust.Bundle, error) {
+// bundle is the bundle of the home; nil = there is none yet. That it has expired does not matter. One that an
+// earlier run had put beside it, and the timestamp names already, gets its place first.
+func (s *site) bundle(a *authority, stamped *trust.Timestamp) (*trust.Bundle, error) {
 	path, is, err := s.existing(bundleFile)
-	if err != nil || !is {
+	if err != nil {
 		return nil, err
+	}
+	if stamped != nil {
+		unplaced, isUnplaced, err := s.existing(beside(stamped.BundleSHA256))
+		if err != nil {
+			return nil, err
+		}
+		if isUnplaced {
+			path, is = unplaced, true
+		}
+	}
+	switch {
+	case !is && (!s.isNew || stamped != nil):
+		return nil, ui.WrongFile("take it from a backup: a new one would begin at version 1", "%s is missing", path)
+	case is && stamped == nil:
+		return nil, ui.WrongFile("take it from a backup: a new one would lack its revocations", "%s is missing",
+			s.path(timestampFile))
+	case !is:
+		return nil, nil
 	}
 	signed, err := s.env.ReadFile(path, keydoc.MaxSigned)
 	if err != nil {
@@ -143,6 +186,12 @@ func (s *site) bundle(a *authority) (*trust.Bundle, error) {
 		UnsafeNoTimestamp: true})
 	if err != nil {
 		return nil, loadtrust.Refused(path, err)
+	}
+	if path != s.path(bundleFile) {
+		if sha256.Sum256(b.Payload()) != stamped.BundleSHA256 {
+			return nil, ui.WrongFile("move it away", "%s is not the bundle that it is named after", path)
+		}
+		return b, privatefile.Swap(s.path(bundleFile), signed)
 	}
 	return b, nil
 }

@@ -108,7 +108,7 @@ func (env *Env) WarnShared(path string) {
 		return
 	}
 	env.Warnf("others than its owner have access to %s (mode %04o): chmod 600 %s", path, info.Mode().Perm(),
-		path)
+		ShellQuote(path))
 }
 
 // CreateFile writes a new file and refuses to touch one that exists.
