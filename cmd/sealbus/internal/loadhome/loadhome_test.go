@@ -123,3 +123,26 @@ func TestTrustCommandsLock(t *testing.T) {
 		}
 	}
 }
+
+// A key that left the keyring stays in the file of public keys while the policy lists it: its public half is
+// nowhere else, and no bundle can be built without it.
+func TestPublicHalvesStay(t *testing.T) {
+	b, _, dir := newHome(t)
+	ring := b.Must("", "keys", "list", "--home", dir, "--output", "json")
+	old, err := clitest.JSONMember(ring, "keys.0.key_id")
+	b.Check(err)
+	b.Must("", "keys", "rotate", "--home", dir, "--at", "now", "--apply")
+	b.Must("", "trust", "add", "--home", dir)
+	b.Must("", "trust", "build", "--home", dir, "--insecure-schedule", "orders")
+	b.Now = b.Now.Add(90 * 24 * time.Hour)
+	b.Must("", "keys", "prune", "--home", dir, "--yes")
+	if out := b.Must("", "keys", "list", "--home", dir, "--output", "json"); strings.Contains(out, old) {
+		t.Fatal("the key is not gone: the test is blind")
+	}
+	b.Must("", "trust", "add", "--home", dir)
+	public, err := os.ReadFile(dir + "/trust/keys/orders.pub.json")
+	if err != nil || !strings.Contains(string(public), old) {
+		t.Errorf("the public key is gone: %v", err)
+	}
+	b.Must("", "trust", "build", "--home", dir, "--insecure-schedule", "orders")
+}

@@ -3,13 +3,16 @@ package loadhome
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 
 	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 // use is what a command takes from a home.
@@ -136,8 +139,8 @@ var uses = map[string]use{
 		acceptPart.only(given("queue")), namePart.only(given("queue")), quarantinePart}},
 
 	"quarantine list":   {main: []string{"key-file"}, parts: []part{keyFilePart}},
-	"quarantine show":   {main: []string{"key-file"}, choose: both[1:], parts: judged},
-	"quarantine reopen": {main: []string{"key-file"}, choose: both[1:], parts: judged},
+	"quarantine show":   {main: reading, choose: both[1:], parts: judged},
+	"quarantine reopen": {main: reading, choose: both[1:], parts: judged},
 	"quarantine remove": {main: []string{"key-file"}, parts: []part{keyFilePart}},
 
 	"doctor": {main: slices.Concat(signing, judging, []string{"bus", "queue", "function", "redis", "table", "may-sign",
@@ -145,8 +148,9 @@ var uses = map[string]use{
 }
 
 var (
-	both   = []string{"producer", "consumer"}
-	judged = []part{keyFilePart, trustPart, acceptPart.only(hasConsumer), wantedPart.only(hasConsumer),
+	both    = []string{"producer", "consumer"}
+	reading = append([]string{"key-file"}, judging...)
+	judged  = []part{keyFilePart, trustPart, acceptPart.only(hasConsumer), wantedPart.only(hasConsumer),
 		identityPart.only(hasConsumer)}
 )
 
@@ -458,11 +462,7 @@ func refreshedPublic(c *call) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := keys.FormatJWKSet(opened.PublicKeys()...)
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := c.home.Lock()
+	unlock, err := c.lock(c.cmd.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -471,5 +471,69 @@ func refreshedPublic(c *call) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	gone, err := goneButListed(c, public, name, opened.PublicKeys())
+	if err != nil {
+		return nil, err
+	}
+	set, err := keys.FormatJWKSet(append(opened.PublicKeys(), gone...)...)
+	if err != nil {
+		return nil, err
+	}
 	return []string{public}, privatefile.Swap(public, set)
+}
+
+// goneButListed are the keys of the public file that the keyring has no more, and that the policy still lists
+// under that name: no bundle can be built without their public halves, which are nowhere else.
+func goneButListed(c *call, public, name string, ring []keys.PublicKey) (gone []keys.PublicKey, err error) {
+	doc, _, err := privatefile.ReadBounded(public, keydoc.MaxBundle)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	was, err := keys.ParseJWKSet(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", public, err)
+	}
+	listed, err := listedKeys(c, name)
+	for _, k := range was {
+		isOf := func(o keys.PublicKey) bool { return o.KeyID() == k.KeyID() }
+		if listed[k.KeyID()] && !slices.ContainsFunc(ring, isOf) {
+			gone = append(gone, k)
+		}
+	}
+	return gone, err
+}
+
+// listedKeys are the IDs of the keys that the policy lists under that name.
+func listedKeys(c *call, name string) (map[string]bool, error) {
+	path := c.text("policy")
+	doc, _, err := privatefile.ReadBounded(path, keydoc.MaxPolicy)
+	if path == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the command says so, or makes it
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Parse(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var list []policy.Key
+	for _, o := range p.Producers {
+		if o.Name == name {
+			list = append(list, o.Keys...)
+		}
+	}
+	for _, o := range p.Consumers {
+		if o.Name == name {
+			list = append(list, o.Keys...)
+		}
+	}
+	ids := map[string]bool{}
+	for _, k := range list {
+		ids[k.ID] = true
+	}
+	return ids, nil
 }
