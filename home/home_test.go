@@ -337,7 +337,7 @@ func TestRenewVouchesForNoOtherBundle(t *testing.T) {
 	if err := m.publish(2); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(m.path("trust/timestamp.dsse"), stamp, 0o644); err != nil { // nobody vouched for 2
+	if err := os.WriteFile(m.path("trust/timestamp.dsse"), stamp, 0o644); err != nil { // not made for 2
 		t.Fatal(err)
 	}
 	h, err := home.Open(m.dir)
@@ -360,5 +360,23 @@ func TestAdviceIsQuoted(t *testing.T) {
 	missing, ok := errors.AsType[*home.MissingError](err)
 	if want := " --dir '" + strings.ReplaceAll(dir, "'", `'\''`) + "'"; !ok || !strings.HasSuffix(missing.Command, want) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// A timestamp that was signed while the clock was ahead is followed by a good one, once the clock is right.
+func TestRenewAfterAWrongClock(t *testing.T) {
+	m := newHome(t)
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if renewed, err := h.Renew(t.Context(), time.Now().Add(6*24*time.Hour)); err != nil || !renewed {
+		t.Fatalf("renewed: %t, %v", renewed, err)
+	}
+	if renewed, err := h.Renew(t.Context(), time.Now()); err != nil || !renewed {
+		t.Errorf("renewed: %t, %v", renewed, err)
+	}
+	if result, err := publish(t, m.dir, nil); err != nil || result.Outcome != consumer.Handled {
+		t.Errorf("%v, %v", result, err)
 	}
 }

@@ -100,7 +100,7 @@ func (c *call) lock(ctx context.Context) (unlock func(), err error) {
 	for tries := 1; ; tries++ {
 		unlock, err = c.home.Lock()
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // there is no state/: nobody else has the lock
+		case errors.Is(err, fs.ErrNotExist): // there is no state/, so that no other command has the lock
 			return func() {}, nil
 		case !errors.Is(err, privatefile.ErrLocked) || tries == lockTries:
 			return unlock, err

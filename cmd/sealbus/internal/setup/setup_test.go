@@ -218,7 +218,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 }
 
 // Files that came with a directory are not those of a run that was ended in the middle: with its own policy,
-// the author of a repository would be trusted by whoever makes a home in it.
+// the author of a repository would be trusted by the user who makes a home in it.
 func TestFilesOfOthersAreNotTaken(t *testing.T) {
 	made := shop(t)
 	for _, name := range []string{"trust/policy.yaml", "trust/keys/orders.pub.json", "trust/roots.json",
@@ -279,15 +279,20 @@ func TestLostTrustIsNotBegunAnew(t *testing.T) {
 	}
 }
 
-// What a person keeps in trust/bundles stays there.
-func TestBundlesOfOthersStay(t *testing.T) {
+// A file of a person stays where it is: a bundle in trust/bundles, a draft beside the policy.
+func TestFilesOfOthersStay(t *testing.T) {
 	dir := shop(t)
 	b := bench(t)
+	draft := filepath.Join(dir, "trust", "policy.yaml.new")
+	b.Check(os.WriteFile(draft, []byte("x"), 0o644))
 	kept := filepath.Join(dir, "trust", "bundles", "kept")
 	b.Check(os.Mkdir(filepath.Dir(kept), 0o755))
 	b.Check(os.WriteFile(kept, []byte("x"), 0o644))
 	b.Must("", "init", "mailer", "--consumer", "--dir", dir)
 	if list, err := os.ReadDir(filepath.Dir(kept)); err != nil || len(list) != 1 || !ui.Exists(kept) {
 		t.Errorf("%v, %v", list, err)
+	}
+	if !ui.Exists(draft) {
+		t.Error("the draft is gone")
 	}
 }

@@ -67,7 +67,7 @@ func begin(env *ui.Env, dir string) (*site, error) {
 }
 
 // claim marks a new home as made here. Without that mark, files of a home come from elsewhere, such as a
-// repository that was downloaded: its author would be trusted by whoever goes on with them.
+// repository that was downloaded: its author would be trusted by the programs of the user who goes on with them.
 func (s *site) claim() error {
 	if home.MadeHere(s.dir) {
 		return nil
@@ -423,7 +423,7 @@ func newKeyring(f *initFlags, name, path string) (*keys.Keyring, error) {
 // directories get theirs.
 func (s *site) ignore() error {
 	const mine = "# made by sealbus init: private keys, and what programs remember on this machine\n/secret/\n/state/\n"
-	was, _, err := privatefile.ReadBounded(s.path(ignoreFile), int64(len(mine))) // of another size, it is not mine
+	was, _, err := privatefile.ReadBounded(s.path(ignoreFile), int64(len(mine))) // a longer one is not mine
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(was) == mine {
 		return s.create(ignoreFile, []byte(mine))
 	}
