@@ -145,8 +145,10 @@ func unescaped(text string) string {
 func bootstrapSees(t *testing.T, file string) {
 	var out output
 	const arn = "arn:aws:lambda:eu-west-1:111122223333:function:billing"
-	b := startFunction(t, file, &localaws.BootstrapOptions{Name: "billing", ARN: arn, Timeout: long, Output: &out,
-		Env: []string{"SEALBUS_HOME=/shop", "AWS_LAMBDA_FUNCTION_NAME=another"}})
+	b := startFunction(t, file, &localaws.BootstrapOptions{
+		Name: "billing", ARN: arn, Timeout: long, Output: &out,
+		Env: []string{"SEALBUS_HOME=/shop", "AWS_LAMBDA_FUNCTION_NAME=another"},
+	})
 	type seen struct {
 		ID, ARN, Trace, Name, Version, Home string
 		PID                                 int
@@ -168,7 +170,8 @@ func bootstrapSees(t *testing.T, file string) {
 		!strings.HasPrefix(first.Trace, "Root=1-") || len(first.ID) != 36 {
 		t.Errorf("it sees %+v", first)
 	}
-	if d := first.Deadline; d.Before(before.Add(long).Truncate(time.Millisecond)) || d.After(time.Now().Add(long)) {
+	earliest := before.Add(long).Truncate(time.Millisecond)
+	if d := first.Deadline; d.Before(earliest) || d.After(time.Now().Add(long)) {
 		t.Errorf("its deadline is %v, and it began at %v", d, before)
 	}
 	sooner := time.Now().Add(long / 2).Truncate(time.Millisecond)
@@ -389,12 +392,13 @@ func bootstrapInvoked(t *testing.T, file string) {
 	if out, err = call("billing", types.InvocationTypeDryRun, "{}"); err != nil || out.StatusCode != 204 {
 		t.Errorf("%+v, %v", out, err)
 	}
-	for name, want := range map[string]string{"missing": "ResourceNotFoundException", "listed": "ResourceNotFoundException"} {
-		if _, err := call(name, "", "{}"); localawstest.CodeOf(err) != want {
+	for _, name := range []string{"missing", "listed"} {
+		if _, err := call(name, "", "{}"); localawstest.CodeOf(err) != "ResourceNotFoundException" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := call("billing", types.InvocationTypeEvent, "{}"); localawstest.CodeOf(err) != "InvalidParameterValueException" {
+	_, err = call("billing", types.InvocationTypeEvent, "{}")
+	if localawstest.CodeOf(err) != "InvalidParameterValueException" {
 		t.Errorf("an asynchronous call: %v", err)
 	}
 	if _, err := call("billing", "", "{"); localawstest.CodeOf(err) != "InvalidRequestContentException" {

@@ -180,7 +180,8 @@ func (s *Server) createTable(in *createTableInput) (*tableOutput, error) {
 		return nil, invalid("Invalid table name %.300q: 3 to 255 of a-z, A-Z, 0-9, _, - and .", in.TableName)
 	case hash == "" || len(hash) > 255 ||
 		!slices.Equal(in.AttributeDefinitions, []attributeDefinition{{hash, "S"}}):
-		return nil, invalid("The local DynamoDB makes tables with one partition key of the type S, and no other key.")
+		return nil, invalid("The local DynamoDB makes tables with one partition key of the type S, " +
+			"and no other key.")
 	case s.tables.byName[in.TableName] != nil:
 		return nil, refuse("ResourceInUseException", "Table already exists: %s", in.TableName)
 	}
@@ -322,7 +323,8 @@ func (s *Server) updateTimeToLive(in *timeToLiveInput) (*timeToLiveOutput, error
 	case !want.Enabled && t.TTL == "":
 		return nil, invalid("TimeToLive is already disabled")
 	case !want.Enabled && t.TTL != want.AttributeName:
-		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.TTL)
+		return nil, invalid(
+			"TimeToLive is active on a different AttributeName: current AttributeName is %s", t.TTL)
 	}
 	t.TTL = ""
 	if want.Enabled {

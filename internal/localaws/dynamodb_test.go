@@ -97,9 +97,11 @@ func TestTableRefusesWhatItDoesNotHave(t *testing.T) {
 			_, err := client.CreateTable(t.Context(), &awsdynamodb.CreateTableInput{TableName: aws.String("other"),
 				BillingMode: dynamodbtypes.BillingModePayPerRequest,
 				AttributeDefinitions: []dynamodbtypes.AttributeDefinition{
-					{AttributeName: aws.String("id"), AttributeType: "S"}, {AttributeName: aws.String("at"), AttributeType: "N"}},
+					{AttributeName: aws.String("id"), AttributeType: "S"},
+					{AttributeName: aws.String("at"), AttributeType: "N"}},
 				KeySchema: []dynamodbtypes.KeySchemaElement{
-					{AttributeName: aws.String("id"), KeyType: "HASH"}, {AttributeName: aws.String("at"), KeyType: "RANGE"}},
+					{AttributeName: aws.String("id"), KeyType: "HASH"},
+					{AttributeName: aws.String("at"), KeyType: "RANGE"}},
 			})
 			return err
 		}, "ValidationException"},
@@ -130,16 +132,18 @@ func TestTablesOverAKill(t *testing.T) {
 	for _, id := range []string{"kept/1", "gone", "changed"} {
 		put(*table, id)
 	}
-	_, err = client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: table, Key: item{"id": text("gone")}})
+	_, err = client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: table,
+		Key: item{"id": text("gone")}})
 	q.check(err)
-	_, err = client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{TableName: table, Key: item{"id": text("changed")},
-		UpdateExpression: aws.String("REMOVE n")})
+	_, err = client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{TableName: table,
+		Key: item{"id": text("changed")}, UpdateExpression: aws.String("REMOVE n")})
 	q.check(err)
 	other := aws.String("other")
 	_, err = client.CreateTable(ctx, &awsdynamodb.CreateTableInput{TableName: other,
-		BillingMode:          dynamodbtypes.BillingModePayPerRequest,
-		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: "S"}},
-		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: "HASH"}}})
+		BillingMode: dynamodbtypes.BillingModePayPerRequest,
+		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{
+			{AttributeName: aws.String("id"), AttributeType: "S"}},
+		KeySchema: []dynamodbtypes.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: "HASH"}}})
 	q.check(err)
 	put(*other, "gone with its table")
 	_, err = client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: other})

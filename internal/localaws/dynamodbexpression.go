@@ -9,7 +9,8 @@ import (
 // DynamoDB has more, which the local one refuses.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 const grammar = "The local DynamoDB takes = <> < <= > >= of an attribute and a value, attribute_exists, " +
-	"attribute_not_exists, AND, OR and parentheses in a condition, and SET a = :b, ... REMOVE c, ... in an update."
+	"attribute_not_exists, AND, OR and parentheses in a condition, and SET a = :b, ... REMOVE c, ... in an " +
+	"update."
 
 // Limits of expressions.
 const (
@@ -68,15 +69,19 @@ func (in *itemInput) expressions() (*expressions, error) {
 	}
 	for _, name := range sortedKeys(in.ExpressionAttributeNames) {
 		if !used[name] {
-			return nil, invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
+			return nil, unusedInExpressions("ExpressionAttributeNames", name)
 		}
 	}
 	for _, name := range sortedKeys(in.ExpressionAttributeValues) {
 		if !used[name] {
-			return nil, invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
+			return nil, unusedInExpressions("ExpressionAttributeValues", name)
 		}
 	}
 	return e, nil
+}
+
+func unusedInExpressions(parameter, name string) error {
+	return invalid("Value provided in %s unused in expressions: keys: {%s}", parameter, name)
 }
 
 // parser reads one expression from left to right.

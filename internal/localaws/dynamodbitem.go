@@ -231,7 +231,8 @@ func (s *Server) getItem(in *itemInput) (*itemOutput, error) {
 }
 
 func (s *Server) putItem(in *itemInput) (*itemOutput, error) {
-	if err := cmp.Or(notOf("PutItem", in.Key != nil, in.Item == nil, in.UpdateExpression != nil, in.ConsistentRead),
+	if err := cmp.Or(
+		notOf("PutItem", in.Key != nil, in.Item == nil, in.UpdateExpression != nil, in.ConsistentRead),
 		in.checkReturn("ALL_OLD")); err != nil {
 		return nil, err
 	}

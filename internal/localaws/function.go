@@ -125,7 +125,8 @@ func (s *Server) invokeFunction(ctx context.Context, in *invokeInput) (*invocati
 		return nil, err
 	case len(in.Payload) > maxPayload:
 		return nil, &fault{status: http.StatusRequestEntityTooLarge, code: "RequestTooLargeException",
-			message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation", maxPayload)}
+			message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation",
+				maxPayload)}
 	case !json.Valid(in.Payload):
 		return nil, bad("InvalidRequestContentException", "Could not parse request body into json")
 	case in.InvocationType == "DryRun":

@@ -100,20 +100,26 @@ func (s *Server) nextBatch(m *mapping) (*queue, []receivedMessage, <-chan struct
 	return q, batch, s.queues.changed
 }
 
-// invoke hands over a batch and deletes what was handled.
-func (s *Server) invoke(m *mapping, q *queue, batch []receivedMessage) {
+// invoke hands over a batch and deletes what was handled. A batch that is too large for one invocation is
+// halved. It reports whether all of it was handled: otherwise the rest of a FIFO batch waits.
+func (s *Server) invoke(m *mapping, q *queue, batch []receivedMessage) (all bool) {
+	event := s.batchEvent(m.queue, batch)
+	if half := len(batch) / 2; half > 0 && len(event) > maxPayload {
+		all = s.invoke(m, q, batch[:half])
+		return (all || !q.fifo) && s.invoke(m, q, batch[half:]) && all
+	}
 	ctx, cancel := s.ctx, context.CancelFunc(func() {})
 	if m.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(s.ctx, m.Timeout)
 	}
 	defer cancel()
-	response, err := m.run(ctx, s.batchEvent(m.queue, batch))
+	response, err := m.run(ctx, event)
 	if err != nil || ctx.Err() != nil {
-		return
+		return false
 	}
 	failed, err := m.failures(response, batch)
 	if err != nil {
-		return
+		return false
 	}
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
@@ -123,6 +129,7 @@ func (s *Server) invoke(m *mapping, q *queue, batch []receivedMessage) {
 		}
 	}
 	s.journal.flush()
+	return len(failed) == 0
 }
 
 // run is one invocation. A panic is an error, as a process that dies is one.

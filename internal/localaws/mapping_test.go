@@ -307,3 +307,53 @@ func TestMappingRefused(t *testing.T) {
 		t.Error("a queue that does not exist was mapped")
 	}
 }
+
+// TestMappingHalvesWhatIsTooLarge: Lambda takes events of 6 MB, and ten messages can have more. Of a FIFO
+// queue, none overtakes one that failed.
+func TestMappingHalvesWhatIsTooLarge(t *testing.T) {
+	for name, attributes := range map[string]map[string]string{
+		"standard": {}, "FIFO": {"FifoQueue": "true", "ContentBasedDeduplication": "true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := newQueues(t, nil)
+			queue := "q"
+			if name == "FIFO" {
+				queue = "q.fifo"
+			}
+			url, arn := q.create(queue, attributes)
+			for i := range 9 {
+				in := &sqs.SendMessageInput{QueueUrl: &url,
+					MessageBody: aws.String(fmt.Sprint(i) + strings.Repeat("x", 1_000_000))}
+				if name == "FIFO" {
+					in.MessageGroupId = aws.String("g")
+				}
+				_, err := q.sqs.SendMessage(t.Context(), in)
+				q.check(err)
+			}
+			var log []string // of one invocation after the other
+			failed := make(chan struct{})
+			q.check(q.server.MapQueue(arn, "f", func(_ context.Context, event json.RawMessage) (any, error) {
+				var batch events.SQSEvent
+				if err := json.Unmarshal(event, &batch); err != nil || len(event) > 6<<20 {
+					t.Errorf("an event of %d bytes: %v", len(event), err)
+				}
+				var got strings.Builder
+				for _, m := range batch.Records {
+					got.WriteString(m.Body[:1])
+				}
+				if log = append(log, got.String()); len(log) == 1 {
+					defer close(failed)
+					return nil, errors.New("failed")
+				}
+				return nil, nil
+			}, nil))
+			<-failed
+			q.clock.move(time.Minute)
+			q.check(q.server.DrainQueue(t.Context(), arn))
+			want := map[string][]string{"standard": {"0123", "45678", "0123"}, "FIFO": {"0123", "0123", "45678"}}
+			if !slices.Equal(log, want[name]) {
+				t.Errorf("the invocations got %q", log)
+			}
+		})
+	}
+}

@@ -119,7 +119,8 @@ func (b *Bootstrap) serveResponse(w http.ResponseWriter, r *http.Request) {
 		return // the program broke off; supervise sees its end, or the deadline does
 	case len(body) > maxPayload:
 		if b.finish(id, invocationResult{err: tooLargeResponse()}) {
-			runtimeAnswer(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Exceeded maximum allowed payload size")
+			runtimeAnswer(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
+				"Exceeded maximum allowed payload size")
 			return
 		}
 	case r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "": // a response that failed on its way

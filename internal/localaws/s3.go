@@ -135,7 +135,7 @@ func s3Request(r *http.Request, body []byte) (action string, in []byte) {
 	in = plainJSON(c)
 	query := maps.Clone(c.Query)
 	delete(query, "x-id") // a name of the operation, for logs
-	list := r.Method == http.MethodGet && c.Key == "" && query["list-type"] != nil && query["list-type"][0] == "2"
+	list := r.Method == http.MethodGet && c.Key == "" && r.URL.Query().Get("list-type") == "2"
 	switch {
 	case list && c.Bucket != "":
 		return "ListObjectsV2", in

@@ -100,7 +100,8 @@ func TestS3RefusesWhatItDoesNotHave(t *testing.T) {
 			return err
 		},
 		"parts": func() error {
-			_, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+			_, err := client.CreateMultipartUpload(t.Context(),
+				&s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})
 			return err
 		},
 		"a copy": func() error {

@@ -27,7 +27,8 @@ const maxObjectKey = 1024
 const maxMetadata = 2 << 10
 
 // keptHeaders come back with an object as they were put.
-var keptHeaders = []string{"Content-Type", "Cache-Control", "Content-Disposition", "Content-Language", "Expires"}
+var keptHeaders = []string{"Content-Type", "Cache-Control", "Content-Disposition", "Content-Language",
+	"Expires"}
 
 const (
 	metadataPrefix = "X-Amz-Meta-"
@@ -108,7 +109,8 @@ func (c *s3Call) content() (*object, error) {
 		if o.Content, err = c.unchunked(); err != nil {
 			return nil, err
 		}
-	} else if sum := sha256.Sum256(o.Content); digest != "UNSIGNED-PAYLOAD" && digest != hex.EncodeToString(sum[:]) {
+	} else if sum := sha256.Sum256(o.Content); digest != "UNSIGNED-PAYLOAD" &&
+		digest != hex.EncodeToString(sum[:]) {
 		return nil, s3Fault(http.StatusBadRequest, "XAmzContentSHA256Mismatch",
 			"The provided 'x-amz-content-sha256' header does not match what was computed.")
 	}
@@ -283,7 +285,8 @@ func (s *Server) listObjects(c *s3Call) (*listObjectsOutput, error) {
 	}
 	out := &listObjectsOutput{
 		Name: c.Bucket, Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"), StartAfter: q.Get("start-after"),
-		EncodingType: q.Get("encoding-type"), ContinuationToken: q.Get("continuation-token"), MaxKeys: mostObjects,
+		EncodingType: q.Get("encoding-type"), ContinuationToken: q.Get("continuation-token"),
+		MaxKeys: mostObjects,
 	}
 	if text := q.Get("max-keys"); text != "" {
 		n, err := strconv.Atoi(text)

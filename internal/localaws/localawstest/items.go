@@ -42,8 +42,8 @@ func (r *run) table() (name string) {
 	soon := func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 5*time.Second
 	}
-	r.must(dynamodb.NewTableExistsWaiter(r.tables, soon).Wait(r.ctx, &dynamodb.DescribeTableInput{TableName: &name},
-		time.Minute))
+	r.must(dynamodb.NewTableExistsWaiter(r.tables, soon).Wait(r.ctx,
+		&dynamodb.DescribeTableInput{TableName: &name}, time.Minute))
 	r.undo = append(r.undo, func() error {
 		_, err := r.tables.DeleteTable(r.ctx, &dynamodb.DeleteTableInput{TableName: &name})
 		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
@@ -72,7 +72,8 @@ func lifeOfATable(r *run) {
 	t := out.Table
 	if *t.TableName != name || t.TableStatus != types.TableStatusActive || len(t.KeySchema) != 1 ||
 		*t.KeySchema[0].AttributeName != "id" || t.KeySchema[0].KeyType != types.KeyTypeHash ||
-		len(t.AttributeDefinitions) != 1 || t.AttributeDefinitions[0].AttributeType != types.ScalarAttributeTypeS ||
+		len(t.AttributeDefinitions) != 1 ||
+		t.AttributeDefinitions[0].AttributeType != types.ScalarAttributeTypeS ||
 		!strings.HasSuffix(aws.ToString(t.TableArn), ":table/"+name) {
 		r.errorf("the table is %+v", t)
 	}
@@ -166,9 +167,10 @@ func anItem(r *run) {
 	table := r.table()
 	r.wantItem("before", r.item(table, "a"), nil)
 	whole := values{
-		"id": textOf("a"), "text": textOf("ü\x00 \U0001F600"), "n": numberOf(-12), "yes": &types.AttributeValueMemberBOOL{Value: true},
-		"bytes": &types.AttributeValueMemberB{Value: []byte{0, 255}}, "null": &types.AttributeValueMemberNULL{Value: true},
-		"empty": textOf(""),
+		"id": textOf("a"), "text": textOf("ü\x00 \U0001F600"), "n": numberOf(-12), "empty": textOf(""),
+		"yes":   &types.AttributeValueMemberBOOL{Value: true},
+		"bytes": &types.AttributeValueMemberB{Value: []byte{0, 255}},
+		"null":  &types.AttributeValueMemberNULL{Value: true},
 	}
 	out, err := r.tables.PutItem(r.ctx, &dynamodb.PutItemInput{TableName: &table, Item: whole,
 		ReturnValues: types.ReturnValueAllOld})
@@ -264,9 +266,9 @@ func conditions(r *run) {
 
 func refusedExpressions(r *run) {
 	table := r.table()
-	n := values{":n": numberOf(1)}
+	n, more := values{":n": numberOf(1)}, values{":n": numberOf(1), ":x": numberOf(2)}
 	for name, in := range map[string]*dynamodb.UpdateItemInput{
-		"a value that is not used":    update(table, "SET n = :n", "", nil, values{":n": numberOf(1), ":x": numberOf(2)}),
+		"a value that is not used":    update(table, "SET n = :n", "", nil, more),
 		"a value that is missing":     update(table, "SET n = :m", "", nil, n),
 		"a name that is not used":     update(table, "SET n = :n", "", map[string]string{"#x": "x"}, n),
 		"a name that is missing":      update(table, "SET #n = :n", "", nil, n),

@@ -56,7 +56,8 @@ func (r *run) bucket() string {
 		}
 		for _, o := range out.Contents {
 			key, _ := url.QueryUnescape(*o.Key)
-			if _, err := r.objects.DeleteObject(r.ctx, &s3.DeleteObjectInput{Bucket: &name, Key: &key}); err != nil {
+			_, err := r.objects.DeleteObject(r.ctx, &s3.DeleteObjectInput{Bucket: &name, Key: &key})
+			if err != nil {
 				return err
 			}
 		}
@@ -131,7 +132,8 @@ func anObject(r *run) {
 		r.errorf("the ETag is %s, want %s", aws.ToString(put.ETag), etag)
 	}
 	got, out := r.get(bucket, "a/b.json")
-	if got != content || aws.ToString(out.ETag) != etag || aws.ToInt64(out.ContentLength) != int64(len(content)) ||
+	if got != content || aws.ToString(out.ETag) != etag ||
+		aws.ToInt64(out.ContentLength) != int64(len(content)) ||
 		aws.ToString(out.ContentType) != "application/json" || aws.ToString(out.CacheControl) != "no-store" ||
 		!maps.Equal(out.Metadata, map[string]string{"colour": "blue"}) || out.LastModified == nil {
 		r.errorf("%d bytes and %+v", len(got), out)
@@ -195,7 +197,8 @@ func whatIsNotThere(r *run) {
 	r.status("a missing object, head", err, http.StatusNotFound)
 	_, err = r.objects.GetObject(r.ctx, &s3.GetObjectInput{Bucket: &missing, Key: key})
 	r.refused("a missing bucket", err, "NoSuchBucket")
-	_, err = r.objects.PutObject(r.ctx, &s3.PutObjectInput{Bucket: &missing, Key: key, Body: strings.NewReader("x")})
+	_, err = r.objects.PutObject(r.ctx, &s3.PutObjectInput{Bucket: &missing, Key: key,
+		Body: strings.NewReader("x")})
 	r.refused("a write to it", err, "NoSuchBucket")
 	_, err = r.objects.DeleteObject(r.ctx, &s3.DeleteObjectInput{Bucket: &missing, Key: key})
 	r.refused("a delete in it", err, "NoSuchBucket")
@@ -205,7 +208,8 @@ func whatIsNotThere(r *run) {
 
 func conditionalReads(r *run) {
 	bucket := r.bucket()
-	etag, other, key := r.put(bucket, "a", "content"), aws.String(`"00000000000000000000000000000000"`), aws.String("a")
+	etag, key := r.put(bucket, "a", "content"), aws.String("a")
+	other := aws.String(`"00000000000000000000000000000000"`)
 	for name, c := range map[string]struct {
 		in   s3.GetObjectInput
 		want int // 0 = the object comes
@@ -285,11 +289,12 @@ func checksums(r *run) {
 	bucket := r.bucket()
 	wrong := func(n int) *string { return aws.String(base64.StdEncoding.EncodeToString(make([]byte, n))) }
 	sum := sha256.Sum256([]byte("content"))
+	good := base64.StdEncoding.EncodeToString(sum[:])
 	for name, c := range map[string]struct {
 		in   s3.PutObjectInput
 		good bool
 	}{
-		"a good SHA-256":  {s3.PutObjectInput{ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:]))}, true},
+		"a good SHA-256":  {s3.PutObjectInput{ChecksumSHA256: &good}, true},
 		"a good CRC-64":   {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme}, true},
 		"a good CRC-32C":  {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c}, true},
 		"a good SHA-512":  {s3.PutObjectInput{ChecksumAlgorithm: types.ChecksumAlgorithmSha512}, true},

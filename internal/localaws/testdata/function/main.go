@@ -67,8 +67,8 @@ func handle(ctx context.Context, e event) (any, error) {
 		deadline, _ := ctx.Deadline()
 		return seen{
 			ID: lc.AwsRequestID, ARN: lc.InvokedFunctionArn, Trace: os.Getenv("_X_AMZN_TRACE_ID"),
-			Name: lambdacontext.FunctionName, Version: lambdacontext.FunctionVersion, Home: os.Getenv("SEALBUS_HOME"),
-			PID: os.Getpid(), Deadline: deadline,
+			Name: lambdacontext.FunctionName, Version: lambdacontext.FunctionVersion,
+			Home: os.Getenv("SEALBUS_HOME"), PID: os.Getpid(), Deadline: deadline,
 		}, nil
 	}
 	return nil, fmt.Errorf("it cannot %q", e.Do)
