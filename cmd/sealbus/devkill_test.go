@@ -80,7 +80,7 @@ func TestDevLosesNothingThatItAcknowledged(t *testing.T) {
 			t.Errorf("%d of %d are lost to the queue %s", missing, w.count.Load(), q.name)
 		}
 	}
-	t.Logf("%d events acknowledged, %d kills, %d messages deleted, none lost: %.1f s to publish, %.1f s in all",
+	t.Logf("%d events acknowledged, %d kills, %d messages deleted: %.1f s to publish, %.1f s in all",
 		w.count.Load(), kills, len(w.deleted), published.Seconds(), time.Since(began).Seconds())
 }
 
