@@ -105,6 +105,10 @@ func keptRules(q *queues) {
 	}
 	_, err := q.client.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: aws.String("off")})
 	q.check(err)
+	_, err = q.client.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: aws.String("on")})
+	q.check(err)
+	_, err = q.client.EnableRule(ctx, &eventbridge.EnableRuleInput{Name: aws.String("on")})
+	q.check(err)
 	_, err = q.client.DeleteRule(ctx, &eventbridge.DeleteRuleInput{Name: aws.String("gone")})
 	q.check(err)
 	for _, rule := range []string{"on", "off"} {
@@ -180,6 +184,10 @@ func keptArchives(q *queues) {
 	q.check(err)
 	if out.State != types.ReplayStateCompleted {
 		q.t.Errorf("the replay is %s", out.State)
+	}
+	q.drain()
+	if left := q.left(queueURL(q, "q")); left != "0 3 0" {
+		q.t.Errorf("the replay that was over came again: %s", left)
 	}
 }
 
@@ -388,6 +396,7 @@ func keptKeys(q *queues) {
 	q.check(err)
 	_, err = q.keys().RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: symmetric})
 	q.check(err)
+	rotated := *q.describeKey(symmetric).CurrentKeyMaterialId
 	mac, err := q.keys().GenerateMac(ctx, &kms.GenerateMacInput{KeyId: hmac, Message: []byte("m"),
 		MacAlgorithm: "HMAC_SHA_256"})
 	q.check(err)
@@ -404,6 +413,9 @@ func keptKeys(q *queues) {
 	opened, err := q.keys().Decrypt(ctx, &kms.DecryptInput{KeyId: symmetric,
 		CiphertextBlob: sealed.CiphertextBlob})
 	q.check(err)
+	if got := *q.describeKey(symmetric).CurrentKeyMaterialId; got != rotated {
+		q.t.Error("the rotation was lost")
+	}
 	if string(opened.Plaintext) != "secret" || shared() != secret {
 		q.t.Error("another plaintext, or another shared secret")
 	}

@@ -34,7 +34,8 @@ type receivedMessage struct {
 	MessageAttributes      map[string]messageAttribute `json:",omitempty"`
 }
 
-// lookAgain is how often who waits for a message looks at the clock: nothing else tells that a timeout is over.
+// lookAgain is how often who waits for a message looks at the clock: nothing else tells that a timeout is
+// over.
 const lookAgain = 100 * time.Millisecond
 
 // lookAtTestClock is the same of an injected clock, which gives no sign when it moves.
