@@ -110,7 +110,7 @@ func TestNoSourceIsRefused(t *testing.T) {
 	}
 }
 
-// What is added is read back, and nothing else changes: for any names and patterns that are allowed.
+// An added entry is read back, and nothing else changes: for any names and patterns that are allowed.
 func TestAddedEntriesAreReadBack(t *testing.T) {
 	name := func(seed []byte, prefix string) string {
 		const letters = "abcXYZ019._-"

@@ -31,5 +31,5 @@ func inode(info os.FileInfo) (uint64, bool) {
 	if !ok {
 		return 0, false
 	}
-	return uint64(s.Ino), true //nolint:unconvert // it is another type on some systems
+	return uint64(s.Ino), true // it is another type on some systems
 }

@@ -35,32 +35,32 @@ func publicFile(name string) string { return publicDir + "/" + name + ".pub.json
 // files lists the home, in the order in which people read it.
 func (s *site) files() []file {
 	list := []file{
-		{home.File, "names the files of this home, and what each consumer accepts", "everyone here", false, false},
-		{ignoreFile, "keeps secret/ and state/ out of version control", "everyone here", false, false},
-		{policyFile, "the trust policy: who may say what; people review each change", "platform team", false, false},
-		{rootsFile, "the root keys: give it to each consumer by a way that it trusts", "consumers", false, false},
-		{bundleFile, "the trust bundle of that policy, signed by the root key; public", "platform team", false, false},
-		{timestampFile, "says which bundle is the newest, for 7 days at most; public", "platform team", false, false},
+		{home.File, "names the files of this home", "everyone here", false, false},
+		{ignoreFile, "keeps secret/ and state/ out of git", "everyone here", false, false},
+		{policyFile, "who may say what; people review changes", "platform team", false, false},
+		{rootsFile, "what consumers trust; each has a copy", "consumers", false, false},
+		{bundleFile, "that policy, signed by the root key", "platform team", false, false},
+		{timestampFile, "which bundle is the newest, for 7 days", "platform team", false, false},
 	}
 	for _, p := range s.config.Producers {
-		list = append(list, file{publicFile(p.Name), "the public key of producer " + p.Name, "platform team", false, false})
+		list = append(list, file{publicFile(p.Name), "public key of " + p.Name, "platform team", false, false})
 	}
 	for _, c := range s.config.Consumers {
-		list = append(list, file{publicFile(c.Name), "the public key of consumer " + c.Name + ", to encrypt to",
+		list = append(list, file{publicFile(c.Name), "public key of " + c.Name + ", to encrypt to",
 			"platform team", false, false})
 	}
 	for _, p := range s.config.Producers {
-		list = append(list, file{p.Keyring, "signs as " + p.Name + ": kept by that producer alone", "producer " + p.Name,
+		list = append(list, file{p.Keyring, "signs as " + p.Name + "; its team keeps it", "producer " + p.Name,
 			true, true})
 	}
 	for _, c := range s.config.Consumers {
-		list = append(list, file{c.Identity, "decrypts as " + c.Name + ": kept by that consumer alone",
+		list = append(list, file{c.Identity, "decrypts as " + c.Name + "; its team keeps it",
 			"consumer " + c.Name, true, true})
 	}
 	return append(list,
-		file{rootKeyFile, "signs bundles: its holder decides who is trusted; security team, offline", "security team",
+		file{rootKeyFile, "signs bundles; security team, offline", "security team",
 			true, true},
-		file{stampKeyFile, "signs timestamps, and revokes keys at once: platform team", "platform team", true, true},
-		file{quarantineFile, "authenticates quarantine records: consumers, and who reopens", "consumers", true, true},
-		file{"state/", "what programs remember: the newest bundle that they saw", "the programs", false, false})
+		file{stampKeyFile, "signs timestamps, revokes; platform team", "platform team", true, true},
+		file{quarantineFile, "signs quarantine records; operators", "consumers", true, true},
+		file{"state/", "what programs remember; on this machine", "the programs", false, false})
 }
