@@ -20,6 +20,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/home"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/session"
@@ -294,6 +295,15 @@ var wrongCalls = map[string]map[string]wrongCall{
 	"keys/trust/awss3.OpenKeyring": {"no bucket": {func() error {
 		return errOf(awss3.OpenKeyring(ctx, &struct{ awss3.Client }{}, "", "k", "p"))
 	}, `bucket`}},
+	"home.Open": {
+		"no directory": {func() error { return errOf(home.Open("")) }, `no directory`},
+		"not there":    {func() error { return errOf(home.Open("no/such")) }, `no/such.*sealbus init`},
+		"no home":      {func() error { return errOf(home.Open(".")) }, `sealbus\.yaml.*sealbus init`},
+	},
+	"home.ParseConfig": {
+		"nothing":           {func() error { return errOf(home.ParseConfig(nil)) }, `home`},
+		"an unknown member": {func() error { return errOf(home.ParseConfig([]byte("producerz: {}\n"))) }, `producerz`},
+	},
 	"keys/trust/policy.Parse": {
 		"nothing": {func() error { return errOf(policy.Parse(nil)) }, `policy`},
 		"an unknown member": {func() error { return errOf(policy.Parse([]byte("producerz: []\n"))) },

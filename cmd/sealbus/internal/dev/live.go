@@ -29,15 +29,14 @@ const (
 
 // happening is one thing that a line is written for.
 type happening struct {
-	at       time.Time
-	kind     string
-	where    string   // the name of the bus, the queue or the function
-	body     string   // the event, or the message
-	targets  []string // onBus: the names of the queues that it went to; nil = there is no such bus
-	from     string   // deadLetter: the queue that gave it up
-	failed   bool     // byFunction
-	text     string   // output: the line; byFunction: the error; homeChanged: what changed
-	messages int      // byFunction: how many messages the batch had
+	at      time.Time
+	kind    string
+	where   string   // the name of the bus, the queue or the function
+	body    string   // the event, or the message
+	targets []string // onBus: the names of the queues that it went to; nil = there is no such bus
+	from    string   // deadLetter: the queue that gave it up
+	failed  bool     // byFunction
+	text    string   // output: the line; byFunction: the error; homeChanged: what changed
 }
 
 func (h *happening) size() int { return len(h.body) + len(h.text) + 200 }
