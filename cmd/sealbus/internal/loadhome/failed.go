@@ -22,7 +22,7 @@ func Failed(err error) error {
 		return ui.WrongFile("see to "+home.File+", or name another home with --home DIR", "%s", missing.What)
 	case isCopy:
 		return ui.WrongFile("if you trust its author, add --home "+ui.ShellQuote(copied.Dir)+
-			"; else give the files by their flags", "the home in the working directory was not made here, but copied")
+			"; else give the files by their flags", "the home in the working directory was not made here, or the directory is another user's")
 	case errors.Is(err, privatefile.ErrLocked):
 		return ui.Unavailable("run it again when that command has ended", "another command is changing the home")
 	}

@@ -84,7 +84,7 @@ func run(ctx context.Context, env *ui.Env, f *initFlags, name string) error {
 		dir = "."
 		if _, err := home.FindHere(); errors.As(err, new(*home.CopiedError)) {
 			return ui.WrongFile("if you trust its author, add --dir .; else choose another --dir",
-				"the home in the working directory was not made here, but copied")
+				"the home in the working directory was not made here, or the directory is another user's")
 		}
 	}
 	dir = filepath.Clean(dir)
