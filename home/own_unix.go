@@ -26,8 +26,8 @@ func checkOwn(path string, info os.FileInfo, secret bool) error {
 	return nil
 }
 
-// isMine reports whether the file belongs to the user who runs this, or to root. Unlike checkOwn, it asks root
-// too: the directory of a user has that user's home.
+// isMine reports whether the file belongs to the user who runs this, or to root. Unlike checkOwn, it asks
+// root too: the directory of a user has that user's home.
 func isMine(info os.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || s.Uid == 0 || int64(s.Uid) == int64(os.Geteuid())

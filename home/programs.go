@@ -284,7 +284,7 @@ func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("home: %s: %w", h.join(t.Timestamp), err)
 	}
-	isFuture := previous.Issued.After(now.Add(keydoc.TimestampSkew)) // the clock was wrong, and no program takes it
+	isFuture := previous.Issued.After(now.Add(keydoc.TimestampSkew)) // by a wrong clock: no program takes it
 	if !isFuture && previous.Expires.Sub(now) > previous.Expires.Sub(previous.Issued)/2 {
 		return false, nil
 	}

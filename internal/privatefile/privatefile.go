@@ -413,8 +413,8 @@ func Lock(path string) (unlock func(), err error) {
 }
 
 // Swap puts content in the place of a public file, all or nothing; the file need not be there. The caller has
-// a Lock that keeps others out. A file that a killed process left beside it is written anew; it has a name that
-// no person gives a draft.
+// a Lock that keeps others out. A file that a killed process left beside it is written anew. Its name is one
+// that no person gives a draft.
 func Swap(path string, content []byte) error {
 	beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".swap")
 	if err := os.Remove(beside); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -67,7 +67,7 @@ func begin(env *ui.Env, dir string) (*site, error) {
 }
 
 // claim marks a new home as made here. Without that mark, files of a home come from elsewhere, such as a
-// repository that was downloaded: its author would be trusted by the programs of the user who goes on with them.
+// repository that was downloaded: the programs of the user who goes on with them would trust its author.
 func (s *site) claim() error {
 	if home.MadeHere(s.dir) {
 		return nil
