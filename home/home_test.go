@@ -61,6 +61,19 @@ func TestFreshKeySignsAtOnce(t *testing.T) {
 	}
 }
 
+// A bundle of a later build says since when a key is granted. Its producer signs on.
+func TestKeyOfALaterBundleSigns(t *testing.T) {
+	m := newHome(t)
+	m.since = m.now.Add(-time.Hour).Truncate(time.Second)
+	if err := m.publish(2); err != nil {
+		t.Fatal(err)
+	}
+	result, err := publish(t, m.dir, nil)
+	if err != nil || result.Outcome != consumer.Handled {
+		t.Fatalf("%v, %v", result, err)
+	}
+}
+
 // A key that a timestamp revokes publishes nothing, also from a producer that was there before.
 func TestRevokedKeyPublishesNothing(t *testing.T) {
 	m := newHome(t)

@@ -44,6 +44,8 @@ type maker struct {
 	dir string
 	now time.Time
 
+	since time.Time // of the grants, in the bundles that publish makes; zero = they do not say
+
 	root, stamp *trust.RootKey
 	signer      *keys.LocalSigner
 	identity    *keys.LocalIdentity
@@ -116,8 +118,8 @@ func (m *maker) publish(version int64) (err error) {
 	m.bundle, err = trust.NewBundle(trust.BundleOptions{Version: version, Issued: issued,
 		Expires: issued.Add(90 * 24 * time.Hour), TimestampRequired: true},
 		&trust.Key{Verifier: m.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
-			Types: []string{"com.example.*"}},
-		&trust.Key{Recipient: m.identity.Recipient(), Consumer: "billing"})
+			Types: []string{"com.example.*"}, Since: m.since},
+		&trust.Key{Recipient: m.identity.Recipient(), Consumer: "billing", Since: m.since})
 	if err != nil {
 		return err
 	}

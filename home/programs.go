@@ -255,12 +255,24 @@ func (a *atOnce) Bundle(ctx context.Context) (*trust.Bundle, error) {
 		return a.as, nil
 	}
 	as, err := trust.NewBundle(trust.BundleOptions{Version: b.Version(), Expires: b.Expires(),
-		RevokedSessions: b.RevokedSessions()}, append(b.SigningKeys(), b.EncryptionKeys()...)...)
+		RevokedSessions: b.RevokedSessions()}, undated(b)...)
 	if err != nil {
 		return nil, fmt.Errorf("home: %w", err)
 	}
 	a.from, a.as = b, as
 	return as, nil
+}
+
+// undated are the keys of a bundle, which say no more since when they are granted: a bundle that does not say
+// when it was issued refuses one that does.
+func undated(b *trust.Bundle) []*trust.Key {
+	var list []*trust.Key
+	for _, k := range append(b.SigningKeys(), b.EncryptionKeys()...) {
+		plain := *k
+		plain.Since = time.Time{}
+		list = append(list, &plain)
+	}
+	return list
 }
 
 // Renew signs the next timestamp, if half of the life of the current one is over, and the home has the
