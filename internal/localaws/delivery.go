@@ -168,6 +168,7 @@ type sink struct {
 	server   *Server
 	function string // its name; "" = it is none
 	take     func(ctx context.Context, d *shipment) error
+	first    bool // it replaces no other, whose deliveries would be gone
 
 	mu      sync.Mutex
 	waiting *sync.Cond
@@ -209,6 +210,10 @@ func (s *Server) addSink(arn string, k *sink) {
 	k.server, k.waiting = s, sync.NewCond(&k.mu)
 	s.mu.Lock()
 	old, held := s.sinks[arn], s.held[arn]
+	if old != nil && k.first {
+		s.mu.Unlock()
+		return
+	}
 	s.sinks[arn] = k
 	delete(s.held, arn)
 	s.mu.Unlock()

@@ -106,7 +106,7 @@ func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
 	defer s.mu.Unlock()
 	b := s.buses[busNameOf(in.Name)]
 	switch {
-	case in.Name == "default":
+	case busNameOf(in.Name) == "default":
 		return nothing{}, invalid("Cannot delete event bus default.")
 	case b != nil && len(b.rules) > 0:
 		return nothing{}, invalid("Cannot delete event bus %s since it has rules.", b.name)

@@ -115,6 +115,9 @@ func (j *journal) change(rows ...row) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.err != nil { // none is written any more
+		rows = nil
+	}
 	j.rows = append(j.rows, rows...)
 	j.queued += uint64(len(rows))
 }

@@ -719,8 +719,16 @@ func TestOnlyProgramsOnThisMachineCall(t *testing.T) {
 	}
 	open := newWorld(t, &localaws.Options{UnsafeListen: true, Addr: "127.0.0.1:0"})
 	w.server = open.server
-	if got := ask("host.docker.internal", ""); got != http.StatusOK {
-		t.Errorf("another name, with UnsafeListen: %d", got)
+	for _, host := range []string{"host.docker.internal", "devbox:4570", "devbox.local", "192.168.1.5:4570",
+		"[fd00::1]:4570"} {
+		if got := ask(host, ""); got != http.StatusOK {
+			t.Errorf("host %q, with UnsafeListen: %d", host, got)
+		}
+	}
+	for _, host := range []string{"attacker.example:4570", "192.168.1.5.attacker.example", "localhost.example"} {
+		if got := ask(host, ""); got != http.StatusForbidden {
+			t.Errorf("host %q, with UnsafeListen: %d", host, got)
+		}
 	}
 }
 

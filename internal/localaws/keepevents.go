@@ -60,10 +60,10 @@ func (s *Server) loadBus(name string, row *keptBus) error {
 	return nil
 }
 
-// sinkOfQueue makes the sink of a queue; other targets have theirs when the program names them.
+// sinkOfQueue makes the sink of a queue, if there is none; other targets have theirs when the program names them.
 func (s *Server) sinkOfQueue(arn string) {
-	if isQueueARN(arn) && s.sinks[arn] == nil {
-		s.addSink(arn, &sink{take: s.deliverToQueue})
+	if isQueueARN(arn) {
+		s.addSink(arn, &sink{take: s.deliverToQueue, first: true})
 	}
 }
 
@@ -200,7 +200,7 @@ func (s *Server) loadEvents() error {
 	loadShipment := func(key string, row *keptShipment) error {
 		row.Target.rule = row.Rule
 		d := &shipment{key: key, doc: []byte(row.Doc), target: row.Target, since: row.Since}
-		if s.opts.Now().Sub(d.since) < d.target.maxAge() {
+		if isQueueARN(d.target.Arn) || s.opts.Now().Sub(d.since) < d.target.maxAge() {
 			waiting = append(waiting, d)
 		} else { // its function may never come again
 			s.journal.change(d.arrived()...)

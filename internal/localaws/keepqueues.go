@@ -66,7 +66,7 @@ type keptMessage struct {
 	VisibleAt              time.Time
 	Delayed                bool      `json:",omitempty"`
 	FirstReceived          time.Time `json:",omitzero"`
-	Receives               int       `json:",omitempty"`
+	Receives, Before       int       `json:",omitempty"`
 	Receipt, Source        string    `json:",omitempty"`
 	Again, Twin            bool      `json:",omitempty"`
 }
@@ -74,7 +74,8 @@ type keptMessage struct {
 // keptRow is the row of a message in its queue.
 func (q *queue) keptRow(m *message) row {
 	return putRow(bucketMessages, m.key, keptMessage{m.id, q.name, m.order, m.group, m.dedup, m.sequence, m.sent,
-		m.entered, m.visibleAt, m.delayed, m.firstReceived, m.receives, m.receipt, m.source, m.again, m.twin})
+		m.entered, m.visibleAt, m.delayed, m.firstReceived, m.receives, m.before,
+		m.receipt, m.source, m.again, m.twin})
 }
 
 // saveNew keeps a message that was sent, together with other rows.
@@ -165,8 +166,8 @@ func (s *Server) loadMessages(bodies map[string]*keptBody) error {
 		m := &message{id: kept.ID, key: key, body: body.Body, attributes: body.Attributes, trace: body.Trace,
 			order: kept.Order, group: kept.Group, dedup: kept.Dedup, sequence: kept.Sequence, sent: kept.Sent,
 			entered: kept.Entered, visibleAt: kept.VisibleAt, delayed: kept.Delayed,
-			firstReceived: kept.FirstReceived, receives: kept.Receives, receipt: kept.Receipt,
-			source: kept.Source, again: kept.Again, twin: kept.Twin}
+			firstReceived: kept.FirstReceived, receives: kept.Receives, before: kept.Before,
+			receipt: kept.Receipt, source: kept.Source, again: kept.Again, twin: kept.Twin}
 		s.sawOrder(m.order)
 		all, of[m] = append(all, m), q
 		return nil

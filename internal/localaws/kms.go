@@ -90,13 +90,19 @@ func withScope(r *http.Request, action string) context.Context {
 	return context.WithValue(r.Context(), scopeKey{}, k)
 }
 
+// scopeRegion is what may be a region: it becomes a part of keys in the journal.
+var scopeRegion = expression(`^[a-z0-9-]{1,32}$`)
+
 // inRegion is decoded for an action of KMS. It runs with the lock of the keys held, when what was due has
 // been done.
 func inRegion[In, Out any](f func(*kmsRegion, *In) (Out, error)) action {
-	return waiting(func(s *Server, ctx context.Context, in *In) (Out, error) {
+	return waiting(func(s *Server, ctx context.Context, in *In) (out Out, err error) {
 		k := ctx.Value(scopeKey{}).(kmsRegion)
 		if k.region == "" {
 			k.region = s.opts.Region
+		}
+		if !scopeRegion().MatchString(k.region) {
+			return out, invalid("Credential should be scoped to a valid region.")
 		}
 		s.keys.mu.Lock()
 		defer s.keys.mu.Unlock()

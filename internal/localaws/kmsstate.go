@@ -161,7 +161,7 @@ func (k *kmsRegion) replicateKey(in *replicateInput) (*replicateOutput, error) {
 	switch {
 	case !y.shared.multi || y.replica:
 		return nil, refuse("UnsupportedOperationException", "%s is not a multi-Region primary key.", y.arn)
-	case !regionPattern().MatchString(in.ReplicaRegion):
+	case !matches(regionPattern, in.ReplicaRegion) || !matches(scopeRegion, in.ReplicaRegion):
 		return nil, invalid("Invalid replica region %s", in.ReplicaRegion)
 	case k.keys.byARN[arn] != nil:
 		return nil, refuse("AlreadyExistsException", "%s already exists.", arn)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,17 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// isOurs is for names that other machines may call, with Options.UnsafeListen, and that no page in a browser
+// can have: addresses, names without a dot, those of private networks, and that of Options.Addr.
+func (s *Server) isOurs(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	own, _, _ := net.SplitHostPort(s.opts.Addr) // it was listened at
+	private := slices.ContainsFunc([]string{".internal", ".local", ".home.arpa"},
+		func(end string) bool { return strings.HasSuffix(host, end) })
+	return host != "" && (private || !strings.Contains(host, ".") || strings.EqualFold(host, own) ||
+		net.ParseIP(strings.Trim(host, "[]")) != nil)
+}
+
 // guard refuses what a page in a browser can send. No SDK sends Origin or Sec-Fetch-Site, and browsers do
 // with whatever a page sends elsewhere. A page whose name was pointed at this machine later has that name in
 // Host.
@@ -53,6 +65,10 @@ func (s *Server) guard(r *http.Request) error {
 	case !isLoopback(host) && !s.opts.UnsafeListen:
 		return &fault{status: http.StatusForbidden, code: "AccessDeniedException",
 			message: "The local AWS is at an address of this machine: call 127.0.0.1 or localhost."}
+	case !isLoopback(host) && !s.isOurs(host):
+		return &fault{status: http.StatusForbidden, code: "AccessDeniedException",
+			message: "A web page may have any public name: call the local AWS by its IP address, or by the " +
+				"name that it listens at."}
 	}
 	return nil
 }

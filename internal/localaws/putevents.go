@@ -2,8 +2,10 @@ package localaws
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -195,6 +197,9 @@ func (s *Server) timeOf(raw json.RawMessage) (time.Time, error) {
 	}
 	var seconds float64
 	if json.Unmarshal(raw, &seconds) == nil {
+		if !isTime(seconds) {
+			return time.Time{}, errors.New("it has no year of four digits")
+		}
 		return time.UnixMilli(int64(seconds * 1000)).UTC(), nil
 	}
 	var str string
@@ -205,12 +210,15 @@ func (s *Server) timeOf(raw json.RawMessage) (time.Time, error) {
 	var err error
 	for _, layout := range [...]string{time.RFC3339Nano, time.DateOnly, "2006-01-02 15:04:05Z07:00",
 		"02-01-2006T15:04:05Z07:00"} {
-		if at, err = time.Parse(layout, str); err == nil {
+		if at, err = time.Parse(layout, str); err == nil && isTime(float64(at.Unix())) {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, err
+	return time.Time{}, cmp.Or(err, errors.New("it has no year of four digits"))
 }
+
+// isTime is for seconds since 1970 that are in a year of four digits, as JSON has it.
+func isTime(seconds float64) bool { return seconds >= -62_135_596_800 && seconds < 253_402_300_800 }
 
 // newUUID is a random UUID, RFC 9562 section 5.4.
 func newUUID() string {

@@ -137,6 +137,8 @@ func (s *Server) startReplay(in *startReplayInput) (*replayOutput, error) {
 	case s.archives[i].source != in.Destination.Arn:
 		return nil,
 			invalid("Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted.")
+	case !isTime(in.EventStartTime) || !isTime(in.EventEndTime):
+		return nil, invalid("Parameter EventStartTime or EventEndTime is not valid.")
 	case in.EventStartTime >= in.EventEndTime:
 		return nil,
 			invalid("Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime.")

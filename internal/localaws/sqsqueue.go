@@ -49,6 +49,7 @@ type message struct {
 	delayed       bool // it waits for its delay, and not for who received it
 	firstReceived time.Time
 	receives      int
+	before        int    // receives in other queues, which do not count in this one
 	receipt       string // the newest handle
 	source        string // the queue that gave it up; "" = none
 	again         bool   // Queues.Duplicate: it is to be delivered once more

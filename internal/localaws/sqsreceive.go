@@ -179,7 +179,7 @@ func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 		s.drop(q, m)
 		return true
 	}
-	if q.redrive == nil || m.receives < q.redrive.max || m.visibleAt.After(now) {
+	if q.redrive == nil || m.receives-m.before < q.redrive.max || m.visibleAt.After(now) {
 		return false
 	}
 	to := s.queueByARN(q.redrive.arn)
@@ -189,7 +189,7 @@ func (s *Server) leave(q *queue, m *message, now time.Time) bool {
 	q.remove(m)
 	moved := *m // who received it may be reading it
 	moved.source, moved.receipt, moved.entered, moved.visibleAt = q.arn, "", now, now
-	moved.order = s.newOrder()
+	moved.order, moved.before = s.newOrder(), m.receives
 	var rows []row
 	if to.fifo { // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 		moved.sent = now

@@ -243,6 +243,10 @@ func (q *queue) check(e *sendEntry) *fault {
 	switch limit := q.int("MaximumMessageSize"); {
 	case e.MessageBody == "":
 		return missingParameter("MessageBody")
+	case !isOrderID(e.MessageGroupID):
+		return badOrderID("MessageGroupId")
+	case !isOrderID(e.MessageDeduplicationID):
+		return badOrderID("MessageDeduplicationId")
 	case e.size() > limit:
 		return invalidValue("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", limit)
 	case !utf8.ValidString(e.MessageBody) || strings.ContainsFunc(e.MessageBody, notInXML):
@@ -260,6 +264,14 @@ func (q *queue) check(e *sendEntry) *fault {
 		}
 	}
 	return q.checkOrder(e)
+}
+
+// isOrderID is for the ID of a group or a deduplication. The second is part of a key in the journal, which
+// takes no key of any length.
+func isOrderID(id string) bool { return len(id) <= 128 }
+
+func badOrderID(name string) *fault {
+	return invalidValue("%s can only include alphanumeric and punctuation characters. 1 to 128 in length", name)
 }
 
 // checkOrder refuses what only the other kind of queue has.

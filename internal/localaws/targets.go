@@ -69,7 +69,7 @@ func (s *Server) putTargets(in *targetsInput) (*targetsOutput, error) {
 		return nil, err
 	}
 	for _, arn := range queues {
-		s.addSink(arn, &sink{take: s.deliverToQueue})
+		s.sinkOfQueue(arn)
 	}
 	return &targetsOutput{FailedEntries: []struct{}{}}, nil
 }
@@ -110,6 +110,8 @@ func (s *Server) checkTarget(t *ruleTarget) error {
 	case isQueueARN(t.Arn) && strings.HasSuffix(t.Arn, fifoSuffix) &&
 		(t.SqsParameters == nil || t.SqsParameters.MessageGroupID == ""):
 		return invalid("Parameter(s) SqsParameters must be specified for target: %s.", t.ID)
+	case t.SqsParameters != nil && !isOrderID(t.SqsParameters.MessageGroupID):
+		return invalid("Parameter(s) SqsParameters are not valid for target: %s.", t.ID)
 	case s.sinks[t.Arn] == nil && !strings.Contains(t.Arn, ":event-bus/") && !isQueueARN(t.Arn):
 		return invalid("Target %s is none of Server.Function, Server.Endpoint, a queue or an event bus: the fake cannot deliver to it.", t.Arn)
 	}

@@ -250,11 +250,12 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		"the port is in use": {[]string{"--port", port}, "another --port"},
-		"no port":            {[]string{"--port", "70000"}, "no port"},
-		"no address":         {[]string{"--unsafe-listen", "everywhere"}, "HOST:PORT"},
-		"no function":        {[]string{"--function", "billing"}, "NAME=PROGRAM"},
-		"a function's name":  {[]string{"--function", "a/b=http://127.0.0.1:1/"}, "name of a queue"},
+		"the port is in use":  {[]string{"--port", port}, "another --port"},
+		"no port":             {[]string{"--port", "70000"}, "no port"},
+		"no address":          {[]string{"--unsafe-listen", "everywhere"}, "HOST:PORT"},
+		"no function":         {[]string{"--function", "billing"}, "NAME=PROGRAM"},
+		"a function's name":   {[]string{"--function", "a/b=http://127.0.0.1:1/"}, "name of a queue"},
+		"a dead-letter queue": {[]string{"--function", "a-dlq=http://127.0.0.1:1/"}, "name of a queue"},
 		"twice": {[]string{"--function", "a=http://127.0.0.1:1/", "--function",
 			"a=http://127.0.0.1:1/"}, "twice"},
 		"a program that is none":  {[]string{"--function", "billing=" + b.Path("text")}, "no program"},

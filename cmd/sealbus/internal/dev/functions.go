@@ -42,7 +42,7 @@ func parseFunctions(list []string) ([]function, error) {
 			return nil, ui.Usage("write it as NAME=PROGRAM or NAME=URL, such as billing=./billing",
 				"--function: %q names no function", text)
 		case !isQueueName(name):
-			return nil, ui.Usage("use letters, digits, - and _, as in billing=./billing",
+			return nil, ui.Usage("use letters, digits, - and _, and neither quarantine nor a name that ends with -dlq",
 				"--function: %q cannot be the name of a queue", name)
 		case slices.ContainsFunc(functions, func(f function) bool { return f.name == name }):
 			return nil, ui.Usage("drop one of them", "--function: %s is given twice", name)
@@ -79,7 +79,7 @@ func checkProgram(path string) error {
 // isQueueName reports whether a name with that of its dead-letter queue can be of a queue, a rule and a
 // function.
 func isQueueName(name string) bool {
-	return name != "" && len(name) <= 64 && name != quarantine &&
+	return name != "" && len(name) <= 64 && name != quarantine && !strings.HasSuffix(name, deadSuffix) &&
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
@@ -163,7 +163,14 @@ func told(end context.Context, w *watcher, name string, f localaws.Handler) loca
 		if failure == nil && ctx.Err() != nil {
 			failure = fmt.Errorf("it took longer than %s", ui.FormatDuration(functionTimeout))
 		}
-		failed := failuresIn(response)
+		ids := make([]string, 0, len(batch.Records))
+		for _, m := range batch.Records {
+			ids = append(ids, m.MessageID)
+		}
+		failed, bad := failuresIn(response, ids)
+		if failure == nil {
+			failure = bad
+		}
 		for _, m := range batch.Records {
 			h := happening{kind: byFunction, where: name, body: m.Body,
 				failed: failure != nil || slices.Contains(failed, m.MessageID)}
@@ -176,18 +183,24 @@ func told(end context.Context, w *watcher, name string, f localaws.Handler) loca
 	}
 }
 
-// failuresIn are the messages that a response says are to come again.
-func failuresIn(response any) (ids []string) {
+// failuresIn are the messages that a response says are to come again. Its error is where the whole batch does:
+// the server cannot read the response either, or it names a message that is none of the batch.
+func failuresIn(response any, batch []string) (ids []string, err error) {
 	text, err := json.Marshal(response)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var r struct {
 		BatchItemFailures []struct{ ItemIdentifier string }
 	}
-	_ = json.Unmarshal(text, &r) // the server judges the response
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("its response is no answer to a batch: %w", err)
+	}
 	for _, f := range r.BatchItemFailures {
+		if !slices.Contains(batch, f.ItemIdentifier) {
+			return nil, fmt.Errorf("its response names the message %q, which is none of the batch", f.ItemIdentifier)
+		}
 		ids = append(ids, f.ItemIdentifier)
 	}
-	return ids
+	return ids, nil
 }

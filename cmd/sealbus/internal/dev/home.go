@@ -92,8 +92,10 @@ func (f *follower) begin(ctx context.Context, h *home.Home, functions []function
 		}
 	}
 	for _, fn := range functions {
-		if f.now != nil && f.now.consumers[fn.name] != nil {
-			continue
+		if f.now != nil {
+			if _, has := f.now.consumers[fn.name]; has {
+				continue
+			}
 		}
 		if err := f.world.makeConsumer(ctx, fn.name, nil); err != nil {
 			return err
@@ -124,7 +126,7 @@ func (f *follower) take(ctx context.Context, s *site) error {
 	if err := f.world.serveTrust(ctx, s.files); err != nil {
 		return err
 	}
-	j, err := newJudge(source, f.seen, s.home.Config().Audience, f.env.Now)
+	j, err := newJudge(source, f.seen, s.home.Config(), f.env.Now)
 	if err != nil {
 		return err
 	}

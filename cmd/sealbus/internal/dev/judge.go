@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/input"
@@ -13,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/home"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -31,7 +33,7 @@ type verdict struct {
 	Type       string          `json:"type,omitempty"`
 	ID         string          `json:"id,omitempty"`
 	Encrypted  bool            `json:"encrypted,omitempty"`
-	Consumer   string          `json:"consumer,omitempty"` // of a record in quarantine: who refused the event
+	Consumer   string          `json:"consumer,omitempty"` // who refused it, of a record in quarantine or of several
 	Unverified *claim          `json:"unverified,omitempty"`
 }
 
@@ -42,28 +44,43 @@ type claim struct {
 	ID     string `json:"id,omitempty"`
 }
 
-// judge judges events as a consumer would that takes every source of the trust bundle. It hands nothing over:
-// its verdicts are for a person to read.
+// judge judges events as the consumers of the home would that they go to. Where they go to none, it judges as
+// a consumer would that takes every source of the trust bundle. It hands nothing over: its verdicts are for a
+// person to read.
 type judge struct {
-	opener *envelope.Opener
-	seen   replay.Store // what came before, so that a copy is told from the first
+	opener    *envelope.Opener
+	consumers map[string]*envelope.Opener // by their names, which are those of their queues
+	seen      replay.Store                // what came before, so that a copy is told from the first
 }
 
-func newJudge(source trust.Source, seen replay.Store, audience string, now func() time.Time) (*judge, error) {
+func newJudge(source trust.Source, seen replay.Store, c *home.Config, now func() time.Time) (*judge, error) {
 	opener, err := envelope.NewOpener(source, &envelope.Policy{
-		Audience: audience, Now: now,
+		Audience: c.Audience, Now: now,
 		// The trust bundle binds each producer to its sources. The rules of the bus have those of consumers.
 		Unsafe: envelope.Unsafe{AnySource: true},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &judge{opener, seen}, nil
+	j := &judge{opener, map[string]*envelope.Opener{}, seen}
+	for i := range c.Consumers {
+		e := &c.Consumers[i]
+		sources, err := c.SourcesOf(e)
+		if err != nil {
+			continue // it cannot start: it accepts no source
+		}
+		j.consumers[e.Name], err = envelope.NewOpener(source, &envelope.Policy{Sources: sources, Types: e.Types,
+			Audience: c.AudienceOf(e), Now: now})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return j, nil
 }
 
-// event judges what came on a bus.
-func (j *judge) event(ctx context.Context, doc []byte) verdict {
-	v, opened := j.open(ctx, doc)
+// event judges what came on a bus and went to these queues.
+func (j *judge) event(ctx context.Context, doc []byte, queues []string) verdict {
+	v, opened := j.openFor(ctx, doc, queues)
 	if opened == nil {
 		return v
 	}
@@ -79,21 +96,44 @@ func (j *judge) event(ctx context.Context, doc []byte) verdict {
 	return v
 }
 
-// look judges what was told of before: it may come again.
-func (j *judge) look(ctx context.Context, doc []byte) verdict {
-	v, _ := j.open(ctx, doc)
+// look judges what was told of before and was in this queue: it may come again.
+func (j *judge) look(ctx context.Context, doc []byte, queue string) verdict {
+	v, _ := j.openFor(ctx, doc, []string{queue})
 	return v
 }
 
-func (j *judge) open(ctx context.Context, doc []byte) (verdict, *envelope.Opened) {
+// openFor opens the event as each consumer of these queues. The first that refuses decides; it is named if
+// there are others.
+func (j *judge) openFor(ctx context.Context, doc []byte, queues []string) (v verdict, opened *envelope.Opened) {
 	if j == nil {
 		return verdict{Verdict: verdictUnjudged, Unverified: claimOf(doc)}, nil
 	}
+	var names []string
+	for _, name := range queues {
+		if j.consumers[name] != nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return j.open(ctx, doc, j.opener)
+	}
+	for _, name := range names {
+		if v, opened = j.open(ctx, doc, j.consumers[name]); opened == nil {
+			if len(names) > 1 {
+				v.Consumer = name
+			}
+			return v, nil
+		}
+	}
+	return v, opened
+}
+
+func (j *judge) open(ctx context.Context, doc []byte, opener *envelope.Opener) (verdict, *envelope.Opened) {
 	format := input.FormatOf(doc)
 	if format == consumer.QuarantineRecord {
 		return recordOf(string(doc)), nil
 	}
-	opened, err := j.opener.Open(ctx, envelope.Received{Body: doc,
+	opened, err := opener.Open(ctx, envelope.Received{Body: doc,
 		EventBridge: format == consumer.EventBridge},
 		envelope.Step{KeepEncrypted: true})
 	if err == nil {

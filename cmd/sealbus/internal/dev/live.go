@@ -39,7 +39,7 @@ type happening struct {
 	text    string   // output: the line; byFunction: the error; homeChanged: what changed
 }
 
-func (h *happening) size() int { return len(h.body) + len(h.text) + 200 }
+func (h *happening) size() int { return len(h.where) + len(h.body) + len(h.from) + len(h.text) + 200 }
 
 // watcher tells what happens. The server hands it over without ever waiting: a terminal that stands still
 // stops no event.
@@ -141,15 +141,15 @@ func (w *watcher) lineOf(ctx context.Context, h *happening) *line {
 	j := w.judge.Load()
 	switch h.kind {
 	case onBus:
-		l.verdict = j.event(ctx, []byte(h.body))
+		l.verdict = j.event(ctx, []byte(h.body), h.targets)
 		l.To, l.NoBus = h.targets, h.targets == nil
 	case inQuarantine:
 		l.verdict = recordOf(h.body)
 	case deadLetter:
-		l.verdict, l.From = j.look(ctx, []byte(h.body)), h.from
+		l.verdict, l.From = j.look(ctx, []byte(h.body), h.from), h.from
 		l.Verdict = "" // it was told when the event came
 	case byFunction:
-		l.verdict = j.look(ctx, []byte(h.body))
+		l.verdict = j.look(ctx, []byte(h.body), h.where)
 		l.Verdict, l.Reason, l.Cause, l.Fix = "", "", "", ""
 		l.Outcome = "handled"
 		if h.failed {

@@ -3,6 +3,7 @@ package dev
 import (
 	"errors"
 	"net"
+	"syscall"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -32,9 +33,11 @@ func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server,
 		return server, nil
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok {
-		return nil,
-			ui.Usage("end the program that uses it (perhaps another `sealbus dev`), or give another --port",
-				"cannot listen on %s: %w", addr, errtext.Innermost(err))
+		fix := "give another --port, or an address of this machine"
+		if errors.Is(err, syscall.EADDRINUSE) {
+			fix = "end the program that uses it (perhaps another `sealbus dev`), or give another --port"
+		}
+		return nil, ui.Usage(fix, "cannot listen on %s: %w", addr, errtext.Innermost(err))
 	}
 	if errors.Is(err, localaws.ErrInUse) {
 		return nil, ui.Usage("end the other `sealbus dev` that uses it, or name another --dir",

@@ -98,6 +98,9 @@ func (v *view) judged(l *line) string {
 	if l.Encrypted {
 		text += v.Dim(", encrypted")
 	}
+	if l.Consumer != "" {
+		text += v.Dim(", says consumer ") + short(l.Consumer, mostValue)
+	}
 	return text + " " + v.route(l)
 }
 

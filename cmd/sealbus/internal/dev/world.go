@@ -96,7 +96,7 @@ func (w *world) make(ctx context.Context) error {
 
 // notMade is the error of a part of the world. It does not come from a program of the person.
 func notMade(what string, err error) error {
-	return ui.Unavailable("try again; with --dir, on an empty directory", "making %s: %w", what,
+	return ui.Unavailable("try again, or name another --dir and keep this one", "making %s: %w", what,
 		errtext.AWS(err))
 }
 

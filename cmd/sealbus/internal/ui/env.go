@@ -75,10 +75,14 @@ func (env *Env) Ask(prompt string) ([]byte, error) {
 	return env.system.Prompt(prompt)
 }
 
-// EndOnSignal cancels at the first Ctrl-C; a second one ends the program at once, whatever is under way.
+// EndOnSignal cancels at the first Ctrl-C, or when the terminal is gone; a second one ends the program at
+// once, whatever is under way.
 func (env *Env) EndOnSignal(ctx context.Context, cancel context.CancelFunc) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup does
+		signal.Notify(interrupted, syscall.SIGHUP)
+	}
 	go func() {
 		defer signal.Stop(interrupted)
 		select {

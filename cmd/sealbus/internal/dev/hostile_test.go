@@ -1,0 +1,52 @@
+package dev_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+)
+
+// A line says verified where the consumers of the queues take the event, by their own types and audience, and
+// names the one of several that does not.
+func TestVerdictIsThatOfTheConsumers(t *testing.T) {
+	b := newHome(t)
+	const types = "types: [com.example.other.*], "
+	with := func(old, text string) {
+		b.Check(os.WriteFile(b.Path("sealbus.yaml"), []byte(strings.Replace(homeYAML, old, text, 1)), 0o600))
+	}
+	with("  billing:", "  audit: {"+types+"sources: ['https://shop.example/*']}\n  billing:")
+	d := begin(b, "--home", b.Dir, "--output", "json")
+	d.put("central", b.Sealed("o-1"))
+	l := d.line("the event", func(l *told) bool { return l.What == "event" })
+	if l.Verdict != "rejected" || l.Consumer != "audit" || l.ID != "" || len(l.To) != 2 {
+		t.Errorf("%+v", l)
+	}
+	d.End()
+	with("  billing: {", "  billing: {"+types)
+	d = begin(b, "--home", b.Dir, "--output", "json")
+	d.put("central", b.Sealed("o-1"))
+	l = d.line("the event", func(l *told) bool { return l.What == "event" })
+	if l.Verdict != "rejected" || l.Consumer != "" || l.ID != "" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A response that the server cannot take leaves the batch in the queue: the line does not say handled.
+func TestResponseThatIsNoneIsAFailure(t *testing.T) {
+	for _, response := range []string{`"ok"`, `{"batchItemFailures":[{"itemIdentifier":"none of them"}]}`} {
+		b := newHome(t)
+		function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(response))
+		}))
+		d := begin(b, "--home", b.Dir, "--output", "json", "--function", "billing="+function.URL)
+		d.put("central", b.Sealed("o-1"))
+		l := d.line("the end of it", func(l *told) bool { return l.What == "function" })
+		if l.Outcome != "failed" || !strings.Contains(l.Error, "response") {
+			t.Errorf("%s: %+v", response, l)
+		}
+		d.End()
+		function.Close()
+	}
+}
