@@ -393,3 +393,27 @@ func TestRenewAfterAWrongClock(t *testing.T) {
 		t.Errorf("%v, %v", result, err)
 	}
 }
+
+// A program that changes its working directory still follows the trust of the home that was found there.
+func TestTrustIsFollowedFromElsewhere(t *testing.T) {
+	m := newHome(t)
+	now := time.Now()
+	clock := now
+	t.Chdir(m.dir)
+	bus := producer.NewLocalBus(nil)
+	bus.Subscribe(func(context.Context, []byte) error { return nil })
+	p, err := home.Producer("", "orders", bus, &producer.Options{Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := m.sign(trust.TimestampOptions{Now: now, Revoke: map[string]trust.Revocation{
+		m.signer.Verifier().KeyID(): {At: now, Reason: "stolen"}}}); err != nil {
+		t.Fatal(err)
+	}
+	clock = now.Add(2 * time.Second) // it looks at the files once a second
+	_, err = p.Publish(t.Context(), order())
+	if refused, ok := errors.AsType[*producer.TrustError](err); !ok || refused.Reason != envelope.ReasonRevokedKey {
+		t.Errorf("a revoked key was published: %v", err)
+	}
+}

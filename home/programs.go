@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -174,13 +175,19 @@ func (h *Home) Trust(now func() time.Time) (trust.Refresher, error) {
 	t := &h.config.Trust
 	opts := &trust.Options{Now: now, MinVersion: t.MinVersion, RefreshHint: lookEvery}
 	if t.State != "" {
-		if opts.StateFile, err = h.Place(t.State); err != nil {
+		if opts.StateFile, err = h.Place(t.State); err == nil {
+			opts.StateFile, err = filepath.Abs(opts.StateFile)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	path, err := h.Public(t.Bundle)
 	if err != nil {
 		return nil, h.missing(t.Bundle, err)
+	}
+	if path, err = filepath.Abs(path); err != nil { // the program may change its working directory
+		return nil, fmt.Errorf("home: %w", err)
 	}
 	source, err := trust.WatchFile(path, roots, opts)
 	if err == nil {
