@@ -48,8 +48,13 @@ func attach(env *ui.Env, cmd *cobra.Command, u use) {
 		home.Variable+", else the working directory)")
 	for name, help := range map[string]string{"producer": "with a home: the `NAME` of its producer",
 		"consumer": "with a home: the `NAME` of its consumer"} {
-		if u.chooses(name) && flags.Lookup(name) == nil {
+		if !u.chooses(name) {
+			continue
+		}
+		if f := flags.Lookup(name); f == nil {
 			flags.String(name, "", help+", if it has several")
+		} else {
+			f.Usage += "; with a home: which " + name + " of it, if it has several"
 		}
 	}
 	c := &call{env: env, cmd: cmd, use: u, dir: dir}
