@@ -226,6 +226,7 @@ func TestRotationIsSixCommands(t *testing.T) {
 		}
 		typed = regexp.MustCompile(`(?m)^#>.*\n`).ReplaceAllString(typed, "")
 		typed = regexp.MustCompile(`\|\n\s*`).ReplaceAllString(typed, "| ")
+		typed = strings.ReplaceAll(typed, "\nbin/producer\n", "\n") // which shows that events still flow
 		if n := strings.Count(typed, "\n"); n == 0 || n > 6 {
 			t.Errorf("%s has %d commands:\n%s", name, n, typed)
 		}

@@ -66,7 +66,7 @@ eval "$(sealbus dev --print-env)" && aws events list-rules --event-bus-name cent
 	flags.StringVar(&f.dir, "dir", "", "keep everything in this `DIR` (default in memory)")
 	flags.IntVar(&f.port, "port", defaultPort, "the `PORT` of 127.0.0.1; 0 = a free one")
 	flags.StringArrayVar(&f.functions, "function", nil,
-		"feed a function from the queue `NAME=PROGRAM|URL`: a Lambda bootstrap, or an http:// URL")
+		"feed a function from a queue, `NAME=PROGRAM|URL`: a Lambda bootstrap, or what listens at an http:// URL")
 	flags.StringVar(&f.unsafe, "unsafe-listen", "",
 		"listen on this `HOST:PORT`, where other machines may do everything, too")
 	flags.BoolVar(&f.printEnv, "print-env", false, "only write the variables for AWS SDKs, for eval")

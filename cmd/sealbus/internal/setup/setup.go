@@ -32,8 +32,8 @@ func Command(env *ui.Env) *cobra.Command {
 			"If it was ended in the middle, the same command again completes it.\n\n" +
 			"A consumer accepts what the producers of the home send, unless --source says otherwise.\n\n" +
 			"Other commands find the home by --home DIR, by SEALBUS_HOME, or in the working directory, where it was made. It is\n" +
-			"for a laptop: no key has a passphrase, and the root key is beside the others. docs/operations.md has the way for\n" +
-			"production.",
+			"for a laptop: no key has a passphrase, and the root key is beside the others. docs/guide-platform.md, \"Set the\n" +
+			"trust up\", has the way for production; docs/security.md, \"A home\", has all that is weaker here.",
 		Example: "sealbus init orders --source 'https://orders.example/*' --type 'com.example.order.*' --dir shop\nsealbus init billing --consumer --dir shop",
 		Args:    ui.Exactly("NAME"), Now: true,
 		Run: func(ctx context.Context, args []string) error { return run(ctx, env, &f, args[0]) },

@@ -49,9 +49,10 @@ func buildCommand(env *ui.Env) *cobra.Command {
 		Long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
 			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
 			"that it lists and that was not submitted.\n\n" +
-			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
+			"A bundle lives for 7 days: until it ends an attacker may withhold the next one, and with it a revocation. The command\n" +
+			"refuses a longer life, unless --insecure-max-lifetime allows it. Consumers do not check that.\n" +
 			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.\n\n" +
-			"Where --roots names timestamp keys, a bundle lives for 90 days, and for at most 400. --timestamp is the newest\n" +
+			"Where --roots names timestamp keys, a bundle lives for 90 days, and for at most 400; consumers refuse a longer life. --timestamp is the newest\n" +
 			"timestamp: each key that it revokes must be revoked in the policy as well, or be named by --overrule. Where the root\n" +
 			"keys and the timestamp key are on one machine, --timestamp-key signs the next timestamp into that file.\n\n" +
 			"Refused are a policy that allows more than --previous, unless --widen names the producer or consumer, and a schedule\n" +
@@ -81,6 +82,7 @@ func buildCommand(env *ui.Env) *cobra.Command {
 		"events of the key of this `KEYID` may be lost by its schedule; a producer's name = each of its keys")
 	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
 	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
+	flags.Lookup("expires").DefValue = "7d, with timestamp keys 90d"
 	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
 	flags.Var(&f.refreshHint, "refresh-hint", "how often consumers should look for a newer bundle")
 	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil,

@@ -71,6 +71,7 @@ func timestampCommand(env *ui.Env) *cobra.Command {
 		"a signed bundle `FILE` that consumers may still use, whose keys --revoke may name too; may be repeated")
 	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil, "revoke the session key of this `THUMBPRINT`")
 	flags.Var(&f.expires, "expires", "how long the timestamp lives: 24h, at most 7d")
+	flags.Lookup("expires").DefValue = "1d, in a home 7d"
 	f.PrivateFlags.Register(cmd)
 	return cmd
 }
