@@ -183,8 +183,8 @@ func told(end context.Context, w *watcher, name string, f localaws.Handler) loca
 	}
 }
 
-// failuresIn are the messages that a response says are to come again. Its error is where the whole batch does:
-// the server cannot read the response either, or it names a message that is none of the batch.
+// failuresIn are the messages that a response says are to come again. Its error is where the whole batch
+// does: the server cannot read the response either, or it names a message that is none of the batch.
 func failuresIn(response any, batch []string) (ids []string, err error) {
 	text, err := json.Marshal(response)
 	if err != nil {

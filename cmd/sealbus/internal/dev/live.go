@@ -24,7 +24,7 @@ const (
 	deadLetter   = "dead_letter"
 	byFunction   = "function" // a function ended with a message
 	output       = "output"   // a function wrote a line
-	homeChanged  = "home"
+	homeChanged  = "home"     // or whatever else is said in words
 )
 
 // happening is one thing that a line is written for.
