@@ -41,7 +41,7 @@ func TestQuarantineKeysRefuse(t *testing.T) {
 		make made
 		want string
 	}{
-		"no name":                {keys("", macKey), "needs a name"},
+		"no name":                {keys("", macKey), "no name of the quarantine"},
 		"a name that is no text": {keys("\xff", macKey), "is no text"},
 		"no key":                 {keys("bin", nil), "of 0 bytes, at least 32"},
 		"short key":              {keys("bin", macKey[1:]), "of 31 bytes, at least 32"},
