@@ -263,7 +263,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	r := b.Run("", s.args(b)...)
-	if r.Code != 0 || !strings.HasPrefix(r.Stdout, "STATUS  CHECK") ||
+	if r.Code != 0 || !strings.HasPrefix(r.Stdout, "STATUS   CHECK") ||
 		!strings.HasSuffix(r.Stdout, "\n1 warning, 27 ok\n") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
