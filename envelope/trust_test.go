@@ -265,6 +265,27 @@ func TestClockAfterBundle(t *testing.T) {
 	}
 }
 
+// A trusted producer that names itself as another is told from a wrong date: the advice speaks of a forgery.
+func TestAdviceOnAnotherProducer(t *testing.T) {
+	for name, want := range map[string]bool{"sales": true, "orders": false} {
+		k := entry("orders", func(k *trust.Key) {
+			if k.Producer = name; name == "orders" {
+				k.Schedule.Active = on("12:30") // later than the event
+			}
+		})
+		bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Expires: on("16:00")}, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = envelope.Open(t.Context(), seal(order("orders")), &liveSource{held: bundle, fresh: bundle},
+			&envelope.Policy{Now: func() time.Time { return moment(vectorNow) }, Unsafe: anySource})
+		e, ok := errors.AsType[*envelope.Error](err)
+		if !ok || e.Reason != envelope.ReasonKeyNotValid || strings.Contains(e.Fix(), "forgery") != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // After a refresh that took an hour, everything is judged again at the new time.
 func TestClockAfterRefresh(t *testing.T) {
 	now := moment(vectorNow)

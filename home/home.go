@@ -30,7 +30,7 @@ var ErrNone = errors.New("no " + File)
 type MissingError struct {
 	What    string
 	Command string // makes it; "" = none does
-	Several string // "producer" or "consumer": the home has several, and one is to be named; "" = it lacks something
+	Several string // "producer" or "consumer": of several, one is to be named; "" = something is missing
 	Err     error  // nil, or why
 }
 

@@ -31,8 +31,8 @@ func FromSDK(ev *event.Event) (*Event, error) {
 	if len(ev.FieldErrors) > 0 {
 		name := slices.Min(slices.Collect(maps.Keys(ev.FieldErrors)))
 		msg := "was set to a value that the SDK refused"
-		if c, ok := ev.Context.(*event.EventContextV1); ok && c != nil && name == "id" && c.ID == "" {
-			msg = "is empty, or was set to nothing but spaces"
+		if name == "id" { // it refuses no other
+			msg = "is empty"
 		}
 		return nil, &Error{Member: clip(name), Msg: msg,
 			Err: ev.FieldErrors[name]}

@@ -363,3 +363,13 @@ func throughSDK(t testing.TB, e *Event) {
 		t.Fatalf("FromSDK(ToSDK) differs:\n%+v\n%+v", got, &want)
 	}
 }
+
+// The SDK refuses no ID but an empty one.
+func TestFromSDKWithoutID(t *testing.T) {
+	ev := sdkEvent(func(ev *event.Event) { ev.SetID(" ") })
+	_, err := FromSDK(ev)
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Member != "id" || e.Msg != "is empty" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 )
 
@@ -55,6 +57,14 @@ func CheckURL(flag, text string) error {
 // FixCredentials says how the AWS command line and this one get credentials.
 const FixCredentials = "sign in (`aws sso login`), set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
+// orDev names the stand-in for AWS to people who work in a home, and have no endpoint set.
+func orDev(ctx context.Context) string {
+	if _, inHome := loadhome.Named(ctx); !inHome || os.Getenv("AWS_ENDPOINT_URL") != "" {
+		return ""
+	}
+	return "; for a trial without AWS, run `sealbus dev`, and then `eval \"$(sealbus dev --print-env)\"` in this terminal"
+}
+
 // Load finds region and credentials as the AWS command line does, before anything is done for nothing.
 func Load(ctx context.Context, region string) (aws.Config, error) {
 	cfg, err := Read(ctx, region)
@@ -62,7 +72,7 @@ func Load(ctx context.Context, region string) (aws.Config, error) {
 		return aws.Config{}, err
 	}
 	if cfg.Region == "" {
-		return aws.Config{}, ui.Usage("add --region NAME, or set AWS_REGION", "no AWS region is configured")
+		return aws.Config{}, ui.Usage("add --region NAME, or set AWS_REGION"+orDev(ctx), "no AWS region is configured")
 	}
 	if err := CheckCredentials(ctx, cfg); err != nil {
 		return aws.Config{}, err

@@ -88,8 +88,8 @@ func (d *doctor) checkFreshness(b *trust.Bundle) {
 	}
 }
 
-// checkLife warns of a bundle that may be withheld for longer than a week: without timestamps no consumer learns
-// of the next one, and of the revocations in it, before this one expires.
+// checkLife warns of a bundle that may be withheld for longer than a week: without timestamps no consumer
+// learns of the next one, and of the revocations in it, before this one expires.
 func (d *doctor) checkLife(b *trust.Bundle) {
 	if life := b.Expires().Sub(b.Issued()); b.Timestamp() == nil && life > trust.MaxBundleLifetime {
 		d.warning("bundle life", "build it with `sealbus trust build --expires 7d`, or name a timestamp key in the roots",
@@ -98,8 +98,8 @@ func (d *doctor) checkLife(b *trust.Bundle) {
 	}
 }
 
-// checkRoots warns of roots that a single thief takes over, or that never end, and before the newest roots expire. They do not say when they were made, so there is no third
-// of their life to go by.
+// checkRoots warns of roots that a single thief takes over, or that never end, and before the newest roots
+// expire. They do not say when they were made, so there is no third of their life to go by.
 func (d *doctor) checkRoots(ctx context.Context) error {
 	roots, err := loadtrust.ReadRoots(d.env, d.f.Roots)
 	if err == nil {
@@ -124,7 +124,8 @@ func (d *doctor) checkRoots(ctx context.Context) error {
 	return nil
 }
 
-// checkWeakRoots warns of roots that one thief takes over, or that never end. In a home that is so on purpose.
+// checkWeakRoots warns of roots that one thief takes over, or that never end. In a home that is so on
+// purpose.
 func (d *doctor) checkWeakRoots(ctx context.Context, roots *trust.Roots) {
 	var weak []string
 	if roots.Threshold() == 1 {

@@ -175,8 +175,8 @@ func (c *call) fill(ctx context.Context) error {
 	return nil
 }
 
-// tellUnused warns of events that get no audience, although a home is there that has one: consumers without an
-// audience of their own would take them wherever they are put.
+// tellUnused warns of events that get no audience, although a home is there that has one: consumers without
+// an audience of their own would take them wherever they are put.
 func (c *call) tellUnused() {
 	if c.home != nil || !c.use.audience || c.isGiven("audience") || c.isGiven("check") {
 		return

@@ -115,7 +115,7 @@ var uses = map[string]use{
 	"keys rotate": own(ownerPart, trustPart),
 	"keys status": own(part{fills: []string{"keyring"}, unless: signing, fill: fillStatus}, trustPart),
 
-	"trust add":    {changes: true, main: []string{"policy"}, parts: []part{policyPart}, args: refreshedPublic,
+	"trust add": {changes: true, main: []string{"policy"}, parts: []part{policyPart}, args: refreshedPublic,
 		besides: true, choose: both},
 	"trust build":  {changes: true, main: []string{"policy", "root", "out"}, parts: []part{policyPart, buildPart, rootPart}},
 	"trust revoke": {changes: true, main: []string{"policy"}, parts: []part{policyPart}},

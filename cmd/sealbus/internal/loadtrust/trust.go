@@ -202,7 +202,7 @@ func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, r
 	if len(roots.TimestampKeys()) > 0 {
 		timestamp, err := readBeside(ctx, env, where, keydoc.TimestampFile, keydoc.MaxTimestamp)
 		if err != nil {
-			return nil, err
+			return nil, orFirst(where, err)
 		}
 		opts.Timestamp = timestamp
 	}
@@ -213,7 +213,18 @@ func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, r
 	return b, nil
 }
 
-// readBeside reads the file of that name beside the bundle.
+// orFirst adds to the error of a timestamp that is missing that the trust may be too new to have one.
+func orFirst(where string, err error) error {
+	e, ok := errors.AsType[*ui.Error](err)
+	missing := !ui.Exists(filepath.Join(filepath.Dir(where), keydoc.TimestampFile))
+	if !ok || !missing || strings.Contains(where, "://") {
+		return err
+	}
+	told := *e
+	told.Fix = "put it beside the bundle; the first one of a new trust is made by `sealbus trust timestamp --previous none`"
+	return &told
+}
+
 // TimestampBeside is the signed timestamp beside a bundle, not verified; nil = there is none.
 func TimestampBeside(ctx context.Context, env *ui.Env, where string) ([]byte, error) {
 	origin, err := trustOrigin(ctx, env, where)
@@ -230,6 +241,7 @@ func TimestampBeside(ctx context.Context, env *ui.Env, where string) ([]byte, er
 	return signed, err
 }
 
+// readBeside reads the file of that name beside the bundle.
 func readBeside(ctx context.Context, env *ui.Env, where, name string, most int) ([]byte, error) {
 	origin, err := trustOrigin(ctx, env, where)
 	if err != nil {
@@ -329,8 +341,12 @@ func Refused(path string, err error) error {
 	if !errors.As(err, &b) {
 		return ui.Rejected("check that this is the file you mean", "%s: %w", path, err)
 	}
+	fix := refusalFix[b.Why]
+	if strings.HasPrefix(b.Err.Error(), "timestamp ") && (b.Why == trust.WhyExpired || b.Why == trust.WhyRollback) {
+		fix = "fetch the newest " + keydoc.TimestampFile + ", or sign one with `sealbus trust timestamp`"
+	}
 	return &ui.Error{
-		Code: ui.ExitRejected, Reason: string(b.Why), Err: ui.InFile(path, b.Err), Fix: refusalFix[b.Why],
+		Code: ui.ExitRejected, Reason: string(b.Why), Err: ui.InFile(path, b.Err), Fix: fix,
 		Later: b.Why == trust.WhyExpired || b.Why == trust.WhyRollback,
 	}
 }

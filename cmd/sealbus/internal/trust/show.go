@@ -152,8 +152,8 @@ func unverifiedBeside(ctx context.Context, env *ui.Env, file string) *trust.Time
 	return ts
 }
 
-// revoke shows the keys as revoked that the timestamp revokes, unless the bundle decided on that. ts is nil if
-// there is none.
+// revoke shows the keys as revoked that the timestamp revokes, unless the bundle decided on that. ts is nil
+// if there is none.
 func (s *bundleShown) revoke(ts *trust.Timestamp, b *trust.Bundle) {
 	if ts == nil {
 		return
