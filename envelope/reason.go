@@ -74,7 +74,7 @@ var explanations = map[Reason]explanation{
 	},
 	ReasonUnsigned: {Permanent,
 		"the event carries no signature",
-		"seal it at the producer; while migrating, set UnsafeMigration",
+		"if no producer migrates, treat it as a forgery; else seal it at the producer",
 	},
 	ReasonUnsupported: {Permanent,
 		"the event uses something that this version does not read",

@@ -197,8 +197,10 @@ func (o *opening) refuse(v valid) (why *Error, mayChange bool) {
 		return reject(ReasonKeyNotValid, "the session key was valid from %s to %s",
 			d.NotBefore.Format(time.RFC3339), d.NotAfter.Format(time.RFC3339)), false
 	case profile != nil && profile.Producer != k.Producer:
-		return reject(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
-			k.Producer, profile.Producer), true
+		e := reject(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
+			k.Producer, profile.Producer)
+		e.Advice = "treat it as a forgery by the owner of that key, unless a producer was renamed"
+		return e, true
 	case d != nil && !keys.MatchSource(d.Sources, o.in.Source), !keys.MatchSource(k.Sources, o.in.Source):
 		unfit := unfitSource(o.in.Source)
 		return reject(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id,

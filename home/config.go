@@ -292,7 +292,7 @@ func entry[T any](list []T, name, what, flags string, nameOf func(*T) string) (*
 		}
 		return nil, &MissingError{What: "the home has no " + what, Command: "sealbus init " + made + " " + flags}
 	case name == "":
-		return nil, &MissingError{What: fmt.Sprintf("the home has several %ss: name one of %s", what,
+		return nil, &MissingError{Several: what, What: fmt.Sprintf("the home has several %ss: name one of %s", what,
 			strings.Join(names, ", "))}
 	}
 	return nil, &MissingError{What: fmt.Sprintf("the home has no %s %q, but %s", what, name,

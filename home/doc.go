@@ -48,5 +48,5 @@
 //
 // # Stability
 //
-// The file format is stable at version 1. So are Find, Open, Producer, Consumer and Renew.
+// The file format is stable at version 1. So are Find, Open, Producer, Consumer, QuarantineKeys and Renew.
 package home

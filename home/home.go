@@ -16,6 +16,10 @@ import (
 // Variable is the environment variable that names the home.
 const Variable = "SEALBUS_HOME"
 
+// QuarantineVariable is the environment variable by which `sealbus dev` gives a function the URL of the SQS
+// queue for the records of refused events.
+const QuarantineVariable = "SEALBUS_QUARANTINE_QUEUE"
+
 // madeHere is the file, below the home, by which a home that is only found shows that it was made there.
 const madeHere = "state/here"
 
@@ -26,6 +30,7 @@ var ErrNone = errors.New("no " + File)
 type MissingError struct {
 	What    string
 	Command string // makes it; "" = none does
+	Several string // "producer" or "consumer": the home has several, and one is to be named; "" = it lacks something
 	Err     error  // nil, or why
 }
 

@@ -3,6 +3,7 @@ package home_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -391,5 +392,55 @@ func TestRenewAfterAWrongClock(t *testing.T) {
 	}
 	if result, err := publish(t, m.dir, nil); err != nil || result.Outcome != consumer.Handled {
 		t.Errorf("%v, %v", result, err)
+	}
+}
+
+// A program that changes its working directory still follows the trust of the home that was found there.
+func TestTrustIsFollowedFromElsewhere(t *testing.T) {
+	m := newHome(t)
+	now := time.Now()
+	clock := now
+	t.Chdir(m.dir)
+	bus := producer.NewLocalBus(nil)
+	bus.Subscribe(func(context.Context, []byte) error { return nil })
+	p, err := home.Producer("", "orders", bus, &producer.Options{Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := m.sign(trust.TimestampOptions{Now: now, Revoke: map[string]trust.Revocation{
+		m.signer.Verifier().KeyID(): {At: now, Reason: "stolen"}}}); err != nil {
+		t.Fatal(err)
+	}
+	clock = now.Add(2 * time.Second) // it looks at the files once a second
+	_, err = p.Publish(t.Context(), order())
+	if refused, ok := errors.AsType[*producer.TrustError](err); !ok || refused.Reason != envelope.ReasonRevokedKey {
+		t.Errorf("a revoked key was published: %v", err)
+	}
+}
+
+// The key of the home authenticates the records of a consumer, in its name. An error quotes no key.
+func TestQuarantineKeys(t *testing.T) {
+	m := newHome(t)
+	if _, err := home.QuarantineKeys(m.dir, ""); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	for text, good := range map[string]bool{"CANARY": false, "CANARYCANARY": false, strings.Repeat("CANARY0/", 6): true} {
+		if err := os.WriteFile(m.path("secret/quarantine.key"), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := home.QuarantineKeys(m.dir, "")
+		if good && (err != nil || k.Name() != "billing") || !good && (err == nil || strings.Contains(err.Error(), "CANARY")) {
+			t.Errorf("%q: %q, %v", text, k.Name(), err)
+		}
+	}
+	if _, err := home.QuarantineKeys(m.dir, "stock"); err == nil {
+		t.Error("a consumer that the home does not have")
+	}
+	if err := os.Chmod(m.path("secret/quarantine.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := home.QuarantineKeys(m.dir, ""); err == nil && runtime.GOOS != "windows" {
+		t.Error("a key that others may read")
 	}
 }

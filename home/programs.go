@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/privatefile"
@@ -20,6 +22,9 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
+
+// maxQuarantineKey bounds the file, in bytes, so that one that is named by mistake is refused.
+const maxQuarantineKey = 1 << 10
 
 // lookEvery is how often programs look at the files of trust: they are on the same disk.
 const lookEvery = time.Second
@@ -50,6 +55,21 @@ func Consumer(dir, name string, store replay.Store, opts *consumer.Options) (*co
 		return nil, err
 	}
 	return h.Consumer(name, store, opts)
+}
+
+// QuarantineKeys are the name and the key with which the consumer of that name writes records of refused
+// events: see Find for dir; name "" = the only consumer. Its quarantine has its name. A store is made with
+// them, such as that of package quarantine/sqs, and is then Options.Quarantine of Consumer:
+//
+//	keys, err := home.QuarantineKeys("", "billing")
+//	refused, err := sqs.New(client, os.Getenv(home.QuarantineVariable), keys, nil)
+//	c, err := home.Consumer("", "billing", store, &consumer.Options{Quarantine: refused})
+func QuarantineKeys(dir, name string) (consumer.QuarantineKeys, error) {
+	h, err := Find(dir)
+	if err != nil {
+		return consumer.QuarantineKeys{}, err
+	}
+	return h.QuarantineKeys(name)
 }
 
 // checkProducer finds mistakes of the call before there is a home.
@@ -123,6 +143,36 @@ func (h *Home) Consumer(name string, store replay.Store, opts *consumer.Options)
 	return consumer.New(e.Name, source, store, policy, opts)
 }
 
+// QuarantineKeys is the function QuarantineKeys for an open home. The consumers of a home share one key.
+func (h *Home) QuarantineKeys(name string) (consumer.QuarantineKeys, error) {
+	none := consumer.QuarantineKeys{}
+	e, err := h.config.Consumer(name)
+	if err != nil {
+		return none, err
+	}
+	file := h.config.QuarantineKey
+	if file == "" {
+		return none, &MissingError{What: "the home has no quarantine key: " + File + " has no quarantine_key"}
+	}
+	path, err := h.Secret(file)
+	if err != nil {
+		return none, h.missing(file, err)
+	}
+	text, _, err := privatefile.ReadBounded(path, maxQuarantineKey)
+	if err != nil {
+		return none, fmt.Errorf("home: %w", err)
+	}
+	key, err := jsontext.Base64.AppendDecode(nil, bytes.TrimSpace(text))
+	if err != nil { // which could quote the key
+		return none, fmt.Errorf("home: %s is no quarantine key: `sealbus quarantine key new` makes one", path)
+	}
+	keys, err := consumer.NewQuarantineKeys(e.Name, key)
+	if err != nil {
+		return none, fmt.Errorf("home: %s: %w", path, err)
+	}
+	return keys, nil
+}
+
 // Policy is what the consumer accepts, and the keys that it opens with.
 func (h *Home) Policy(e *ConsumerEntry) (*envelope.Policy, error) {
 	sources, err := h.config.SourcesOf(e)
@@ -174,13 +224,19 @@ func (h *Home) Trust(now func() time.Time) (trust.Refresher, error) {
 	t := &h.config.Trust
 	opts := &trust.Options{Now: now, MinVersion: t.MinVersion, RefreshHint: lookEvery}
 	if t.State != "" {
-		if opts.StateFile, err = h.Place(t.State); err != nil {
+		if opts.StateFile, err = h.Place(t.State); err == nil {
+			opts.StateFile, err = filepath.Abs(opts.StateFile)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	path, err := h.Public(t.Bundle)
 	if err != nil {
 		return nil, h.missing(t.Bundle, err)
+	}
+	if path, err = filepath.Abs(path); err != nil { // the program may change its working directory
+		return nil, fmt.Errorf("home: %w", err)
 	}
 	source, err := trust.WatchFile(path, roots, opts)
 	if err == nil {

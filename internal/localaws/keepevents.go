@@ -60,7 +60,8 @@ func (s *Server) loadBus(name string, row *keptBus) error {
 	return nil
 }
 
-// sinkOfQueue makes the sink of a queue, if there is none; other targets have theirs when the program names them.
+// sinkOfQueue makes the sink of a queue, if there is none; other targets have theirs when the program names
+// them.
 func (s *Server) sinkOfQueue(arn string) {
 	if isQueueARN(arn) {
 		s.addSink(arn, &sink{take: s.deliverToQueue, first: true})

@@ -30,7 +30,11 @@ func FromSDK(ev *event.Event) (*Event, error) {
 	// The setters of the SDK do not fail: they note the error here and leave the old value.
 	if len(ev.FieldErrors) > 0 {
 		name := slices.Min(slices.Collect(maps.Keys(ev.FieldErrors)))
-		return nil, &Error{Member: clip(name), Msg: "was set to a value that the SDK refused",
+		msg := "was set to a value that the SDK refused"
+		if c, ok := ev.Context.(*event.EventContextV1); ok && c != nil && name == "id" && c.ID == "" {
+			msg = "is empty, or was set to nothing but spaces"
+		}
+		return nil, &Error{Member: clip(name), Msg: msg,
 			Err: ev.FieldErrors[name]}
 	}
 	c, ok := ev.Context.(*event.EventContextV1)

@@ -1,6 +1,7 @@
 package clitest
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,6 +26,7 @@ func NewQueue(b *Bench, attributes map[string]string) *Queue {
 	server := b.FakeAWS(nil)
 	q := &Queue{t: b.T, Server: server, client: sqs.New(sqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})}
 	out, err := q.client.CreateQueue(b.T.Context(),

@@ -331,3 +331,53 @@ func TestEncryptedEventsAreJudged(t *testing.T) {
 	}
 	b.NoCanary("the lines", d.Stdout.String()+d.Stderr.String())
 }
+
+// The line of a message that a function acknowledged says handled of the first of a verified event alone. It
+// says quarantined if the function has put it there.
+func TestAcknowledgedIsNotHandled(t *testing.T) {
+	b := newHome(t)
+	var d *dev
+	function := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var batch struct{ Records []struct{ Body string } }
+		if err := json.NewDecoder(r.Body).Decode(&batch); err != nil {
+			t.Error(err)
+		}
+		for _, m := range batch.Records {
+			if !strings.Contains(m.Body, "o-3") {
+				continue
+			}
+			record, err := json.Marshal(map[string]any{"consumer": "billing", "reason": "modified",
+				"unverified_id": "o-3", "body": []byte(m.Body)})
+			if err != nil {
+				t.Error(err)
+			}
+			d.send("quarantine", string(record))
+		}
+	}))
+	defer function.Close()
+	d = begin(b, "--home", b.Dir, "--output", "json", "--function", "billing="+function.URL)
+	changed := func(id string) string { return strings.Replace(b.Sealed(id), `"chair"`, `"throne"`, 1) }
+	sealed := b.Sealed("o-1")
+	d.put("central", sealed)
+	of := func(id string) told {
+		return d.line("the end of "+id, func(l *told) bool {
+			return l.What == "function" && (l.ID == id || l.Unverified != nil && l.Unverified.ID == id)
+		})
+	}
+	if l := of("o-1"); l.Outcome != "handled" {
+		t.Errorf("%+v", l)
+	}
+	d.put("central", changed("o-2"))
+	d.put("central", changed("o-3"))
+	for id, want := range map[string]string{"o-2": "acknowledged", "o-3": "quarantined"} {
+		if l := of(id); l.Outcome != want || l.Verdict != "" || l.ID != "" {
+			t.Errorf("%+v", l)
+		}
+	}
+	d.put("central", sealed)
+	if l := d.line("the end of the copy", func(l *told) bool {
+		return l.What == "function" && l.ID == "o-1" && l.Outcome != "handled"
+	}); l.Outcome != "acknowledged" {
+		t.Errorf("%+v", l)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/home"
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
@@ -134,14 +135,15 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 // to the server.
 func environment(have []string, url, homeDir string) []string {
 	env := slices.DeleteFunc(slices.Clone(have), func(e string) bool {
-		return strings.HasPrefix(e, "AWS_") || strings.HasPrefix(e, "_LAMBDA") || strings.HasPrefix(e,
-			"SEALBUS_HOME=")
+		return strings.HasPrefix(e, "AWS_") || strings.HasPrefix(e, "_LAMBDA") ||
+			strings.HasPrefix(e, home.Variable+"=") || strings.HasPrefix(e, home.QuarantineVariable+"=")
 	})
 	for _, v := range variables(url) {
 		env = append(env, v.name+"="+v.value)
 	}
+	env = append(env, home.QuarantineVariable+"="+urlOfQueue(url, quarantine))
 	if homeDir != "" {
-		env = append(env, "SEALBUS_HOME="+homeDir)
+		env = append(env, home.Variable+"="+homeDir)
 	}
 	return env
 }
@@ -183,8 +185,8 @@ func told(end context.Context, w *watcher, name string, f localaws.Handler) loca
 	}
 }
 
-// failuresIn are the messages that a response says are to come again. Its error is where the whole batch does:
-// the server cannot read the response either, or it names a message that is none of the batch.
+// failuresIn are the messages that a response says are to come again. Its error is where the whole batch
+// does: the server cannot read the response either, or it names a message that is none of the batch.
 func failuresIn(response any, batch []string) (ids []string, err error) {
 	text, err := json.Marshal(response)
 	if err != nil {

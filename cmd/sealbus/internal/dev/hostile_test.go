@@ -50,3 +50,11 @@ func TestResponseThatIsNoneIsAFailure(t *testing.T) {
 		function.Close()
 	}
 }
+
+// An event that its queue does not take is said to be gone: the line of the bus says where it was to go.
+func TestEventThatNoQueueTakesIsTold(t *testing.T) {
+	b := newHome(t)
+	d := begin(b, "--home", b.Dir)
+	d.put("central", "{\"id\":\"o-2\",\"source\":\"https://shop.example/eu\",\"type\":\"t\",\"data\":\"\uffff\"}")
+	d.Until("it is told", func() bool { return strings.Contains(d.Stderr.String(), "queue billing did not take") })
+}

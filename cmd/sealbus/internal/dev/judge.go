@@ -33,7 +33,7 @@ type verdict struct {
 	Type       string          `json:"type,omitempty"`
 	ID         string          `json:"id,omitempty"`
 	Encrypted  bool            `json:"encrypted,omitempty"`
-	Consumer   string          `json:"consumer,omitempty"` // who refused it, of a record in quarantine or of several
+	Consumer   string          `json:"consumer,omitempty"` // who refused it
 	Unverified *claim          `json:"unverified,omitempty"`
 }
 

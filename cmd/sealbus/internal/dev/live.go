@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/envelope"
 )
 
 // Bounds of what waits to be told. Past them the server goes on, and what is not told is counted.
@@ -24,7 +25,7 @@ const (
 	deadLetter   = "dead_letter"
 	byFunction   = "function" // a function ended with a message
 	output       = "output"   // a function wrote a line
-	homeChanged  = "home"
+	homeChanged  = "home"     // or whatever else is said in words
 )
 
 // happening is one thing that a line is written for.
@@ -47,6 +48,7 @@ type watcher struct {
 	env   *ui.Env
 	view  view
 	judge atomic.Pointer[judge] // nil = events cannot be judged
+	past  past                  // only of tell
 
 	mu      sync.Mutex
 	waiting []happening
@@ -143,20 +145,39 @@ func (w *watcher) lineOf(ctx context.Context, h *happening) *line {
 	case onBus:
 		l.verdict = j.event(ctx, []byte(h.body), h.targets)
 		l.To, l.NoBus = h.targets, h.targets == nil
+		if l.Verdict == ui.VerdictDuplicate || l.Reason == envelope.ReasonIDReused {
+			w.past.note(notTheFirst, "", []byte(h.body))
+		}
 	case inQuarantine:
 		l.verdict = recordOf(h.body)
+		w.past.note(inQuarantine, l.Consumer, bodyOf(h.body))
 	case deadLetter:
 		l.verdict, l.From = j.look(ctx, []byte(h.body), h.from), h.from
 		l.Verdict = "" // it was told when the event came
 	case byFunction:
 		l.verdict = j.look(ctx, []byte(h.body), h.where)
+		l.Outcome = w.outcomeOf(h, l.Verdict)
 		l.Verdict, l.Reason, l.Cause, l.Fix = "", "", "", ""
-		l.Outcome = "handled"
 		if h.failed {
-			l.Outcome, l.Error = "failed", ui.ShortenTo(ui.Clean(h.text), mostError)
+			l.Error = ui.ShortenTo(ui.Clean(h.text), mostError)
 		}
 	}
 	return l
+}
+
+// outcomeOf is what became of a message of a function, as far as it is known: the function only says which
+// messages are to come again.
+func (w *watcher) outcomeOf(h *happening, verdict string) string {
+	switch {
+	case h.failed:
+		return outcomeFailed
+	case w.past.take(inQuarantine, h.where, []byte(h.body)),
+		w.past.take(inQuarantine, h.where, bodyOf(h.body)): // it was reopened, and is refused again
+		return outcomeQuarantined
+	case verdict == ui.VerdictVerified && !w.past.has(notTheFirst, "", []byte(h.body)):
+		return outcomeHandled
+	}
+	return outcomeAcknowledged
 }
 
 // mostError is how much of an error of a function is shown, in characters.

@@ -125,11 +125,12 @@ func TestPatternOfSources(t *testing.T) {
 // A function gets what leads to this server, and no credentials of the person.
 func TestEnvironmentOfAFunction(t *testing.T) {
 	got := environment([]string{"PATH=/bin", "AWS_PROFILE=prod", "AWS_SECRET_ACCESS_KEY=secret",
-		"SEALBUS_HOME=/x"},
+		"SEALBUS_HOME=/x", "SEALBUS_QUARANTINE_QUEUE=x"},
 		"http://127.0.0.1:1", "/shop")
 	want := []string{"PATH=/bin", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_REGION=us-east-1",
 		"AWS_ACCESS_KEY_ID=dev",
-		"AWS_SECRET_ACCESS_KEY=dev", "SEALBUS_HOME=/shop"}
+		"AWS_SECRET_ACCESS_KEY=dev", "SEALBUS_QUARANTINE_QUEUE=http://127.0.0.1:1/000000000000/quarantine",
+		"SEALBUS_HOME=/shop"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q", got)
 	}

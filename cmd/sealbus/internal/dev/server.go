@@ -2,6 +2,7 @@ package dev
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"syscall"
 
@@ -15,6 +16,11 @@ func start(env *ui.Env, f *devFlags, addr string, w *watcher) (*localaws.Server,
 	server, err := localaws.Start(&localaws.Options{
 		Account: account, Region: region, Addr: addr, UnsafeListen: f.unsafe != "", Dir: f.dir,
 		Delivery: localaws.Delivery{Retry: true},
+		OnFailure: func(target string, event []byte) {
+			w.add(happening{kind: homeChanged, text: fmt.Sprintf("the queue %s did not take an event of %d bytes: "+
+				"the queue is gone, or the event too large or with characters that SQS refuses. It is in the "+
+				"dead-letter queue of the target, or lost, as on AWS", queueNames([]string{target})[0], len(event))})
+		},
 		Watch: localaws.Watch{
 			Routed: func(bus string, event []byte, targets []string) {
 				w.add(happening{kind: onBus, where: bus, body: string(event), targets: queueNames(targets)})

@@ -15,12 +15,20 @@ type line struct {
 	verdict
 	To      []string `json:"to,omitempty"` // the queues that a rule gave the event to
 	NoBus   bool     `json:"no_bus,omitempty"`
-	Outcome string   `json:"outcome,omitempty"` // of a function: handled, or failed: the message comes again
+	Outcome string   `json:"outcome,omitempty"` // of a message of a function
 	Error   string   `json:"error,omitempty"`   // of a function
 	From    string   `json:"from,omitempty"`    // the queue that gave up a dead letter
 
 	at time.Time
 }
+
+// The outcomes of a message that a function had.
+const (
+	outcomeHandled      = "handled"
+	outcomeQuarantined  = "quarantined"  // the function put it into the quarantine
+	outcomeAcknowledged = "acknowledged" // a copy, a reopened message, or an event that is refused or not judged
+	outcomeFailed       = "failed"       // it comes again
+)
 
 // The most of each value that a line for people has, in characters.
 const (
@@ -64,8 +72,13 @@ func (l *line) why() string {
 func (v *view) text(l *line) string {
 	switch l.What {
 	case byFunction:
-		if l.Outcome == "handled" {
+		switch l.Outcome {
+		case outcomeHandled:
 			return v.Green("✓ handled") + " " + v.id(l)
+		case outcomeQuarantined:
+			return v.Red("✗ quarantined") + " " + v.id(l)
+		case outcomeAcknowledged:
+			return "= acknowledged " + v.id(l)
 		}
 		return v.Red("✗ failed") + " " + v.id(l) + v.Dim(", it comes again")
 	case inQuarantine:

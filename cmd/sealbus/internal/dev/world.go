@@ -211,7 +211,9 @@ func patternOf(sources []string) string {
 func queueARN(name string) string { return "arn:aws:sqs:" + region + ":" + account + ":" + name }
 
 // queueURL is what a program gives as the URL of the queue.
-func (w *world) queueURL(name string) string { return w.url + "/" + account + "/" + name }
+func (w *world) queueURL(name string) string { return urlOfQueue(w.url, name) }
+
+func urlOfQueue(endpoint, name string) string { return endpoint + "/" + account + "/" + name }
 
 // serveTrust puts the files of the home into the bucket.
 func (w *world) serveTrust(ctx context.Context, files map[string][]byte) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -57,6 +58,7 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 		d.trusted.byID[k.KeyID()] = k
 	}
 	d.checkFreshness(b)
+	d.checkLife(b)
 	if err := d.checkRoots(ctx); err != nil {
 		return err
 	}
@@ -86,7 +88,17 @@ func (d *doctor) checkFreshness(b *trust.Bundle) {
 	}
 }
 
-// checkRoots warns before the newest roots expire. They do not say when they were made, so there is no third
+// checkLife warns of a bundle that may be withheld for longer than a week: without timestamps no consumer learns
+// of the next one, and of the revocations in it, before this one expires.
+func (d *doctor) checkLife(b *trust.Bundle) {
+	if life := b.Expires().Sub(b.Issued()); b.Timestamp() == nil && life > trust.MaxBundleLifetime {
+		d.warning("bundle life", "build it with `sealbus trust build --expires 7d`, or name a timestamp key in the roots",
+			"%s, and the roots name no timestamp key: for so long an attacker may withhold a revocation",
+			ui.FormatDuration(life))
+	}
+}
+
+// checkRoots warns of roots that a single thief takes over, or that never end, and before the newest roots expire. They do not say when they were made, so there is no third
 // of their life to go by.
 func (d *doctor) checkRoots(ctx context.Context) error {
 	roots, err := loadtrust.ReadRoots(d.env, d.f.Roots)
@@ -96,6 +108,7 @@ func (d *doctor) checkRoots(ctx context.Context) error {
 	if err != nil {
 		return err // they were read a moment ago
 	}
+	d.checkWeakRoots(ctx, roots)
 	end := roots.Limits().Expires
 	if end.IsZero() {
 		return nil
@@ -109,6 +122,28 @@ func (d *doctor) checkRoots(ctx context.Context) error {
 	}
 	d.ok("roots", "version %d expires in %s", roots.Version(), ui.FormatDuration(left))
 	return nil
+}
+
+// checkWeakRoots warns of roots that one thief takes over, or that never end. In a home that is so on purpose.
+func (d *doctor) checkWeakRoots(ctx context.Context, roots *trust.Roots) {
+	var weak []string
+	if roots.Threshold() == 1 {
+		weak = append(weak, "one root key signs alone: a thief of it controls the trust")
+	}
+	if roots.Limits().Expires.IsZero() {
+		weak = append(weak, "the roots never expire: a host that withholds the next ones does so for ever")
+	}
+	if len(weak) == 0 {
+		return
+	}
+	about, fix := "", "make the next roots with `sealbus trust root rotate --expires 400d`"
+	if roots.Threshold() == 1 {
+		fix += ", with more root keys (--add) and a higher --threshold"
+	}
+	if _, inHome := loadhome.Named(ctx); inHome {
+		about, fix = "for a laptop only: ", "set the trust of production up as docs/guide-platform.md says"
+	}
+	d.warning("roots", fix, "%s%s", about, strings.Join(weak, "; "))
 }
 
 // checkTimestamp warns before consumers run out of timestamps. `sealbus trust timestamp` looks at the bundle.
@@ -194,12 +229,13 @@ func (d *doctor) runsOut(end time.Time, found bool) bool {
 }
 
 func (d *doctor) tellRunsOut(check, who string, end time.Time, found bool) {
-	const fix = "make a key with `sealbus keys new --activate +2d`, then `sealbus trust add` and `sealbus trust build`"
 	if !found {
-		d.problem(check, fix, "%s has no key that signs now", who)
+		d.problem(check, "make a key that signs at once with `sealbus keys new`, then `sealbus trust add` and `sealbus trust build`",
+			"%s has no key that signs now", who)
 		return
 	}
-	d.warning(check, fix, "%s: the last key retires in %s, and no other follows", who,
+	d.warning(check, "make a key with `sealbus keys new --activate +2d`, then `sealbus trust add` and `sealbus trust build`",
+		"%s: the last key retires in %s, and no other follows", who,
 		ui.FormatDuration(end.Sub(d.env.Now())))
 }
 

@@ -175,6 +175,8 @@ var reasons = map[envelope.Reason]more{
 			{platformTeam, "compare the dates of the key in `sealbus trust show` with the time in the cause"},
 			{producerTeam, "set the clock, and let producer.Options.Trust or `sealbus keys rotate` choose the key"},
 			{producerTeam, "seal the events again under the key that is active now"},
+			{securityTeam, "if the event names a producer to which the key does not belong, treat it as a forgery by " +
+				"the key's owner, and ask how it came about"},
 		},
 		elsewhere: "The secret or the certificate of a webhook was not valid at that time.",
 	},

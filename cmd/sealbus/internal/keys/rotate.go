@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys/rotation"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -123,7 +124,7 @@ func keysRotate(ctx context.Context, env *ui.Env, f *rotateFlags) error {
 	if err := env.Emit(r, func(p *ui.Printer) { r.print(p) }); err != nil {
 		return err
 	}
-	f.tellNext(env, mine, bundle, &r)
+	f.tellNext(ctx, env, mine, bundle, &r)
 	if f.apply && mine.kms != nil && isDue(r.steps) {
 		env.Sayf("nothing was changed: a key pair is made in KMS, and its dates are in the trust policy")
 		return ui.Ended(ui.ExitDue)
@@ -147,7 +148,7 @@ func apply(ctx context.Context, env *ui.Env, mine *own, s rotation.Step) (rotati
 }
 
 // tellNext says what to do next, and who does it.
-func (f *rotateFlags) tellNext(env *ui.Env, mine *own, bundle *trust.Bundle, r *rotated) {
+func (f *rotateFlags) tellNext(ctx context.Context, env *ui.Env, mine *own, bundle *trust.Bundle, r *rotated) {
 	if len(r.steps) == 0 && (mine.kms == nil || mine.spare == nil) {
 		env.Sayf("nothing is to be done")
 		return
@@ -159,7 +160,7 @@ func (f *rotateFlags) tellNext(env *ui.Env, mine *own, bundle *trust.Bundle, r *
 	for i := range r.steps {
 		s := &r.steps[i]
 		if s.Action == rotation.Publish && s.KeyID != "" && s.Status != rotation.Done && s.Status != rotation.Waiting {
-			f.tellPublish(env, mine, s)
+			f.tellPublish(ctx, env, mine, s)
 		}
 		if s.Action == rotation.Known && s.Status == rotation.Late {
 			env.Warnf("key %s takes over before every consumer knows it: until then the old one must sign, or move the takeover with --at %s",
@@ -195,17 +196,25 @@ func (f *rotateFlags) rest() (flags string) {
 }
 
 // tellPublish gives the commands by which the new key comes into the trust.
-func (f *rotateFlags) tellPublish(env *ui.Env, mine *own, s *rotation.Step) {
+func (f *rotateFlags) tellPublish(ctx context.Context, env *ui.Env, mine *own, s *rotation.Step) {
 	if s.Status == rotation.Late {
 		env.Warnf("key %s takes over soon, and consumers cannot know it by then: move that with --at TIME --apply",
 			ui.ShortID(s.KeyID))
+	}
+	where, inHome := loadhome.Named(ctx)
+	if inHome && f.Insecure { // trust add then takes the public halves from the keyring
+		env.Next("for the policy", "sealbus trust add"+where+mine.ownerFlag())
+		return
+	}
+	if !inHome {
+		where = " --policy policy.yaml"
 	}
 	file := ui.ShellQuote(f.out)
 	if f.out == "" {
 		file = mine.publicFile(s.KeyID)
 		env.Next("for the people who keep the trust", "sealbus keys export"+f.ownFlags.flags()+" --out "+file)
 	}
-	env.Next("by them", "sealbus trust add --policy policy.yaml"+mine.ownerFlag()+" "+file)
+	env.Next("by them", "sealbus trust add"+where+mine.ownerFlag()+" "+file)
 }
 
 func (r *rotated) print(p *ui.Printer) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadhome"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
@@ -79,6 +80,7 @@ func keysStatus(ctx context.Context, env *ui.Env, f *statusFlags) error {
 		return err
 	}
 	shown, due := statusShown{}, false
+	var silent [][2]string // whose keys are all revoked, and the command for another
 	for _, path := range f.keyrings {
 		flags := f.ownFlags
 		flags.Path = path
@@ -101,15 +103,44 @@ func keysStatus(ctx context.Context, env *ui.Env, f *statusFlags) error {
 			s.Keys = append(s.Keys, statusOf(&k, &planned, steps, mine.stateAt(&k, env.Now()), env.Now()))
 		}
 		shown.Keyrings = append(shown.Keyrings, s)
+		if s.isRevoked() && mine.kms == nil && flags.tinkKEK == "" {
+			silent = append(silent, [2]string{mine.owner(), mine.another(ctx, &flags.KeyringFlags)})
+		}
 	}
 	if err := env.Emit(shown, shown.print); err != nil {
 		return err
 	}
-	if due {
+	for _, s := range silent {
+		env.Next("no key of "+s[0]+" may sign, since they are revoked; the new one signs at once", s[1])
+	}
+	if due && len(silent) == 0 {
 		env.Sayf("something is to be done: `sealbus keys rotate` says what, and when")
+	}
+	if due || len(silent) > 0 {
 		return ui.Ended(ui.ExitDue)
 	}
 	return nil
+}
+
+// another is the command that makes a new key, which signs at once.
+func (o *own) another(ctx context.Context, f *loadkeys.KeyringFlags) string {
+	if where, inHome := loadhome.Named(ctx); inHome {
+		return "sealbus keys new" + where + o.ownerFlag()
+	}
+	return "sealbus keys new" + o.ownerFlag() + flagsOf(f)
+}
+
+// isRevoked reports whether the producer cannot sign, and why: its keys are revoked, and no other follows.
+func (r *ringStatus) isRevoked() bool {
+	revoked := false
+	for _, k := range r.Keys {
+		switch k.State {
+		case keys.StatePending, keys.StatePublished, keys.StateActive:
+			return false
+		}
+		revoked = revoked || k.State == keys.StateRevoked
+	}
+	return revoked && r.Producer != ""
 }
 
 func statusOf(public *keys.PublicKey, k *rotation.Key, steps []rotation.Step, state keys.State,

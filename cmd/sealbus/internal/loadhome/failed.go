@@ -18,6 +18,8 @@ func Failed(err error) error {
 	switch {
 	case isMissing && missing.Command != "":
 		return ui.WrongFile("make it with `"+missing.Command+"`, or name another home with --home DIR", "%s", missing.What)
+	case isMissing && missing.Several != "":
+		return ui.WrongFile("add --"+missing.Several+" NAME", "%s", missing.What)
 	case isMissing:
 		return ui.WrongFile("see to "+home.File+", or name another home with --home DIR", "%s", missing.What)
 	case isCopy:

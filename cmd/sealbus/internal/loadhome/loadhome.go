@@ -48,8 +48,13 @@ func attach(env *ui.Env, cmd *cobra.Command, u use) {
 		home.Variable+", else the working directory)")
 	for name, help := range map[string]string{"producer": "with a home: the `NAME` of its producer",
 		"consumer": "with a home: the `NAME` of its consumer"} {
-		if u.chooses(name) && flags.Lookup(name) == nil {
+		if !u.chooses(name) {
+			continue
+		}
+		if f := flags.Lookup(name); f == nil {
 			flags.String(name, "", help+", if it has several")
+		} else {
+			f.Usage += "; with a home: which " + name + " of it, if it has several"
 		}
 	}
 	c := &call{env: env, cmd: cmd, use: u, dir: dir}
@@ -140,7 +145,8 @@ func (c *call) fill(ctx context.Context) error {
 	if c.isGiven("home") && !named {
 		return ui.Usage("give the directory that `sealbus init` made", "--home names no directory")
 	}
-	if !named && (c.anyGiven(c.use.main) || c.use.args != nil && c.hasArgs || c.use.not != nil && c.use.not(c)) {
+	if !named && (c.anyGiven(c.use.main) || c.use.args != nil && c.hasArgs && !c.use.besides || c.use.not != nil && c.use.not(c)) {
+		c.tellUnused()
 		return nil
 	}
 	h, err := c.find()
@@ -165,8 +171,22 @@ func (c *call) fill(ctx context.Context) error {
 			return Failed(err)
 		}
 	}
-	c.cmd.SetContext(context.WithValue(ctx, key{}, h))
+	c.cmd.SetContext(context.WithValue(ctx, key{}, &used{h, *c.dir}))
 	return nil
+}
+
+// tellUnused warns of events that get no audience, although a home is there that has one: consumers without an
+// audience of their own would take them wherever they are put.
+func (c *call) tellUnused() {
+	if c.home != nil || !c.use.audience || c.isGiven("audience") || c.isGiven("check") {
+		return
+	}
+	h, err := c.find()
+	if err != nil || h.Config().Audience == "" {
+		return
+	}
+	c.env.Warnf("the home is not used, because the flags name a key: the audience %s is not set; add --audience %s, or --home DIR",
+		h.Config().Audience, ui.ShellQuote(h.Config().Audience))
 }
 
 // find is home.Find, by the environment of the command.
@@ -209,11 +229,26 @@ func hint(err error, c *call) error {
 // key finds the home in a context.
 type key struct{}
 
+// used is the home that a command uses.
+type used struct {
+	*home.Home
+	dir string // of --home; "" = it is not given
+}
+
+// Named reports whether the command uses a home, and gives the flag that names it to a command to run next.
+func Named(ctx context.Context) (flag string, ok bool) {
+	u, ok := ctx.Value(key{}).(*used)
+	if ok && u.dir != "" {
+		flag = " --home " + ui.ShellQuote(u.dir)
+	}
+	return flag, ok
+}
+
 // Publishing is the trust for a producer: within a home, a new key does not wait until consumers elsewhere
 // know it.
 func Publishing(ctx context.Context, source trust.Source) trust.Source {
-	h, _ := ctx.Value(key{}).(*home.Home)
-	if h == nil || source == nil {
+	h, ok := ctx.Value(key{}).(*used)
+	if !ok || source == nil {
 		return source
 	}
 	return h.WithoutWait(source)

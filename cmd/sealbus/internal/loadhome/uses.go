@@ -21,6 +21,8 @@ type use struct {
 	main     []string
 	parts    []part
 	args     func(c *call) ([]string, error) // the arguments, if none is given; nil = they have no default
+	audience bool                            // it seals for the audience of the home
+	besides  bool                            // it takes from a found home what stands beside the arguments
 	not      func(c *call) bool              // such a call needs no home; nil = every call does
 	optional bool                            // the command is of use without
 	choose   []string                        // "producer", "consumer": whose files they are
@@ -113,7 +115,8 @@ var uses = map[string]use{
 	"keys rotate": own(ownerPart, trustPart),
 	"keys status": own(part{fills: []string{"keyring"}, unless: signing, fill: fillStatus}, trustPart),
 
-	"trust add":    {changes: true, main: []string{"policy"}, parts: []part{policyPart}, args: refreshedPublic, choose: both},
+	"trust add":    {changes: true, main: []string{"policy"}, parts: []part{policyPart}, args: refreshedPublic,
+		besides: true, choose: both},
 	"trust build":  {changes: true, main: []string{"policy", "root", "out"}, parts: []part{policyPart, buildPart, rootPart}},
 	"trust revoke": {changes: true, main: []string{"policy"}, parts: []part{policyPart}},
 	"trust taint":  {changes: true, main: []string{"policy"}, parts: []part{policyPart}},
@@ -125,9 +128,9 @@ var uses = map[string]use{
 		parts: []part{stampPart, lifePart}},
 	"trust simulate": {main: []string{"policy", "previous"}, parts: []part{policyPart, previousPart}},
 
-	"seal": {main: signing, choose: both[:1],
+	"seal": {main: signing, audience: true, choose: both[:1],
 		parts: []part{keyringPart, audiencePart, trustPart.only(given("encrypt-to"))}},
-	"publish": {main: signing, choose: both[:1],
+	"publish": {main: signing, audience: true, choose: both[:1],
 		parts: []part{keyringPart, audiencePart, requirePart, trustPart}},
 	"open": {main: judging, choose: both[1:],
 		parts: []part{trustPart, acceptPart, wantedPart, identityPart}},

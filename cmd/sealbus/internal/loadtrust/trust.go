@@ -214,6 +214,22 @@ func OpenSigned(ctx context.Context, env *ui.Env, where string, signed []byte, r
 }
 
 // readBeside reads the file of that name beside the bundle.
+// TimestampBeside is the signed timestamp beside a bundle, not verified; nil = there is none.
+func TimestampBeside(ctx context.Context, env *ui.Env, where string) ([]byte, error) {
+	origin, err := trustOrigin(ctx, env, where)
+	if err != nil || where == "-" {
+		return nil, err
+	}
+	if origin == nil && !ui.Exists(filepath.Join(filepath.Dir(where), keydoc.TimestampFile)) {
+		return nil, nil
+	}
+	signed, err := readBeside(ctx, env, where, keydoc.TimestampFile, keydoc.MaxTimestamp)
+	if errors.Is(err, trust.ErrNotFound) {
+		return nil, nil
+	}
+	return signed, err
+}
+
 func readBeside(ctx context.Context, env *ui.Env, where, name string, most int) ([]byte, error) {
 	origin, err := trustOrigin(ctx, env, where)
 	if err != nil {

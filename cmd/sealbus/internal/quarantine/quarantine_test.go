@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -59,6 +60,7 @@ func newBin(t *testing.T, opts *localaws.Options) *bin {
 	b.Check(err)
 	q.client = awssqs.New(awssqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(bus.URL),
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	q.queue = q.newQueue("billing")

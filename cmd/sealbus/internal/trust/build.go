@@ -114,6 +114,9 @@ func trustBuild(ctx context.Context, env *ui.Env, f *buildFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := checkRootKeys(ctx, env, f.roots, f.pinned, f.out, f.root, roots); err != nil {
+		return err
+	}
 	previous, old, err := previousBundle(env, f, roots)
 	if err != nil {
 		return err

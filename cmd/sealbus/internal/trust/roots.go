@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -70,18 +71,23 @@ func rootsCommand(env *ui.Env) *cobra.Command {
 	var version int64
 	var out string
 	var timestamps []string
+	var expires string
 	cmd := env.Command(ui.Command{
-		Use: "roots [--threshold K] [--timestamp-key PUB|KMS-ARN]... PUB... --out FILE", Short: "Write the roots file that consumers pin",
+		Use: "roots [--threshold K] [--timestamp-key PUB|KMS-ARN]... [--expires DURATION|TIME] PUB... --out FILE", Short: "Write the roots file that consumers pin",
 		Long: "Write the roots file that consumers pin: the public root keys, and how many of them must sign a bundle.\n" +
 			"Consumers get it by a way that they trust, such as their own source code.",
-		Example: "sealbus trust roots --threshold 2 alice.root.pub bob.root.pub carol.root.pub --out roots.json",
-		Args:    ui.AtLeastOne("PUB"),
+		Example: "sealbus trust roots --threshold 2 --expires 400d alice.root.pub bob.root.pub carol.root.pub --out roots.json",
+		Args:    ui.AtLeastOne("PUB"), Now: true,
 		Run: func(ctx context.Context, args []string) error {
 			stamps, err := timestampKeys(ctx, env, timestamps)
 			if err != nil {
 				return err
 			}
-			return trustRoots(env, args, stamps, version, threshold, out)
+			end, err := rootsEnd(env, expires)
+			if err != nil {
+				return err
+			}
+			return trustRoots(env, args, stamps, version, threshold, end, out)
 		},
 	})
 	cmd.Flags().StringArrayVar(&timestamps, "timestamp-key", nil,
@@ -90,12 +96,32 @@ func rootsCommand(env *ui.Env) *cobra.Command {
 		"how many of the root keys must sign: `K`; mandatory for several keys")
 	cmd.Flags().Int64Var(&version, "version", 1,
 		"the version `N`: one more than that of the roots file it succeeds")
+	cmd.Flags().StringVar(&expires, "expires", "",
+		"nothing counts under them after this `TIME`, or so long from now: 400d, a date, RFC 3339 (default they do not expire)")
 	cmd.Flags().StringVar(&out, "out", "", "the new `FILE`")
 	return cmd
 }
 
+// rootsEnd is when the roots expire: a moment, or a duration from now; zero = never.
+func rootsEnd(env *ui.Env, text string) (end time.Time, err error) {
+	if text == "" {
+		return end, nil
+	}
+	now := env.Now().Truncate(time.Second)
+	var d ui.DurationValue
+	if d.Set(text) == nil {
+		end = now.Add(time.Duration(d))
+	} else if end, err = ui.ParseMoment(text, now); err != nil {
+		return end, ui.FlagFailed("expires", err)
+	}
+	if !end.After(now) {
+		return end, ui.Usage("give a later moment, such as 400d", "--expires %s is not in the future", text)
+	}
+	return end, nil
+}
+
 func trustRoots(env *ui.Env, pubs []string, timestamps []*keys.Verifier, version int64, threshold int,
-	out string) error {
+	end time.Time, out string) error {
 	if err := ui.Need(ui.Flag("out", out)); err != nil {
 		return err
 	}
@@ -106,6 +132,9 @@ func trustRoots(env *ui.Env, pubs []string, timestamps []*keys.Verifier, version
 	roots, err := trust.NewRoots(version, threshold, verifiers...)
 	if err == nil {
 		roots, err = roots.WithTimestampKeys(timestamps...)
+	}
+	if err == nil && !end.IsZero() {
+		roots, err = roots.WithLimits(trust.RootsLimits{Expires: end})
 	}
 	if err != nil {
 		return ui.Usage("correct --threshold, --version or the list of keys", "%w", bundleCause(err))

@@ -84,7 +84,7 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	case rootsFile == "" && isTimestamp:
 		return showUnverifiedTimestamp(env, file, signed)
 	case rootsFile == "":
-		return showUnverified(env, file, signed)
+		return showUnverified(ctx, env, file, signed)
 	}
 	roots, err := loadtrust.ReadRoots(env, rootsFile)
 	if err != nil {
@@ -103,6 +103,17 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	}
 	shown := describeBundle(b, env.Now())
 	shown.Verified, shown.SignedBy, shown.threshold = true, goodSigners(roots, signed), roots.Threshold()
+	if len(roots.TimestampKeys()) > 0 {
+		beside, err := loadtrust.TimestampBeside(ctx, env, file)
+		var ts *trust.Timestamp
+		if err == nil && beside != nil {
+			ts, err = trust.OpenPreviousTimestamp(beside, roots)
+		}
+		if err != nil {
+			env.Warnf("revocations by the timestamp beside it are not shown: %v", err)
+		}
+		shown.revoke(ts, b)
+	}
 	if err := env.Emit(shown, func(p *ui.Printer) { shown.print(p, file, env.Now()) }); err != nil {
 		return err
 	}
@@ -112,7 +123,7 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	return nil
 }
 
-func showUnverified(env *ui.Env, file string, signed []byte) error {
+func showUnverified(ctx context.Context, env *ui.Env, file string, signed []byte) error {
 	e, b, err := unverifiedBundle(file, signed)
 	if err != nil {
 		return err
@@ -120,7 +131,51 @@ func showUnverified(env *ui.Env, file string, signed []byte) error {
 	env.Warnf("NOT VERIFIED: anyone may have written this bundle; --roots FILE verifies it")
 	shown := describeBundle(b, env.Now())
 	shown.SignedBy = keyIDs(e)
+	shown.revoke(unverifiedBeside(ctx, env, file), b)
 	return env.Emit(shown, func(p *ui.Printer) { shown.print(p, file, env.Now()) })
+}
+
+// unverifiedBeside is the timestamp beside the bundle; nil = there is none that can be read.
+func unverifiedBeside(ctx context.Context, env *ui.Env, file string) *trust.Timestamp {
+	signed, err := loadtrust.TimestampBeside(ctx, env, file)
+	if err != nil || signed == nil {
+		return nil
+	}
+	e, err := dsse.Parse(signed)
+	if err != nil {
+		return nil
+	}
+	ts, err := trust.ParseTimestamp(e.Payload)
+	if err != nil {
+		return nil
+	}
+	return ts
+}
+
+// revoke shows the keys as revoked that the timestamp revokes, unless the bundle decided on that. ts is nil if
+// there is none.
+func (s *bundleShown) revoke(ts *trust.Timestamp, b *trust.Bundle) {
+	if ts == nil {
+		return
+	}
+	by := func(id, at string) (trust.Withdrawal, bool) {
+		w, ok := ts.Revoked[id]
+		return w, ok && at == "" && w.Since > b.Timestamps()
+	}
+	for i := range s.Keys {
+		k := &s.Keys[i]
+		if w, ok := by(k.KeyID, k.RevokedAt); ok {
+			k.State, k.RevokedAt, k.RevokedReason, k.DaysLeft = keys.StateRevoked, ui.FormatTime(w.At), w.Reason, nil
+			k.next = w.Reason + " (by the timestamp)"
+		}
+	}
+	for i := range s.EncryptionKeys {
+		k := &s.EncryptionKeys[i]
+		if w, ok := by(k.KeyID, k.RevokedAt); ok {
+			k.State, k.RevokedAt, k.RevokedReason = keys.StateRevoked, ui.FormatTime(w.At), w.Reason
+			k.next = w.Reason + " (by the timestamp)"
+		}
+	}
 }
 
 // unverifiedBundle reads a signed bundle, and does not look at its signatures.

@@ -78,6 +78,9 @@ func trustSign(ctx context.Context, env *ui.Env, f *signFlags, file string) erro
 	if err != nil {
 		return err
 	}
+	if err := checkRootKeys(ctx, env, f.roots, pinned, file, f.root, roots); err != nil {
+		return err
+	}
 	signed := old
 	added, already := []string{}, []string{}
 	for _, root := range roots {
@@ -100,6 +103,33 @@ func trustSign(ctx context.Context, env *ui.Env, f *signFlags, file string) erro
 		}
 	}
 	return env.Emit(result, result.print)
+}
+
+// checkRootKeys refuses a key whose signature would not count: it is no root key of the pinned roots, nor of
+// those that follow them beside the document, nor of the document, if that is a roots file. pinned is nil
+// without --roots: then nothing is known.
+func checkRootKeys(ctx context.Context, env *ui.Env, rootsFile string, pinned *trust.Roots, document string,
+	files []string, signers []trust.RootSigner) error {
+	if pinned == nil {
+		return nil
+	}
+	count := slices.Clone(pinned.Keys())
+	if newest, err := loadtrust.Newest(ctx, env, document, pinned); err == nil {
+		count = append(count, newest.Keys()...)
+	}
+	if doc, err := env.ReadFile(document, keydoc.MaxSigned); err == nil {
+		if roots, err := trust.ParseRoots(payloadOf(doc)); err == nil {
+			count = append(count, roots.Keys()...)
+		}
+	}
+	for i, s := range signers {
+		id := s.Verifier().KeyID()
+		if !slices.ContainsFunc(count, func(k *keys.Verifier) bool { return k.KeyID() == id }) {
+			return ui.Usage("name the private half of one of its root keys; `sealbus trust show "+ui.ShellQuote(rootsFile)+"` lists them",
+				"key %s in %s is no root key of %s: its signature would not count", ui.ShortID(id), files[i], rootsFile)
+		}
+	}
+	return nil
 }
 
 // pinnedRoots are the roots of --roots, nil without it.
