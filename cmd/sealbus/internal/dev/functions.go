@@ -128,7 +128,7 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 				b, err = localaws.StartBootstrap(path, &localaws.BootstrapOptions{
 					Name: f.name, Timeout: functionTimeout, Env: environment(os.Environ(), world.url,
 						homeDir),
-					Output: &outputOf{w: w, name: f.name},
+					Output: &outputOf{w: w, name: f.name}, Ended: endsOf(w, f.name),
 				})
 				if err == nil {
 					r.programs, handler = append(r.programs, b), b.Invoke
@@ -149,6 +149,23 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 		}
 	}
 	return r, nil
+}
+
+// endsOf says it when the function ends before it asks for an event; of several such ends in a row that are
+// alike, once. It is called for one end at a time.
+func endsOf(w *watcher, name string) func(asked bool, how string) {
+	said := ""
+	return func(asked bool, how string) {
+		if asked {
+			said = ""
+			return
+		}
+		if how != said {
+			said = how
+			w.add(happening{kind: homeChanged, text: fmt.Sprintf("the function %s ended before it asked for an event: "+
+				"%s. It is started again, and again", name, how)})
+		}
+	}
 }
 
 // environment is that of a function: what this program has, without what it has for AWS, and with what leads
