@@ -50,6 +50,10 @@ type BootstrapOptions struct {
 	Env     []string      // KEY=VALUE, to which the variables of Lambda are added; nil = those of this process
 	Dir     string        // the working directory; "" = that of this process
 	Output  io.Writer     // gets what the program prints, one Write at a time; nil = it is lost
+	// Ended is told of the end of each run, but for Close: whether the program had asked for an event, and how
+	// it ended, such as "exit status 1". It does not wait, and calls no method of the Bootstrap. nil = it is
+	// not called.
+	Ended func(asked bool, how string)
 }
 
 // How a program that exits is started again.
@@ -223,6 +227,9 @@ func (b *Bootstrap) wait(p *process) (asked bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.process = nil
+	if b.opts.Ended != nil && b.ctx.Err() == nil {
+		b.opts.Ended(p.asked, p.cmd.ProcessState.String())
+	}
 	if b.current != nil && (b.current.by == p || !p.asked) {
 		text := "Runtime exited without providing a reason"
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/localaws/localawstest"
@@ -137,5 +138,31 @@ func TestS3ObjectsAreBounded(t *testing.T) {
 		if (err == nil) != fits {
 			t.Errorf("%d bytes: %v", size, err)
 		}
+	}
+}
+
+// An object that was put without a checksum has one, so that the SDK does not log that there is none to
+// verify.
+func TestEveryObjectHasAChecksum(t *testing.T) {
+	w := newWorld(t, nil)
+	client := newObjectClient(w.server.URL())
+	ctx, bucket, key := t.Context(), aws.String("sealbus"), aws.String("k")
+	_, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket})
+	w.check(err)
+	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key,
+		Body: strings.NewReader("123456789")})
+	w.check(err)
+	var logged bytes.Buffer
+	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key}, func(o *s3.Options) {
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
+		o.Logger = logging.NewStandardLogger(&logged)
+	})
+	w.check(err)
+	content, err := io.ReadAll(out.Body)
+	w.check(err)
+	// The check value of CRC-64/NVME, of its catalogue: ae8b14860a799888.
+	if sum := aws.ToString(out.ChecksumCRC64NVME); sum != "rosUhgp5mIg=" || string(content) != "123456789" ||
+		logged.Len() > 0 {
+		t.Errorf("checksum %q of %q; logged: %s", sum, content, logged.String())
 	}
 }

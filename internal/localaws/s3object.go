@@ -50,6 +50,9 @@ var checksums = map[string]func() hash.Hash{
 	"Sha512": sha512.New,
 }
 
+// defaultChecksum is that of an object that was put without one.
+const defaultChecksum = "Crc64nvme"
+
 // putObject judges the content before the condition, as S3 does.
 func (s *Server) putObject(c *s3Call) (*answerOfS3, error) {
 	b, err := s.findBucket(c.Bucket)
@@ -119,6 +122,7 @@ func (c *s3Call) content() (*object, error) {
 	if want := c.Header.Get("Content-Md5"); want != "" && want != base64.StdEncoding.EncodeToString(sum[:]) {
 		return nil, badDigest("Content-MD5")
 	}
+	hasSum := false
 	for name, values := range c.Header {
 		algorithm, isSum := strings.CutPrefix(name, checksumPrefix)
 		if _, isMeta := strings.CutPrefix(name, metadataPrefix); isMeta || slices.Contains(keptHeaders, name) {
@@ -130,7 +134,10 @@ func (c *s3Call) content() (*object, error) {
 		if err := o.check(algorithm, values[0]); err != nil {
 			return nil, err
 		}
-		o.Header[name] = values[0]
+		o.Header[name], hasSum = values[0], true
+	}
+	if !hasSum { // then S3 takes this one
+		o.Header[checksumPrefix+defaultChecksum] = o.checksum(checksums[defaultChecksum])
 	}
 	var encodings []string // without how the request was framed
 	for encoding := range strings.SplitSeq(c.Header.Get("Content-Encoding"), ",") {
@@ -166,12 +173,16 @@ func (o *object) check(algorithm, want string) error {
 		return s3Fault(http.StatusNotImplemented, "NotImplemented",
 			"The local S3 does not have the checksum %.40q", algorithm)
 	}
-	h := start()
-	h.Write(o.Content)
-	if base64.StdEncoding.EncodeToString(h.Sum(nil)) != want {
+	if o.checksum(start) != want {
 		return badDigest(strings.ToUpper(algorithm))
 	}
 	return nil
+}
+
+func (o *object) checksum(start func() hash.Hash) string {
+	h := start()
+	h.Write(o.Content)
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
 // unchunked is the content of a body that is framed as aws-chunked. The checksum in its trailer becomes a

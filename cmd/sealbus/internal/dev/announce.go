@@ -67,6 +67,7 @@ func announce(env *ui.Env, f *devFlags, w *world, s *site, functions []function)
 		}
 		add("queue", text)
 	}
+	add("queue URLs", urlOfQueue(w.url, "NAME"))
 	for i := range functions {
 		add("function", functions[i].name+", "+functions[i].where())
 	}

@@ -113,6 +113,9 @@ func run(ctx context.Context, env *ui.Env, f *devFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := checkConsumers(h, wanted); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	env.EndOnSignal(ctx, cancel)

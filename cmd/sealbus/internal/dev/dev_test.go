@@ -116,7 +116,8 @@ func TestBeginningFitsTheTerminal(t *testing.T) {
 		"AWS_SECRET_ACCESS_KEY=dev"; !strings.Contains(joined, want) {
 		t.Errorf("no %q in\n%s", want, talk)
 	}
-	for _, want := range []string{"queue       billing", "no IAM", "no quotas", "one process"} {
+	for _, want := range []string{"queue       billing", "no IAM", "no quotas", "one process",
+		"queue URLs  " + d.endpoint + "/000000000000/NAME"} {
 		if !strings.Contains(joined, strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("no %q in\n%s", want, talk)
 		}
@@ -256,6 +257,8 @@ func TestRefusals(t *testing.T) {
 		"no function":         {[]string{"--function", "billing"}, "NAME=PROGRAM"},
 		"a function's name":   {[]string{"--function", "a/b=http://127.0.0.1:1/"}, "name of a queue"},
 		"a dead-letter queue": {[]string{"--function", "a-dlq=http://127.0.0.1:1/"}, "name of a queue"},
+		"a consumer that is not": {[]string{"--home", b.Dir, "--function", "biling=http://127.0.0.1:1/"},
+			"no consumer biling, but billing"},
 		"twice": {[]string{"--function", "a=http://127.0.0.1:1/", "--function",
 			"a=http://127.0.0.1:1/"}, "twice"},
 		"a program that is none":  {[]string{"--function", "billing=" + b.Path("text")}, "no program"},

@@ -3,6 +3,7 @@ package dev
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,6 +65,25 @@ func parseFunctions(list []string) ([]function, error) {
 	return functions, nil
 }
 
+// checkConsumers refuses a function whose name is of none of the consumers of the home: it would get every
+// event of the bus. A home without consumers may get them later.
+func checkConsumers(h *home.Home, functions []function) error {
+	if h == nil || len(h.Config().Consumers) == 0 {
+		return nil
+	}
+	var names []string
+	for i := range h.Config().Consumers {
+		names = append(names, h.Config().Consumers[i].Name)
+	}
+	for i := range functions {
+		if name := functions[i].name; !slices.Contains(names, name) {
+			return ui.Usage("correct the name, or make the consumer first: `sealbus init "+name+" --consumer`",
+				"--function: the home has no consumer %s, but %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
 func checkProgram(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -108,7 +128,7 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 				b, err = localaws.StartBootstrap(path, &localaws.BootstrapOptions{
 					Name: f.name, Timeout: functionTimeout, Env: environment(os.Environ(), world.url,
 						homeDir),
-					Output: &outputOf{w: w, name: f.name},
+					Output: &outputOf{w: w, name: f.name}, Ended: endsOf(w, f.name),
 				})
 				if err == nil {
 					r.programs, handler = append(r.programs, b), b.Invoke
@@ -129,6 +149,23 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 		}
 	}
 	return r, nil
+}
+
+// endsOf says it when the function ends before it asks for an event; of several such ends in a row that are
+// alike, once. It is called for one end at a time.
+func endsOf(w *watcher, name string) func(asked bool, how string) {
+	said := ""
+	return func(asked bool, how string) {
+		if asked {
+			said = ""
+			return
+		}
+		if how != said {
+			said = how
+			w.add(happening{kind: homeChanged, text: fmt.Sprintf("the function %s ended before it asked for an event: "+
+				"%s. It is started again, and again", name, how)})
+		}
+	}
 }
 
 // environment is that of a function: what this program has, without what it has for AWS, and with what leads
@@ -177,12 +214,31 @@ func told(end context.Context, w *watcher, name string, f localaws.Handler) loca
 			h := happening{kind: byFunction, where: name, body: m.Body,
 				failed: failure != nil || slices.Contains(failed, m.MessageID)}
 			if failure != nil {
-				h.text = failure.Error()
+				h.text = causeOf(failure, len(batch.Records))
 			}
 			w.add(h)
 		}
 		return response, err
 	}
+}
+
+// causeOf is why a batch of so many messages failed, without what says nothing to those who wrote the
+// function: that it failed is said already, and its error types are those of Go.
+func causeOf(failure error, messages int) string {
+	text := strings.TrimPrefix(failure.Error(), "localaws: ")
+	f, ok := errors.AsType[*localaws.FunctionError](failure)
+	switch {
+	case !ok:
+		return text
+	case strings.Contains(f.Type, "."): // of Lambda, not of the function
+		return f.Type + ": " + f.Message
+	}
+	text = strings.TrimPrefix(f.Message, "awslambda: ")
+	if rest, is := strings.CutPrefix(text, "1 of 1 messages are to be delivered again, the first because: "); is &&
+		messages == 1 {
+		text = rest
+	}
+	return text
 }
 
 // failuresIn are the messages that a response says are to come again. Its error is where the whole batch

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -57,4 +58,24 @@ func TestEventThatNoQueueTakesIsTold(t *testing.T) {
 	d := begin(b, "--home", b.Dir)
 	d.put("central", "{\"id\":\"o-2\",\"source\":\"https://shop.example/eu\",\"type\":\"t\",\"data\":\"\uffff\"}")
 	d.Until("it is told", func() bool { return strings.Contains(d.Stderr.String(), "queue billing did not take") })
+}
+
+// A program that ends at its start is told of once, with how it ended.
+func TestFunctionThatEndsAtItsStartIsTold(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the program is a shell script")
+	}
+	b := newHome(t)
+	script := "#!/bin/sh\necho run >> '" + b.Path("runs") + "'\nexit 7\n"
+	b.Check(os.WriteFile(b.Path("function"), []byte(script), 0o700))
+	d := begin(b, "--home", b.Dir, "--function", "billing="+b.Path("function"))
+	d.Until("it ran three times", func() bool {
+		runs, _ := os.ReadFile(b.Path("runs")) // not there yet
+		return strings.Count(string(runs), "run") >= 3
+	})
+	d.End()
+	const want = "the function billing ended before it asked for an event: exit status 7"
+	if n := strings.Count(d.Stderr.String(), want); n != 1 {
+		t.Errorf("%d times\n%s", n, d.Stderr.String())
+	}
 }

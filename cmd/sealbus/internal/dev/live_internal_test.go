@@ -2,6 +2,7 @@ package dev
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 // gate is a terminal that stands still until it is opened.
@@ -133,5 +135,21 @@ func TestEnvironmentOfAFunction(t *testing.T) {
 		"SEALBUS_HOME=/shop"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q", got)
+	}
+}
+
+// The line of a failure begins with its cause.
+func TestCauseOfAFailure(t *testing.T) {
+	const many = "of 2 messages are to be delivered again, the first because: consumer: c"
+	for want, failure := range map[string]error{
+		"consumer: c":             &localaws.FunctionError{Type: "wrapError", Message: "awslambda: 1 of 1 messages are to be delivered again, the first because: consumer: c"},
+		"2 " + many:               &localaws.FunctionError{Type: "wrapError", Message: "awslambda: 2 " + many},
+		"Sandbox.Timedout: 6 s":   &localaws.FunctionError{Type: "Sandbox.Timedout", Message: "6 s"},
+		"the function was closed": errors.New("localaws: the function was closed"),
+		"no":                      &localaws.FunctionError{Type: "errorString", Message: "no"},
+	} {
+		if got := causeOf(failure, 1); got != want {
+			t.Errorf("%v: %q", failure, got)
+		}
 	}
 }
