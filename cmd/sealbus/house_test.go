@@ -17,7 +17,7 @@ const internalPath = "github.com/sealbus/sealbus/cmd/sealbus/internal/"
 var base = map[string][]string{
 	"errtext":        {},
 	"ui":             {"errtext"},
-	"awscli":         {"errtext", "ui"},
+	"awscli":         {"errtext", "loadhome", "ui"},
 	"loadtrust":      {"awscli", "errtext", "ui"},
 	"loadkeys":       {"awscli", "errtext", "loadtrust", "ui"},
 	"loadquarantine": {"awscli", "errtext", "ui"},

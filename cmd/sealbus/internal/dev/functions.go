@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/home"
 	"github.com/sealbus/sealbus/internal/localaws"
@@ -225,15 +226,14 @@ func told(end context.Context, w *watcher, name string, f localaws.Handler) loca
 // causeOf is why a batch of so many messages failed, without what says nothing to those who wrote the
 // function: that it failed is said already, and its error types are those of Go.
 func causeOf(failure error, messages int) string {
-	text := strings.TrimPrefix(failure.Error(), "localaws: ")
 	f, ok := errors.AsType[*localaws.FunctionError](failure)
 	switch {
 	case !ok:
-		return text
+		return errtext.Plain(failure)
 	case strings.Contains(f.Type, "."): // of Lambda, not of the function
 		return f.Type + ": " + f.Message
 	}
-	text = strings.TrimPrefix(f.Message, "awslambda: ")
+	text := strings.TrimPrefix(f.Message, "awslambda: ")
 	if rest, is := strings.CutPrefix(text, "1 of 1 messages are to be delivered again, the first because: "); is &&
 		messages == 1 {
 		text = rest

@@ -14,7 +14,7 @@ var packages = []string{
 	"keys", "trust", "session", "policy", "eventbridge", "producer", "envelope", "replay", "awss3", "awskms",
 	"tinkkeys", "tinkawskms", "consumer", "quarantine",
 	"quarantine/s3", "quarantine/sqs", "pflag", "webhook", "ingest", "gateway", "schema", "authn",
-	"clientcredentials", "home",
+	"clientcredentials", "home", "localaws",
 }
 
 // Plain is the text of an error for people. It has plain words for what the AWS SDK and net/http say in many,

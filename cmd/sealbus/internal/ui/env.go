@@ -78,11 +78,21 @@ func (env *Env) Ask(prompt string) ([]byte, error) {
 // EndOnSignal cancels at the first Ctrl-C, or when the terminal is gone; a second one ends the program at
 // once, whatever is under way.
 func (env *Env) EndOnSignal(ctx context.Context, cancel context.CancelFunc) {
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // nohup does
-		signal.Notify(interrupted, syscall.SIGHUP)
+	if signal.Ignored(syscall.SIGHUP) { // nohup does
+		env.EndOnInterrupt(ctx, cancel)
+		return
 	}
+	endOn(ctx, cancel, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+// EndOnInterrupt is EndOnSignal for a program to which SIGHUP says something else.
+func (env *Env) EndOnInterrupt(ctx context.Context, cancel context.CancelFunc) {
+	endOn(ctx, cancel, os.Interrupt, syscall.SIGTERM)
+}
+
+func endOn(ctx context.Context, cancel context.CancelFunc, signals ...os.Signal) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, signals...)
 	go func() {
 		defer signal.Stop(interrupted)
 		select {
