@@ -116,6 +116,7 @@ func Read(ctx context.Context, region string) (aws.Config, error) {
 		return aws.Config{}, ui.Usage("check AWS_PROFILE and the files below ~/.aws",
 			"the AWS configuration: %w", err)
 	}
+	cfg.HTTPClient = ownBody{cfg.HTTPClient}
 	return cfg, nil
 }
 
