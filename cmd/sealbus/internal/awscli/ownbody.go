@@ -10,8 +10,8 @@ import (
 
 // ownBody gives each request a body of its own. The SDK closes the body of a request as soon as it has the
 // head of the answer. If net/http still looks for the end of that body then, it closes the connection under
-// the rest of the answer. Only a server as near as `sealbus dev` answers so early. A message that was received
-// in such an answer stays in flight, and is missing from a list until its visibility timeout is over.
+// the rest of the answer. Only a server as near as `sealbus dev` answers so early. A message that was
+// received in such an answer stays in flight: a list lacks it until its visibility timeout is over.
 type ownBody struct{ client aws.HTTPClient }
 
 func (o ownBody) Do(r *http.Request) (*http.Response, error) {
