@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
@@ -115,6 +116,9 @@ func Read(ctx context.Context, region string) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, ui.Usage("check AWS_PROFILE and the files below ~/.aws",
 			"the AWS configuration: %w", err)
+	}
+	if cfg.HTTPClient == nil { // then each client of a service would make this one
+		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
 	cfg.HTTPClient = ownBody{cfg.HTTPClient}
 	return cfg, nil
