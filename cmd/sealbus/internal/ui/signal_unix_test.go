@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A terminal that is closed ends a command as Ctrl-C does, so that it ends what it has started. Under nohup it
-// goes on, and Ctrl-C still ends it.
+// A terminal that is closed ends a command as Ctrl-C does, so that it ends what it has started.
+// Under nohup it goes on, and Ctrl-C still ends it.
 func TestClosedTerminalEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
