@@ -18,7 +18,7 @@ import (
 
 // Bootstrap is a program that is a Lambda function: it takes events from Lambda's Runtime API, which is
 // served for it on a port of 127.0.0.1, as programs of aws-lambda-go do. It runs one invocation at a time. It
-// is started again when it exits.
+// is started again when it exits, and before the next invocation when its file was replaced by a new build.
 //
 // The Runtime API has no authentication, here as on AWS, where nothing else is in the sandbox. Any other
 // program on this machine that finds the port can take an event, or answer in the program's place. It could
@@ -50,10 +50,16 @@ type BootstrapOptions struct {
 	Env     []string      // KEY=VALUE, to which the variables of Lambda are added; nil = those of this process
 	Dir     string        // the working directory; "" = that of this process
 	Output  io.Writer     // gets what the program prints, one Write at a time; nil = it is lost
-	// Ended is told of the end of each run, but for Close: whether the program had asked for an event, and how
-	// it ended, such as "exit status 1". It does not wait, and calls no method of the Bootstrap. nil = it is
-	// not called.
-	Ended func(asked bool, how string)
+	// Ended is told of the end of each run, but for Close. It does not wait, and calls no method of the
+	// Bootstrap. nil = it is not called.
+	Ended func(End)
+}
+
+// End is how a run of the program ended.
+type End struct {
+	Asked    bool   // the program had asked for an event
+	Replaced bool   // it was ended because its file was replaced
+	How      string // such as "exit status 1"
 }
 
 // How a program that exits is started again.
@@ -61,6 +67,9 @@ const (
 	firstPause = 100 * time.Millisecond // after a program that took no invocation; then twice as long each time
 	lastPause  = 10 * time.Second       // the longest
 )
+
+// settled is how old a file is that is no longer being written.
+const settled = 200 * time.Millisecond
 
 // maxInit is how long a program may take until it asks for its first event, as on AWS.
 const maxInit = 10 * time.Second
@@ -84,9 +93,11 @@ type invocationResult struct {
 
 // process is one run of the program.
 type process struct {
-	cmd    *exec.Cmd
-	asked  bool // for its first event
-	killed bool
+	cmd      *exec.Cmd
+	file     os.FileInfo // of the program when it was started; nil = unknown
+	asked    bool        // for its first event
+	killed   bool
+	replaced bool // killed, for a new build
 }
 
 // StartBootstrap starts the program. Close ends it.
@@ -180,6 +191,7 @@ func (b *Bootstrap) start() (*process, error) {
 		return nil, b.ctx.Err()
 	}
 	p := &process{cmd: exec.Command(b.path)}
+	p.file, _ = os.Stat(b.path) // if it is gone, Start says so
 	p.cmd.Env, p.cmd.Dir = b.environment(), b.opts.Dir
 	p.cmd.Stdout, p.cmd.Stderr = b.opts.Output, b.opts.Output // one writer for both: os/exec writes in turn
 	p.cmd.WaitDelay = time.Second                             // for what has left the group and holds the output
@@ -228,7 +240,7 @@ func (b *Bootstrap) wait(p *process) (asked bool) {
 	defer b.mu.Unlock()
 	b.process = nil
 	if b.opts.Ended != nil && b.ctx.Err() == nil {
-		b.opts.Ended(p.asked, p.cmd.ProcessState.String())
+		b.opts.Ended(End{p.asked, p.replaced, p.cmd.ProcessState.String()})
 	}
 	if b.current != nil && (b.current.by == p || !p.asked) {
 		text := "Runtime exited without providing a reason"
@@ -260,6 +272,7 @@ func (b *Bootstrap) Invoke(ctx context.Context, event json.RawMessage) (any, err
 		return nil, errBootstrapClosed
 	}
 	defer func() { b.turn <- struct{}{} }()
+	b.renew(ctx)
 	in := &invocation{id: newUUID(), event: event, taken: make(chan struct{}),
 		result: make(chan invocationResult, 1)}
 	in.latest, _ = ctx.Deadline()
@@ -287,6 +300,45 @@ func (b *Bootstrap) Invoke(ctx context.Context, event json.RawMessage) (any, err
 			return nil, b.abandon(in, errBootstrapClosed)
 		}
 	}
+}
+
+// renew ends a program whose file was replaced since it was started: the next run is of the new one, and takes
+// the invocation that follows. While the file is gone or still being written, the old program goes on.
+func (b *Bootstrap) renew(ctx context.Context) {
+	now, err := os.Stat(b.path)
+	if err != nil || !b.outdated(now, false) {
+		return
+	}
+	if wait := settled - time.Since(now.ModTime()); wait > 0 {
+		select {
+		case <-ctx.Done():
+		case <-b.ctx.Done():
+		case <-time.After(min(wait, settled)):
+		}
+	}
+	if later, err := os.Stat(b.path); err == nil && same(now, later) {
+		b.outdated(later, true)
+	}
+}
+
+// outdated reports whether the program that runs is of another file than now, and ends it if it is to.
+func (b *Bootstrap) outdated(now os.FileInfo, end bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.process
+	if p == nil || p.killed || p.file == nil || same(p.file, now) {
+		return false
+	}
+	if end {
+		p.replaced = true
+		b.killLocked()
+	}
+	return true
+}
+
+// same reports whether a file is the one that it was.
+func same(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 var errBootstrapClosed = errors.New("localaws: the function was closed")

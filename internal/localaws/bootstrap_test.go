@@ -37,7 +37,7 @@ func TestBootstrap(t *testing.T) {
 		"answers": bootstrapAnswers, "sees its invocation": bootstrapSees, "ends at its deadline": bootstrapEnds,
 		"is closed with its children": bootstrapClosed, "cannot begin": bootstrapCannotBegin,
 		"takes turns": bootstrapTakesTurns, "refuses browsers": bootstrapRefusesBrowsers,
-		"is fed from a queue": bootstrapFromQueue, "is invoked over HTTP": bootstrapInvoked,
+		"is built anew": bootstrapRenewed, "is fed from a queue": bootstrapFromQueue, "is invoked over HTTP": bootstrapInvoked,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, file) })
 	}
@@ -273,6 +273,65 @@ func bootstrapCannotBegin(t *testing.T, file string) {
 	}
 	if _, err := localaws.StartBootstrap(filepath.Join(t.TempDir(), "missing"), nil); err == nil {
 		t.Error("a program that is missing was started")
+	}
+}
+
+// A new build takes over before the next event, which it answers. While there is no file, the old one goes on.
+func bootstrapRenewed(t *testing.T, file string) {
+	build, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := filepath.Join(t.TempDir(), "function")
+	place := func(age time.Duration) {
+		t.Helper()
+		fresh := mine + ".new"
+		if err := os.WriteFile(fresh, build, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		written := time.Now().Add(-age)
+		if err := errors.Join(os.Chtimes(fresh, written, written), os.Rename(fresh, mine)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place(time.Hour)
+	ends := make(chan localaws.End, 10)
+	b := startFunction(t, mine, &localaws.BootstrapOptions{Timeout: long,
+		Ended: func(e localaws.End) { ends <- e }})
+	running := func() (found struct{ PID int }) {
+		t.Helper()
+		text, err := invoke(t, b, `{"Do":"context"}`)
+		if err != nil || json.Unmarshal([]byte(text), &found) != nil {
+			t.Fatalf("%q, %v", text, err)
+		}
+		return found
+	}
+	first := running()
+	if again := running(); again != first {
+		t.Errorf("without a new build, process %d follows %d", again, first)
+	}
+	for name, age := range map[string]time.Duration{"an old file": 2 * time.Hour, "just written": 0} {
+		before := running()
+		place(age)
+		if after := running(); after == before {
+			t.Errorf("%s: the old process goes on", name)
+		}
+		if e := <-ends; !e.Replaced || !e.Asked {
+			t.Errorf("%s: the run ended as %+v", name, e)
+		}
+	}
+	before := running()
+	if err := os.Remove(mine); err != nil {
+		t.Fatal(err)
+	}
+	if after := running(); after != before {
+		t.Error("without a file, it was ended")
+	}
+	if _, err := invoke(t, b, `{"Do":"exit"}`); err == nil {
+		t.Error("it did not exit")
+	}
+	if e := <-ends; e.Replaced {
+		t.Errorf("a run that exits ended as %+v", e)
 	}
 }
 

@@ -130,7 +130,8 @@ func Replace(ctx context.Context, client WriteClient, bucket, key, etag string, 
 	switch status := statusOf(err); {
 	case err == nil:
 		return nil
-	case status == http.StatusPreconditionFailed || status == http.StatusConflict:
+	case status == http.StatusPreconditionFailed || status == http.StatusConflict ||
+		etag != "" && codeOf(err) == "NoSuchKey": // it was deleted meanwhile
 		return fmt.Errorf("awss3: s3://%s/%s: %w", bucket, key, ErrChanged)
 	}
 	return fmt.Errorf("awss3: s3://%s/%s: %w", bucket, key, err)

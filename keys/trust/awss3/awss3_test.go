@@ -363,6 +363,13 @@ func TestReplace(t *testing.T) {
 	if err := write(first, "another second"); !errors.Is(err, awss3.ErrChanged) || etag() == first {
 		t.Errorf("over one that was not read: %v", err)
 	}
+	second := etag()
+	if _, err := s.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(object)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(second, "third"); !errors.Is(err, awss3.ErrChanged) {
+		t.Errorf("over one that was deleted: %v", err)
+	}
 	err := awss3.Replace(t.Context(), s, "no-bucket", object, "", nil)
 	if err == nil || errors.Is(err, awss3.ErrChanged) || !strings.Contains(err.Error(), "s3://no-bucket/"+object) {
 		t.Error(err)

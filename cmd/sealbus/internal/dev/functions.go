@@ -153,18 +153,20 @@ func startFunctions(ctx context.Context, list []function, world *world, w *watch
 }
 
 // endsOf says it when the function ends before it asks for an event; of several such ends in a row that are
-// alike, once. It is called for one end at a time.
-func endsOf(w *watcher, name string) func(asked bool, how string) {
+// alike, once. It also says when a new build takes over. It is called for one end at a time.
+func endsOf(w *watcher, name string) func(localaws.End) {
 	said := ""
-	return func(asked bool, how string) {
-		if asked {
+	return func(end localaws.End) {
+		switch {
+		case end.Replaced:
 			said = ""
-			return
-		}
-		if how != said {
-			said = how
+			w.add(happening{kind: homeChanged, text: "the function " + name + " was built anew: the new one is started"})
+		case end.Asked:
+			said = ""
+		case end.How != said:
+			said = end.How
 			w.add(happening{kind: homeChanged, text: fmt.Sprintf("the function %s ended before it asked for an event: "+
-				"%s. It is started again, and again", name, how)})
+				"%s. It is started again, and again", name, end.How)})
 		}
 	}
 }

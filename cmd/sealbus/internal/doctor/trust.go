@@ -63,7 +63,29 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 		return err
 	}
 	d.checkProducers(b)
+	d.checkShared(b)
 	return nil
+}
+
+// checkShared warns of sources that two producers may speak for. There is a finding for each pair.
+func (d *doctor) checkShared(b *trust.Bundle) {
+	told, more := map[[2]string]bool{}, false
+	for _, s := range loadtrust.SharedSources(b) {
+		if told[s.Producers] {
+			continue
+		}
+		if len(told) == mostProducers {
+			more = true
+			break
+		}
+		told[s.Producers] = true
+		d.warning("shared sources", "if it is not meant so, correct the sources and types of one of them in the trust policy",
+			"%s and %s may both sign events of %s: who has a key of one can send in the name of the other",
+			s.Producers[0], s.Producers[1], s.Source)
+	}
+	if more {
+		d.warning("shared sources", "`sealbus trust show` lists all", "and there are others")
+	}
 }
 
 func (d *doctor) checkFreshness(b *trust.Bundle) {

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -161,4 +162,28 @@ func TestDoctorTimestamp(t *testing.T) {
 	one(t, look(), "bundle", doctor.StatusWarning, "timestamp 1 expires in 11h")
 	b.Now = b.Now.Add(11 * time.Hour)
 	one(t, look(), "bundle", doctor.StatusProblem, "expired")
+}
+
+func TestDoctorSharedSources(t *testing.T) {
+	b := clitest.New(t)
+	key := func(producer, source string) *trust.Key {
+		signer, err := keys.GenerateSigner(keys.Ed25519, producer)
+		b.Check(err)
+		return &trust.Key{Verifier: signer.Verifier(), Producer: producer, Sources: []string{source}, Types: []string{"*"}}
+	}
+	list := []*trust.Key{key("alone", "https://alone.example/*")}
+	b.Trust(append(list, key("orders", clitest.OrderSource))...)
+	if found, _ := doctorTrust(b); found["shared sources"] != nil {
+		t.Errorf("nothing is shared, and it finds %v", found["shared sources"])
+	}
+	for i := range 22 {
+		list = append(list, key(fmt.Sprintf("p%02d", i), "https://all.example/*"))
+	}
+	b.Trust(list...)
+	found, code := doctorTrust(b)
+	if got := found["shared sources"]; len(got) != 21 || code != 0 ||
+		!strings.HasPrefix(got[0].Cause, "p00 and p01 may both sign events of https://all.example/*") ||
+		got[20].Cause != "and there are others" || got[20].Status != doctor.StatusWarning {
+		t.Errorf("exit %d, %d findings\n%v", code, len(got), got)
+	}
 }

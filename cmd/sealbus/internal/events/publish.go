@@ -3,7 +3,10 @@ package events
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -213,7 +216,7 @@ func (n noBundle) Bundle(context.Context) (*trust.Bundle, error) { return nil, n
 
 func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys.SignerSource,
 	encrypt *envelope.Encrypter, known trust.Source, notes *sealNotes) (*producer.Producer, error) {
-	client, err := eventBridgeClient(ctx, f)
+	client, err := eventBridgeClient(ctx, env, f)
 	if err != nil {
 		return nil, err
 	}
@@ -241,16 +244,43 @@ func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys
 	return p, nil
 }
 
-func eventBridgeClient(ctx context.Context, f *publishFlags) (*awseventbridge.Client, error) {
+func eventBridgeClient(ctx context.Context, env *ui.Env, f *publishFlags) (*awseventbridge.Client, error) {
 	cfg, err := awscli.Load(ctx, f.region)
 	if err != nil {
 		return nil, err
+	}
+	if f.retryFor > 0 {
+		cfg.HTTPClient = &tellingClient{HTTPClient: cfg.HTTPClient, env: env, retryFor: time.Duration(f.retryFor)}
 	}
 	return awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) {
 		if f.endpoint != "" {
 			o.BaseEndpoint = aws.String(f.endpoint)
 		}
 	}), nil
+}
+
+// tellingClient says of the first call for which there is no connection that it is tried again: that takes
+// long, mostly in vain.
+type tellingClient struct {
+	aws.HTTPClient
+	env      *ui.Env
+	retryFor time.Duration
+	once     sync.Once
+}
+
+func (c *tellingClient) Do(r *http.Request) (*http.Response, error) {
+	answer, err := c.HTTPClient.Do(r)
+	if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Op == "dial" && r.Context().Err() == nil {
+		c.once.Do(func() {
+			ask := ""
+			if host := r.URL.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {
+				ask = "; does `sealbus dev` run?"
+			}
+			c.env.Sayf("%s; trying again for %s (--retry-for)%s", errtext.ReachedAt(r.URL.Host, "EventBridge", err),
+				ui.FormatDuration(c.retryFor), ask)
+		})
+	}
+	return answer, err
 }
 
 func publishAll(ctx context.Context, env *ui.Env, p *producer.Producer, events []event.Event,

@@ -341,3 +341,18 @@ func TestPublishMaybeTwice(t *testing.T) {
 		}
 	})
 }
+
+// TestPublishIsNotSilent: half a minute without a word looks like a program that hangs.
+func TestPublishIsNotSilent(t *testing.T) {
+	b, bus := clitest.NewShop(t, nil)
+	bus.URL = "http://127.0.0.1:1" // where nothing listens
+	r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--retry-for", "1s")...)
+	said := "sealbus: cannot reach 127.0.0.1:1 for EventBridge: connection refused: nothing listens there; " +
+		"trying again for 1s (--retry-for); does `sealbus dev` run?\n"
+	if r.Code != ui.ExitUnavailable || strings.Count(r.Stderr, said) != 1 {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r = b.Run(clitest.Order("o-1"), b.Publish(bus, "--retry-for", "0s")...); strings.Contains(r.Stderr, "trying again") {
+		t.Errorf("it says that it tries again:\n%s", r.Stderr)
+	}
+}

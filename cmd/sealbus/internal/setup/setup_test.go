@@ -296,3 +296,19 @@ func TestFilesOfOthersStay(t *testing.T) {
 		t.Error("the draft is gone")
 	}
 }
+
+// TestSharedSourceIsSaid: a second producer that may speak for a source of the first is allowed, and told.
+func TestSharedSourceIsSaid(t *testing.T) {
+	dir, b := shop(t), bench(t)
+	add := func(name, source string) clitest.Ran {
+		t.Helper()
+		return b.Run("", "init", name, "--source", source, "--type", "com.example.*", "--dir", dir)
+	}
+	if r := add("crm", "https://crm.example/*"); r.Code != 0 || strings.Contains(r.Stderr, "may both sign") {
+		t.Errorf("a source of its own: exit %d\n%s", r.Code, r.Stderr)
+	}
+	r := add("stock", "https://orders.example/stock/*")
+	if r.Code != 0 || strings.Count(r.Stderr, "orders and stock may both sign events of https://orders.example/stock/*") != 1 {
+		t.Errorf("a source of another: exit %d\n%s", r.Code, r.Stderr)
+	}
+}

@@ -56,6 +56,7 @@ func (s *site) trusted(ctx context.Context, f *initFlags, name string, a *author
 	if err != nil {
 		return err
 	}
+	s.warnShared(name, next)
 	signed, err := trust.SignBundle(ctx, next, a.root)
 	if err != nil {
 		return err
@@ -73,6 +74,17 @@ func (s *site) trusted(ctx context.Context, f *initFlags, name string, a *author
 		return err
 	}
 	return s.tidy(sha256.Sum256(next.Payload()), stamped)
+}
+
+// warnShared warns of a producer that may speak for a source of another one.
+func (s *site) warnShared(name string, b *trust.Bundle) {
+	for _, shared := range loadtrust.SharedSources(b) {
+		if other := shared.Producers; other[0] == name || other[1] == name {
+			s.env.Warnf("%s and %s may both sign events of %s: who has a key of one can send in the name of the other. "+
+				"If it is not meant so, correct %s, and run `sealbus trust build`", other[0], other[1], shared.Source,
+				s.path(policyFile))
+		}
+	}
 }
 
 // beside is where a bundle is that the timestamp names and that has not got its place yet.
