@@ -144,3 +144,18 @@ func (m *maker) sign(opts trust.TimestampOptions) (err error) {
 	}
 	return os.WriteFile(m.path("trust/timestamp.dsse"), signed, 0o644)
 }
+
+// revoking has the next timestamp revoke a key.
+func (m *maker) revoking(id string) trust.TimestampOptions {
+	return trust.TimestampOptions{Now: m.now, Lifetime: 7 * 24 * time.Hour,
+		Revoke: map[string]trust.Revocation{id: {At: m.now, Reason: "stolen"}}}
+}
+
+// published is the timestamp in the home.
+func (m *maker) published() (*trust.Timestamp, error) {
+	signed, err := os.ReadFile(m.path("trust/timestamp.dsse"))
+	if err != nil {
+		return nil, err
+	}
+	return trust.OpenPreviousTimestamp(signed, m.roots)
+}

@@ -181,7 +181,7 @@ func TestAttackTable(t *testing.T) {
 		source = append(source, text...)
 	}
 	rows := regexp.MustCompile(`(?m)^\| (.*) \| (.*) \| (.*) \|$`).FindAllStringSubmatch(chapter, -1)
-	if len(rows) != 1+20 {
+	if len(rows) != 1+21 {
 		t.Errorf("%d rows", len(rows))
 	}
 	for _, row := range rows[min(1, len(rows)):] {

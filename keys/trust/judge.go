@@ -18,7 +18,7 @@ const maxRemembered = keydoc.MaxRemembered
 type holding struct {
 	chain                // the newest roots, which verified all this
 	timestamp *Timestamp // the newest that counted; nil = none
-	latest    time.Time  // the latest time at which a timestamp was issued
+	latest    time.Time  // when the newest timestamp was issued; one that was forgotten has none
 	bundle    *Bundle    // in use, as the root keys signed it; nil = none
 	seen      seen       // the newest bundle that was in use
 	until     time.Time  // when the newest timestamp that named the bundle expires
@@ -78,15 +78,19 @@ func (h *holding) settle() {
 }
 
 // clock is the time by which this consumer judges. Setting the clock back makes nothing valid again.
+//
+// A newer timestamp is judged by the clock alone. It may be issued before the one that is held: then the clock
+// of both the signer and this consumer was ahead, as in a home, and has been set right. Without this, what the
+// signer says now would be refused as expired until the wrong moment has come, and its revocations with it.
 func (h *holding) clock(now time.Time) time.Time { return later(now, h.latest.Add(-timestampSkew)) }
 
 // hold is the holding after a timestamp, whose revocations count at once. They also count if it may not come
 // after what is held, as where two operators signed at once: it is genuine, and withholds only.
 func (h *holding) hold(ts *Timestamp, minVersion int64, now time.Time) (*holding, error) {
-	if err := h.roots.checkTime(h.clock(now)); err != nil {
-		return h, err
+	if h.timestamp == nil || ts.Version <= h.timestamp.Version {
+		now = h.clock(now)
 	}
-	if err := ts.checkTime(h.clock(now)); err != nil {
+	if err := cmp.Or(h.roots.checkTime(now), ts.checkTime(now)); err != nil {
 		return h, err
 	}
 	if err := cmp.Or(h.roots.admit(ts), h.follows(ts, minVersion)); err != nil {
@@ -96,16 +100,24 @@ func (h *holding) hold(ts *Timestamp, minVersion int64, now time.Time) (*holding
 		return h, nil // the same once more
 	}
 	next := *h
-	next.timestamp, next.latest = ts, later(h.latest, ts.Issued)
+	next.timestamp, next.latest = ts, ts.Issued
 	next.revoked = next.undecided(withdrawnBy(ts))
 	if err := next.checkMemory(); err != nil {
 		return h, err
 	}
-	if next.isCurrent() {
-		next.until = ts.Expires
-	}
+	next.bound()
 	next.look()
 	return &next, nil
+}
+
+// bound says until when the bundle in use lives by the timestamp that is held. Another one may have named it,
+// perhaps with a clock that was ahead.
+func (h *holding) bound() {
+	if h.isCurrent() {
+		h.until = h.timestamp.Expires
+	} else if most := h.timestamp.Issued.Add(keydoc.MaxFreshness); most.Before(h.until) {
+		h.until = most
+	}
 }
 
 // isCurrent reports whether the newest timestamp names the bundle in use, and no newer roots.
@@ -216,6 +228,9 @@ func (h *holding) join(other *holding) (*holding, error) {
 		if err := h.follows(ts, 0); err != nil {
 			return nil, err
 		}
+		if h.timestamp == nil || h.timestamp.Version < ts.Version {
+			next.latest = other.latest
+		}
 		next.timestamp, next.signedTimestamp = ts, other.signedTimestamp
 	}
 	if other.seen.version > h.seen.version {
@@ -227,10 +242,9 @@ func (h *holding) join(other *holding) (*holding, error) {
 	if next.signedBundle == nil && other.seen == h.seen {
 		next.signedBundle = other.signedBundle
 	}
-	if next.isCurrent() {
-		next.until = next.timestamp.Expires
+	if next.timestamp != nil {
+		next.bound()
 	}
-	next.latest = later(h.latest, other.latest)
 	next.revoked = next.undecided(other.revoked)
 	next.look()
 	return &next, next.checkMemory()

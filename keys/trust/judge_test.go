@@ -23,8 +23,8 @@ type model struct {
 }
 
 func (m *model) clock(now time.Time) time.Time {
-	for _, ts := range m.held {
-		now = later(now, ts.Issued.Add(-5*time.Minute))
+	if n := len(m.held); n > 0 {
+		now = later(now, m.held[n-1].Issued.Add(-5*time.Minute))
 	}
 	return now
 }
@@ -47,6 +47,7 @@ func (m *model) step(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 	if m.names(ts) && ts.RootsVersion <= m.roots.version {
 		m.until = ts.Expires
 	}
+	m.until = earlier(m.until, ts.Issued.Add(7*24*time.Hour)) // no honest timestamp lives longer
 	if b == nil {
 		return ""
 	}
@@ -54,7 +55,9 @@ func (m *model) step(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 }
 
 func (m *model) refusal(ts *Timestamp, now time.Time) BundleWhy {
-	now = m.clock(now)
+	if n := len(m.held); n == 0 || ts.Version <= m.held[n-1].Version {
+		now = m.clock(now) // a newer one was signed after all that are held, by a clock that may be right again
+	}
 	if !now.Before(ts.Expires) {
 		return WhyExpired
 	}
@@ -468,7 +471,7 @@ func goesBack(h, next *holding) error {
 		return fmt.Errorf("timestamp %d after %d", next.timestamp.Version, h.timestamp.Version)
 	case next.seen.version < h.seen.version:
 		return fmt.Errorf("bundle %d after %d", next.seen.version, h.seen.version)
-	case next.latest.Before(h.latest):
+	case h.timestamp != nil && next.timestamp.Version == h.timestamp.Version && next.latest.Before(h.latest):
 		return fmt.Errorf("the clock went back to %s", next.latest)
 	}
 	for id, r := range h.revoked.keys {
@@ -518,5 +521,47 @@ func BenchmarkView(b *testing.B) {
 	}
 	for b.Loop() {
 		bundle.withheld(revoked, day(2))
+	}
+}
+
+// TestWrongClockIsSetRight: the clock of the signer and of the consumer was ahead, as in a home. What the signer
+// says by the right clock counts: revocations, bundles, and when the bundle in use dies.
+func TestWrongClockIsSetRight(t *testing.T) {
+	o := newTimed(t)
+	key := testKey(t, keys.Ed25519, nil)
+	b, next := o.bundle(1, 0, key), o.bundle(2, 0, key)
+	step := func(h *holding, ts *Timestamp, b *Bundle, now time.Time) *holding {
+		t.Helper()
+		h, err := judge(h, ts, b, 0, now)
+		o.check(err)
+		return h
+	}
+	first := o.timestamp(b, nil, day(1))
+	before := step(o.nothing(), first, b, day(1))
+	ahead := o.timestamp(b, first, day(60))
+	wrong := step(before, ahead, b, day(60))
+	right := o.timestamp(b, ahead, day(1.1), key.KeyID())
+	after := step(wrong, right, nil, day(1.1))
+	if after.view.Key(key.KeyID()).Revoked == nil || !after.view.expires.Equal(right.Expires) ||
+		!after.clock(day(1.1)).Equal(day(1.1)) {
+		t.Errorf("revoked %v, until %s, now %s", after.view.Key(key.KeyID()).Revoked, after.view.expires,
+			after.clock(day(1.1)))
+	}
+	withheld := step(wrong, o.timestamp(next, ahead, day(1.1)), nil, day(1.1))
+	most := day(1.1).Add(7 * 24 * time.Hour)
+	if withheld.view.expires.After(most) {
+		t.Errorf("a bundle that another follows lives until %s", withheld.view.expires)
+	}
+	if used := step(withheld, withheld.timestamp, next, day(1.2)); used.view.version != 2 {
+		t.Errorf("version %d is in use", used.view.version)
+	}
+	_, err := judge(withheld, first, b, 0, day(1.2))
+	wantWhy(t, "the first timestamp once more", err, WhyRollback)
+	for _, pair := range [][2]*holding{{wrong, withheld}, {withheld, wrong}, {after, wrong}, {wrong, after}} {
+		j, err := pair[0].join(pair[1])
+		o.check(err)
+		if j.timestamp.Version != 3 || !j.clock(day(1.1)).Equal(day(1.1)) || j.view.expires.After(most) {
+			t.Errorf("joined: timestamp %d, now %s, until %s", j.timestamp.Version, j.clock(day(1.1)), j.view.expires)
+		}
 	}
 }

@@ -277,6 +277,20 @@ func OpenPreviousTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 	return openTimestamp(signed, roots)
 }
 
+// SeenTimestamp is the newest timestamp in a state file (Options.StateFile), verified under these roots or newer
+// ones that the file has. It may have expired. nil = there is no file, or no timestamp in it. The next timestamp
+// follows it if the published one was lost.
+func SeenTimestamp(stateFile string, roots *Roots) (*Timestamp, error) {
+	if roots == nil {
+		return nil, errors.New("trust: no roots: ParseRoots reads them")
+	}
+	h, err := recallHolding(stateFile, 0, &holding{chain: chainOf(roots)})
+	if err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	return h.timestamp, nil
+}
+
 // admit refuses a timestamp that is older, or names an older bundle, than the roots allow.
 func (r *Roots) admit(ts *Timestamp) error {
 	switch limits := r.limits; {

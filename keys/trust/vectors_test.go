@@ -316,7 +316,12 @@ func (b *bureau) refused() map[string]trustCase {
 		"clock-set-back": {"a clock that was set back revives nothing", func() {
 			b.step(1, first, one, ok)
 			b.step(40, b.sign(b.stamp(2, two, 40)), nil, ok)
-			b.step(5, b.sign(b.stamp(3, two, 5)), nil, "expired")
+			b.step(5, first, one, "expired")
+		}},
+		"clock-set-right": {"a signer and a consumer of which the clock was ahead, and has been set right", func() {
+			b.step(1, first, one, ok)
+			b.step(400, b.sign(b.stamp(2, one, 400)), nil, ok)
+			b.step(5, b.sign(b.stamp(3, one, 5, b.keys[0].KeyID())), nil, ok)
 		}},
 		"rollback": {"a lower version", second(b.stamp(2, two, 2), nil, "rollback")},
 		"rollback-revokes": {"a lower version, of which the revocations count",
