@@ -93,6 +93,14 @@ type Caller interface {
 	envelope.Validator
 }
 
+// The advice on a quarantine record that is refused.
+const (
+	adviceKey = "if an operator reopened it, give the Quarantine the key of the record (NewQuarantineKeys, " +
+		"Also), and send it again; otherwise it is a forgery"
+	adviceMisnamed = "find out who has the key, and wrote a record under the name of another quarantine"
+	adviceConsumer = "send the record to the queue of the consumer that it names"
+)
+
 // reopen puts the message that a quarantine record holds in the place of the record. The name of the
 // quarantine that it was reopened from comes from the authentic record, and from nowhere else: neither a
 // sender nor a transport has a field for it.
@@ -101,23 +109,27 @@ func (d *delivery) reopen() *envelope.Error {
 		return nil
 	}
 	rec, err := d.quarantineKeys.Parse(d.msg.Body)
+	advised := func(v *envelope.Error, advice string) *envelope.Error { // that of the Reason is about an event
+		v.Advice = advice
+		return v
+	}
 	switch {
 	case err == errNoKeys:
-		return d.because(envelope.ReasonBadSignature,
+		return advised(d.because(envelope.ReasonBadSignature,
 			"the consumer's Quarantine has no keys to judge a record with: if an operator reopened it, "+
-				"make the Quarantine with its QuarantineKeys, and send it again", err)
+				"make the Quarantine with its QuarantineKeys, and send it again", err), adviceKey)
 	case err == errWrongMAC:
-		return d.because(envelope.ReasonBadSignature, err.Error(), err)
+		return advised(d.because(envelope.ReasonBadSignature, err.Error(), err), adviceKey)
 	case errors.Is(err, errMisnamed):
-		return d.because(envelope.ReasonAudienceMismatch, clip(err.Error()), err)
+		return advised(d.because(envelope.ReasonAudienceMismatch, clip(err.Error()), err), adviceMisnamed)
 	case err != nil && len(d.msg.Body) > MaxRecord:
 		return d.because(envelope.ReasonTooLarge, clip(err.Error()), err)
 	case err != nil:
 		return d.because(envelope.ReasonMalformed, clip(err.Error()), err)
 	case rec.Consumer != d.name:
-		return d.because(envelope.ReasonAudienceMismatch,
+		return advised(d.because(envelope.ReasonAudienceMismatch,
 			fmt.Sprintf("a quarantine record of the consumer %.100q, this is %.100q", rec.Consumer, d.name),
-			nil)
+			nil), adviceConsumer)
 	}
 	d.msg, d.reopened = rec.Message, rec.Quarantine
 	if d.msg.Format == QuarantineRecord {

@@ -324,6 +324,11 @@ func TestReopenRefuses(t *testing.T) {
 			if len(w.handled) > 0 || len(*seen) > 0 || r.ID != "" || len(w.store.untils) > 0 {
 				t.Errorf("handled %d, and %d times by the migration, %+v", len(w.handled), len(*seen), r)
 			}
+			// The fix of these Reasons is about an event: forged, or sealed for another bus.
+			isOfRecord := c.reason == envelope.ReasonBadSignature || c.reason == envelope.ReasonAudienceMismatch
+			if fix := r.Verdict.Fix(); isOfRecord == (fix == c.reason.Fix()) {
+				t.Errorf("the fix is %q", fix)
+			}
 			// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
 			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord ||
 				!bytes.Equal(m.Body, doc) {

@@ -65,7 +65,7 @@ type explanation struct {
 var explanations = map[Reason]explanation{
 	ReasonMalformed: {Permanent,
 		"the event is not a well-formed sealed CloudEvent",
-		"look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member",
+		"find out what wrote or re-wrote the event so: `sealbus inspect` names the member",
 	},
 	ReasonTooLarge: {Permanent,
 		"the event exceeds a limit",
@@ -82,7 +82,8 @@ var explanations = map[Reason]explanation{
 	},
 	ReasonUnknownKey: {Permanent,
 		"no key in the trust bundle has the ID that signed",
-		"if the producer is genuine, add its key to the policy and publish a bundle before it signs",
+		"if the producer confirms the key, add it to the policy and publish a bundle; if no producer knows " +
+			"it, treat it as a forgery",
 	},
 	ReasonBadSignature: {Permanent,
 		"no signature verifies under the key that it names",
@@ -111,16 +112,17 @@ var explanations = map[Reason]explanation{
 	},
 	ReasonAccountMismatch: {Permanent,
 		"the event did not come from an AWS account that the key is bound to",
-		"add the account to the producer in the policy; if none was stated, state the one that the " +
-			"service names (Message.Account, `open --account`); where none does, Unsafe.IgnoreAccount",
+		"find out whose account it is, and add it in the policy only if it is the producer's; if none was " +
+			"stated, state the one that the service names (Message.Account, `open --account`)",
 	},
 	ReasonEnvelopeMismatch: {Permanent,
 		"the transport's own source or detail-type differs from the signed one",
-		"a program re-published the event under another name: put it on the bus as it was sealed",
+		"find out who put it on the bus under another name; a program that re-publishes an event keeps its " +
+			"source and its type",
 	},
 	ReasonAudienceMismatch: {Permanent,
 		"the event was sealed for another audience",
-		"seal with this audience, or read from the bus that it was sealed for",
+		"find out who moved it here, unless producer and consumer name this bus in two ways",
 	},
 	ReasonUndated: {Permanent,
 		"nothing signed says when the event was sealed",
@@ -128,8 +130,8 @@ var explanations = map[Reason]explanation{
 	},
 	ReasonExpired: {Permanent,
 		"the event is older than the replay window, or past its expirytime",
-		"reopen it from quarantine if it is wanted, an archive replay under a Permission in the " +
-			"consumer's Options; widen the window if deliveries are slow by nature",
+		"if it was not handled before, reopen it or replay the archive under a Permission in the consumer's " +
+			"Options; widen the window if deliveries are slow by nature",
 	},
 	ReasonFromFuture: {Permanent,
 		"the event claims to have been sealed in the future",

@@ -109,7 +109,7 @@ func TestRefusalsOfFilesAreExplained(t *testing.T) {
 
 // TestReasonsOfErrorsAreExplained: each word that a command writes as "reason" is a word of the list.
 func TestReasonsOfErrorsAreExplained(t *testing.T) {
-	literal := regexp.MustCompile(`\bReason: +"([a-z_]+)"`)
+	literal := regexp.MustCompile(`\b(?:Reason: +|AsNeeded\()"([a-z_]+)"`)
 	seen := 0
 	eachSource(t, filepath.Join(root, "cmd"), func(path string, text []byte) {
 		if strings.Contains(path, "demo") || strings.Contains(path, "rehearsal") {

@@ -27,8 +27,10 @@ The class of a Reason says what becomes of the event:
 | done | acknowledges the event, which was handled before |
 | file | judges no event: a command refuses a file of keys, trust or quarantine |
 
-In Go, ` + "`envelope.ReasonOf(err)`" + ` finds the Reason of an error, and ` + "`Reason.Class()`" + ` its class. A program never
-compares the text of an error.
+A refused webhook and a refused caller go to no quarantine: the sender is answered with an HTTP status.
+
+In Go, ` + "`envelope.ReasonOf(err)`" + ` finds the Reason of an error, and ` + "`Reason.Class()`" + ` its class. For the
+errors of package webhook it is ` + "`webhook.ReasonOf(err)`" + `. A program never compares the text of an error.
 
 `
 

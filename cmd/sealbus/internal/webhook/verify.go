@@ -223,12 +223,17 @@ var fixes = map[envelope.Reason]string{
 	envelope.ReasonTooLarge:  "check that this is the delivery you mean",
 	envelope.ReasonUnsigned:  "check --provider, and give the signature's header line with --header",
 	envelope.ReasonBadSignature: "check the secret, and that the body has the bytes that came: " +
-		"no line break added, not formatted",
+		"no line break added, not formatted; otherwise it is a forgery",
+	envelope.ReasonModified:         "give the body as it came; otherwise an attacker changed it",
+	envelope.ReasonKeyNotValid:      "check when the secret or the certificate is valid, and whose it is",
 	envelope.ReasonUnsupported:      "have the sender sign as `sealbus webhook providers NAME` says",
 	envelope.ReasonSourceNotAllowed: "give its topic with --topic, if it is yours",
 	envelope.ReasonAudienceMismatch: "check --audience and --email",
-	envelope.ReasonUnknownKey:       "give the key that the delivery names, or leave --public-key out",
-	envelope.ReasonExpired:          "judge a delivery that waited as of its arrival: --now TIME",
-	envelope.ReasonFromFuture:       "check the clock of this machine",
-	envelope.ReasonTrustUnavailable: "check the network and try again, or pin the certificate with --cert",
+	envelope.ReasonUnknownKey: "give the provider's key of that ID, from the provider and not from the " +
+		"delivery, or leave --public-key out",
+	envelope.ReasonExpired: "judge a delivery that waited as of its arrival: --now TIME, as your own log " +
+		"has it; otherwise it may be a replay",
+	envelope.ReasonFromFuture: "check the clock of this machine",
+	envelope.ReasonTrustUnavailable: "check the network and try again, or pin the provider's certificate " +
+		"with --cert",
 }
