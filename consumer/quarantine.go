@@ -40,6 +40,7 @@ type Record struct {
 	At         time.Time
 	Reason     envelope.Reason
 	Cause      string // one line
+	Advice     string // one line, where it differs from that of the Reason (envelope.Error.Advice); "" = it does not
 	Message    Message
 
 	// The event's claims: unverified, possibly empty.
@@ -88,7 +89,7 @@ func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) erro
 	msg.Body = bytes.Clone(msg.Body)
 	r := Record{
 		Consumer: d.name, Quarantine: d.quarantineKeys.Name(), At: d.now().UTC(),
-		Reason: verdict.Reason, Cause: cause, Message: msg,
+		Reason: verdict.Reason, Cause: cause, Advice: verdict.Advice, Message: msg,
 		UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource,
 		UnverifiedType: verdict.UnverifiedType,
 	}
@@ -276,8 +277,8 @@ func (k QuarantineKeys) Marshal(r Record) ([]byte, error) {
 		r.Quarantine = name
 	}
 	for _, s := range []*string{
-		&r.Consumer, &r.Quarantine, (*string)(&r.Reason), &r.Cause, &r.UnverifiedID, &r.UnverifiedSource,
-		&r.UnverifiedType, &r.Message.Account, &r.Message.ReplayName,
+		&r.Consumer, &r.Quarantine, (*string)(&r.Reason), &r.Cause, &r.Advice, &r.UnverifiedID,
+		&r.UnverifiedSource, &r.UnverifiedType, &r.Message.Account, &r.Message.ReplayName,
 	} {
 		*s = toUTF8(*s)
 	}
@@ -327,17 +328,17 @@ func (k QuarantineKeys) Parse(doc []byte) (*Record, error) {
 // member is one field of a record.
 type member struct{ name, value string }
 
-// members are all fields of a record, in the order in which the document and the MAC have them. The document
-// has the body in base64.
+// members are all fields of a record, in the order in which the document and the MAC have them: without an
+// advice that it does not have. The document has the body in base64.
 func members(r *Record) []member {
-	return []member{
+	return slices.DeleteFunc([]member{
 		{"consumer", r.Consumer}, {"quarantine", r.Quarantine}, {"at", r.At.UTC().Format(time.RFC3339Nano)},
-		{"reason", string(r.Reason)}, {"cause", r.Cause},
+		{"reason", string(r.Reason)}, {"cause", r.Cause}, {"advice", r.Advice},
 		{"unverified_id", r.UnverifiedID}, {"unverified_source", r.UnverifiedSource},
 		{"unverified_type", r.UnverifiedType},
 		{"format", r.Message.Format.String()}, {"account", r.Message.Account},
 		{"replay_name", r.Message.ReplayName}, {"body", string(r.Message.Body)},
-	}
+	}, func(m member) bool { return m == member{"advice", ""} })
 }
 
 // readRecord reads the syntax of a record. Nothing in it is true before its MAC is right.
@@ -349,9 +350,9 @@ func readRecord(doc []byte) (rec *Record, mac []byte, err error) {
 	at, format := time.Time{}.Format(time.RFC3339Nano), formats[CloudEvent] // of a record without these members
 	text := map[string]*string{
 		"consumer": &rec.Consumer, "quarantine": &rec.Quarantine, "at": &at, "reason": (*string)(&rec.Reason),
-		"cause": &rec.Cause, "unverified_id": &rec.UnverifiedID, "unverified_source": &rec.UnverifiedSource,
-		"unverified_type": &rec.UnverifiedType, "format": &format, "account": &rec.Message.Account,
-		"replay_name": &rec.Message.ReplayName,
+		"cause": &rec.Cause, "advice": &rec.Advice, "unverified_id": &rec.UnverifiedID,
+		"unverified_source": &rec.UnverifiedSource, "unverified_type": &rec.UnverifiedType, "format": &format,
+		"account": &rec.Message.Account, "replay_name": &rec.Message.ReplayName,
 	}
 	encoded := map[string]*[]byte{"body": &rec.Message.Body, "mac": &mac}
 	r := jsontext.NewDecoder(doc)

@@ -334,6 +334,9 @@ func TestReopenRefuses(t *testing.T) {
 				!bytes.Equal(m.Body, doc) {
 				t.Errorf("the record holds %+v", m)
 			}
+			if got := w.bin.records[0].Advice; got != r.Verdict.Advice || isOfRecord && got == "" {
+				t.Errorf("the record advises %q, and the verdict %q", got, r.Verdict.Advice)
+			}
 			if len(doc) > consumer.MaxRecord {
 				return
 			}

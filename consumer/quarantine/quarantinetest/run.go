@@ -102,7 +102,7 @@ func keysOf(name string, letters ...byte) consumer.QuarantineKeys {
 func Record(at time.Time, id string) consumer.Record {
 	return consumer.Record{
 		Consumer: "billing", Quarantine: "bin", At: at,
-		Reason: envelope.ReasonModified, Cause: "the data was changed",
+		Reason: envelope.ReasonModified, Cause: "the data was changed", Advice: "look for who did it",
 		Message: consumer.Message{
 			Body: []byte(`{"id":"` + id + `"}`), Format: consumer.EventBridge,
 			Account: "111111111111", ReplayName: "r",

@@ -2,6 +2,7 @@
 package quarantine
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -94,7 +95,7 @@ func viewOf(e quarantine.Entry) recordView {
 	}
 	return recordView{
 		ID: e.ID, Authentic: true, At: ui.FormatTime(r.At), Consumer: r.Consumer, Quarantine: r.Quarantine,
-		Reason: r.Reason, Cause: r.Cause, Fix: ui.Fix(r.Reason.Fix(), string(r.Reason)),
+		Reason: r.Reason, Cause: r.Cause, Fix: ui.Fix(cmp.Or(r.Advice, r.Reason.Fix()), string(r.Reason)),
 		UnverifiedID: r.UnverifiedID, UnverifiedSource: r.UnverifiedSource, UnverifiedType: r.UnverifiedType,
 		Format: r.Message.Format.String(), Account: r.Message.Account, ReplayName: r.Message.ReplayName,
 		Bytes: len(r.Message.Body),

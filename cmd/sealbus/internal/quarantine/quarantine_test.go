@@ -490,7 +490,7 @@ func TestQuarantineSpoofing(t *testing.T) {
 func spoof(t *testing.T, q *bin, evil string) {
 	r := consumer.Record{
 		Consumer: "billing" + evil, Quarantine: evil, At: q.Now.Add(-time.Minute),
-		Reason: envelope.Reason("modified" + evil), Cause: evil,
+		Reason: envelope.Reason("modified" + evil), Cause: evil, Advice: evil,
 		Message:      consumer.Message{Body: []byte("{}"), Account: evil, ReplayName: evil},
 		UnverifiedID: evil, UnverifiedSource: evil, UnverifiedType: evil,
 	}
