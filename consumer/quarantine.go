@@ -40,7 +40,7 @@ type Record struct {
 	At         time.Time
 	Reason     envelope.Reason
 	Cause      string // one line
-	Advice     string // one line, where it differs from that of the Reason (envelope.Error.Advice); "" = it does not
+	Advice     string // one line; "" = that of the Reason (envelope.Error.Advice)
 	Message    Message
 
 	// The event's claims: unverified, possibly empty.

@@ -468,8 +468,8 @@ func trusted(t *testing.T, h *home.Home, now time.Time) *trust.Bundle {
 	return b
 }
 
-// TestWrongClockIsSetRight: one command whose clock was ahead renews the timestamp, and looks. Then the clock is
-// right, and what is published counts.
+// TestWrongClockIsSetRight: one command whose clock was ahead renews the timestamp, and looks. Then the clock
+// is right, and all that is published counts.
 func TestWrongClockIsSetRight(t *testing.T) {
 	m := newHome(t)
 	h := opened(t, m)
@@ -505,8 +505,8 @@ func TestWrongClockIsSetRight(t *testing.T) {
 	}
 }
 
-// TestRenewAfterRestore: the timestamp in the home comes from a backup, and lacks a revocation that its programs
-// have seen. No renewal drops it.
+// TestRenewAfterRestore: the timestamp in the home comes from a backup, and lacks a revocation that its
+// programs have seen. No renewal drops it.
 func TestRenewAfterRestore(t *testing.T) {
 	m := newHome(t)
 	h := opened(t, m)

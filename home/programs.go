@@ -331,9 +331,10 @@ func undated(b *trust.Bundle) []*trust.Key {
 	return list
 }
 
-// Renew signs the next timestamp, if half of the life of the current one is over, and the home has the
-// timestamp key. It also does if the home has seen a newer one than is in the file. It reports whether it did. Each revocation is kept, and no other bundle is vouched for than
-// before. A home on a laptop needs it once a week: `sealbus dev` and the commands that use a home do it.
+// Renew signs the next timestamp, if half of the life of the current one is over, or the home has seen a
+// newer one than is in the file. The home must have the timestamp key. It reports whether it did. Each
+// revocation is kept, and no other bundle is vouched for than before. A home on a laptop needs it once a week:
+// `sealbus dev` and the commands that use a home do it.
 func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 	t := &h.config.Trust
 	if t.TimestampKey == "" || t.Timestamp == "" {

@@ -302,8 +302,8 @@ func (b *Bootstrap) Invoke(ctx context.Context, event json.RawMessage) (any, err
 	}
 }
 
-// renew ends a program whose file was replaced since it was started: the next run is of the new one, and takes
-// the invocation that follows. While the file is gone or still being written, the old program goes on.
+// renew ends a program whose file was replaced since it was started: the next run is of the new one, and
+// takes the invocation that follows. While the file is gone or still being written, the old program goes on.
 func (b *Bootstrap) renew(ctx context.Context) {
 	now, err := os.Stat(b.path)
 	if err != nil || !b.outdated(now, false) {

@@ -276,7 +276,8 @@ func bootstrapCannotBegin(t *testing.T, file string) {
 	}
 }
 
-// A new build takes over before the next event, which it answers. While there is no file, the old one goes on.
+// A new build takes over before the next event, which it answers. While there is no file, the old one goes
+// on.
 func bootstrapRenewed(t *testing.T, file string) {
 	build, err := os.ReadFile(file)
 	if err != nil {

@@ -524,8 +524,8 @@ func BenchmarkView(b *testing.B) {
 	}
 }
 
-// TestWrongClockIsSetRight: the clock of the signer and of the consumer was ahead, as in a home. What the signer
-// says by the right clock counts: revocations, bundles, and when the bundle in use dies.
+// TestWrongClockIsSetRight: the clock of the signer and of the consumer was ahead, as in a home. All that the
+// signer says by the right clock counts: revocations, bundles, and when the bundle in use dies.
 func TestWrongClockIsSetRight(t *testing.T) {
 	o := newTimed(t)
 	key := testKey(t, keys.Ed25519, nil)

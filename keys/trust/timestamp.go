@@ -277,9 +277,9 @@ func OpenPreviousTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 	return openTimestamp(signed, roots)
 }
 
-// SeenTimestamp is the newest timestamp in a state file (Options.StateFile), verified under these roots or newer
-// ones that the file has. It may have expired. nil = there is no file, or no timestamp in it. The next timestamp
-// follows it if the published one was lost.
+// SeenTimestamp is the newest timestamp in a state file (Options.StateFile), verified under these roots or
+// newer ones that the file has. It may have expired. nil = there is no file, or no timestamp in it. The next
+// timestamp follows it if the published one was lost.
 func SeenTimestamp(stateFile string, roots *Roots) (*Timestamp, error) {
 	if roots == nil {
 		return nil, errors.New("trust: no roots: ParseRoots reads them")

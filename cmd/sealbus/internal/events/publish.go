@@ -260,7 +260,7 @@ func eventBridgeClient(ctx context.Context, env *ui.Env, f *publishFlags) (*awse
 }
 
 // tellingClient says of the first call for which there is no connection that it is tried again: that takes
-// long, mostly in vain.
+// long, mostly without effect.
 type tellingClient struct {
 	aws.HTTPClient
 	env      *ui.Env
