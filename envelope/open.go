@@ -321,7 +321,10 @@ func (o *opening) nameProducer() *Error {
 			lacks = o.policy.RequiredAlgorithms[missing]
 		}
 	}
-	return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks)
+	e := reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks)
+	e.Advice = "have the producer sign by " + string(lacks) + ", too; if it does already, treat this event as a " +
+		"forgery by the owner of the other key"
+	return e
 }
 
 // checkAddress holds the verified event against what the transport says of it, and against the sources, types
