@@ -39,7 +39,8 @@ func TestSealHybrid(t *testing.T) {
 		if _, err := envelope.Open(t.Context(), wire, bundle,
 			both); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
 			t.Errorf("%s: %v", name, err)
-		} else if e, _ := errors.AsType[*envelope.Error](err); !strings.Contains(e.Fix(), "have the producer sign by ") {
+		} else if e, _ := errors.AsType[*envelope.Error](err); !strings.Contains(e.Fix(),
+			"have the producer sign by ") {
 			t.Errorf("%s: the fix is %q", name, e.Fix())
 		}
 		if _, err := envelope.Open(t.Context(), wire, bundle,
