@@ -48,10 +48,11 @@ Text behind a ? is only claimed by the event; it was not verified.
 
 --function NAME=PROGRAM runs the bootstrap of a Lambda function and feeds it from the queue NAME, with the
 variables for AWS and SEALBUS_HOME set, and the URL of the queue quarantine in SEALBUS_QUARANTINE_QUEUE.
---function NAME=URL posts the same there. A function has 6 seconds. A
-failed message comes again after 40 seconds, and after 5 attempts it is in the dead-letter queue. The line of
-a message says "handled" only of the first of a verified event. It says "acknowledged" of a copy, and of an
-event that is refused but is not in the queue quarantine.
+After a new build, the next message starts the new program. --function NAME=URL posts the same there.
+
+A function has 6 seconds. A failed message comes again after 40 seconds, and after 5 attempts it is in the
+dead-letter queue. The line of a message says "handled" only of the first of a verified event. It says
+"acknowledged" of a copy, and of an event that is refused but is not in the queue quarantine.
 
 With --dir, all that was acknowledged is still there after a crash. Without it, everything is gone at the end.
 
