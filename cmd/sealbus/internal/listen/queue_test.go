@@ -1,10 +1,15 @@
 package listen_test
 
 import (
+	"bytes"
+	"io"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/localaws"
@@ -106,5 +111,33 @@ func TestListenQueueFails(t *testing.T) {
 	t.Setenv("AWS_DEFAULT_REGION", "")
 	if l := poll(b, q); l.Wait() != ui.ExitUsage || !strings.Contains(l.Stderr.String(), "no AWS region") {
 		t.Errorf("%s", l.Stderr.String())
+	}
+}
+
+// cut is a standard output that no one reads any more.
+type cut struct{}
+
+func (cut) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// TestListenQueueKeepsWhatItCouldNotTell: a message whose line cannot be written stays on the queue, unless the
+// receiver has it.
+func TestListenQueueKeepsWhatItCouldNotTell(t *testing.T) {
+	b := clitest.NewListenBench(t)
+	to := clitest.NewReceiver(t, 200)
+	for want, args := range map[string][]string{"0+1": {"--delete"}, "0+0": {"--forward-to", to.URL}} {
+		q := clitest.NewQueue(b, nil)
+		q.Send(b.Sealed("o-1"))
+		var talk bytes.Buffer
+		code := cli.Run(t.Context(), append([]string{"listen", "--trust", b.Path("trust.dsse"), "--roots",
+			b.Path("roots.json"), "--allow-source", clitest.OrderSource, "--queue", q.URL, "--endpoint",
+			q.Server.URL()}, args...), strings.NewReader(""), cut{}, &talk, ui.System{
+			Now: func() time.Time { return b.Now }, Getenv: func(string) string { return "" },
+			Terminal: func(io.Writer) bool { return false }})
+		if code != ui.ExitUnavailable {
+			t.Errorf("%s: exit %d\n%s", args, code, talk.String())
+		}
+		if left := q.Left(); left != want {
+			t.Errorf("%s: left: %s", args, left)
+		}
 	}
 }

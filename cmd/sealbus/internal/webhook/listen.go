@@ -106,6 +106,7 @@ func listen(ctx context.Context, env *ui.Env, f *listenFlags) error {
 		return err
 	}
 	env.EndOnSignal(ctx, cancel)
+	env.EndOnClosedPipe(cancel)
 	if !serving.Loopback(listening.Addr()) {
 		env.Warnf("any program that reaches %s can post here; only verified deliveries are handled",
 			listening.Addr())
