@@ -1,15 +1,10 @@
 package listen_test
 
 import (
-	"bytes"
-	"io"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/localaws"
@@ -114,11 +109,6 @@ func TestListenQueueFails(t *testing.T) {
 	}
 }
 
-// cut is a standard output that no one reads any more.
-type cut struct{}
-
-func (cut) Write([]byte) (int, error) { return 0, syscall.EPIPE }
-
 // TestListenQueueKeepsWhatItCouldNotTell: a message whose line cannot be written stays on the queue, unless the
 // receiver has it.
 func TestListenQueueKeepsWhatItCouldNotTell(t *testing.T) {
@@ -126,15 +116,11 @@ func TestListenQueueKeepsWhatItCouldNotTell(t *testing.T) {
 	to := clitest.NewReceiver(t, 200)
 	for want, args := range map[string][]string{"0+1": {"--delete"}, "0+0": {"--forward-to", to.URL}} {
 		q := clitest.NewQueue(b, nil)
+		l := poll(b, q, args...)
+		l.Stdout.Cut()
 		q.Send(b.Sealed("o-1"))
-		var talk bytes.Buffer
-		code := cli.Run(t.Context(), append([]string{"listen", "--trust", b.Path("trust.dsse"), "--roots",
-			b.Path("roots.json"), "--allow-source", clitest.OrderSource, "--queue", q.URL, "--endpoint",
-			q.Server.URL()}, args...), strings.NewReader(""), cut{}, &talk, ui.System{
-			Now: func() time.Time { return b.Now }, Getenv: func(string) string { return "" },
-			Terminal: func(io.Writer) bool { return false }})
-		if code != ui.ExitUnavailable {
-			t.Errorf("%s: exit %d\n%s", args, code, talk.String())
+		if code := l.Wait(); code != ui.ExitUnavailable {
+			t.Errorf("%s: exit %d\n%s", args, code, l.Stderr.String())
 		}
 		if left := q.Left(); left != want {
 			t.Errorf("%s: left: %s", args, left)
