@@ -99,10 +99,12 @@ func (l *listener) post(w http.ResponseWriter, r *http.Request) {
 func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
 	h := l.take(ctx, body, time.Time{})
 	if err := l.tell(h); err != nil {
-		l.end()               // the verdicts cannot be written any more
-		if l.forward == nil { // its line was all that there is of it: the sender is to come again
-			h.Verdict, h.Cause, h.Fix = ui.VerdictRetry, "the verdict could not be written", "post it again later"
+		l.end() // the verdicts cannot be written any more
+		if l.forward != nil {
+			return h
 		}
+		// Its line was all that there is of it: the sender is to come again.
+		h.Verdict, h.Cause, h.Fix = ui.VerdictRetry, "the verdict could not be written", "post it again later"
 	}
 	return h
 }
