@@ -171,8 +171,8 @@ func TestDefaultBusStays(t *testing.T) {
 	}
 }
 
-// TestDeepDetailIsRefusedOrDelivered: what is acknowledged arrives, also from an archive and as the record of a
-// function that failed. A detail that is too deep for that is refused by itself.
+// TestDeepDetailIsRefusedOrDelivered: what is acknowledged arrives, also from an archive and as the record of
+// a function that failed. A detail that is too deep for that is refused by itself.
 func TestDeepDetailIsRefusedOrDelivered(t *testing.T) {
 	q := newQueues(t, &localaws.Options{})
 	url, arn := q.create("q", nil)

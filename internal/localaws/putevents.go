@@ -170,9 +170,9 @@ func (s *Server) checkEntry(e *putEntry) *putResult {
 	return nil
 }
 
-// maxDepth is how deep a detail may be nested. encoding/json reads 10,000 levels, and what is made of a detail
-// has more: the event has one, and the record of a failed invocation another one. What is refused here is told
-// to the publisher; later there is only loss.
+// maxDepth is how deep a detail may be nested. encoding/json reads 10,000 levels, and what is made of a
+// detail has more: the event has one, and the record of a failed invocation another one. A refusal here is
+// told to the publisher; later there is only loss.
 const maxDepth = 9_990
 
 // isDetail wants a JSON object that is not too deep, and whose integers fit into 64 bits.

@@ -130,9 +130,9 @@ func Read(ctx context.Context, region string) (aws.Config, error) {
 	return cfg, nil
 }
 
-// inMode gives the client the timeouts of AWS_DEFAULTS_MODE. Each client of a service gives them to a client of
-// this type, and ownBody is of another one. The read timeouts of AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026 are
-// missing with ownBody: they are in an internal package of the SDK.
+// inMode gives the client the timeouts of AWS_DEFAULTS_MODE. Each client of a service gives them to a client
+// of this type, and ownBody is of another one. The read timeouts of AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026
+// are missing with ownBody: they are in an internal package of the SDK.
 func inMode(client *awshttp.BuildableClient, cfg *aws.Config) *awshttp.BuildableClient {
 	mode := cfg.DefaultsMode
 	if mode == aws.DefaultsModeAuto {

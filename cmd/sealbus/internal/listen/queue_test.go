@@ -109,8 +109,8 @@ func TestListenQueueFails(t *testing.T) {
 	}
 }
 
-// TestListenQueueKeepsWhatItCouldNotTell: a message whose line cannot be written stays on the queue, unless the
-// receiver has it.
+// TestListenQueueKeepsWhatItCouldNotTell: a message whose line cannot be written stays on the queue, unless
+// the receiver has it.
 func TestListenQueueKeepsWhatItCouldNotTell(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	to := clitest.NewReceiver(t, 200)

@@ -107,13 +107,13 @@ func endOn(ctx context.Context, cancel context.CancelFunc, signals ...os.Signal)
 	}()
 }
 
-// EndOnClosedPipe cancels when standard output or standard error is a pipe that has no reader any more, as with
-// `| head -1`. Otherwise the write ends the program at once, and what it has started goes on. The exit status
-// is not 0 then: the program was not told to end.
+// EndOnClosedPipe cancels when standard output or standard error is a pipe that has no reader any more, as
+// with `| head -1`. Otherwise the write ends the program at once, and what it has started goes on. The exit
+// status is not 0 then: the program was not told to end.
 func (env *Env) EndOnClosedPipe(cancel context.CancelFunc) {
 	env.unread.Store(&cancel)
-	// With a channel, the write fails. The signal itself says nothing: it also comes of connections that break.
-	// Unlike signal.Ignore, this is not inherited by programs that are started.
+	// With a channel, the write fails. The signal itself says nothing: it also comes of connections that
+	// break. Unlike signal.Ignore, this is not inherited by programs that are started.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 }
 
