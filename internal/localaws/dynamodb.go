@@ -246,10 +246,11 @@ func (s *Server) deleteTable(in *tableInput) (*tableOutput, error) {
 	}
 	out := &tableOutput{TableDescription: s.describedTable(t)}
 	out.TableDescription.TableStatus = "DELETING"
+	rows := []row{{tableRows, t.Name, nil}}
 	for id := range t.items {
-		s.journal.remove(itemRows, t.Name+"/"+id)
+		rows = append(rows, row{itemRows, t.Name + "/" + id, nil})
 	}
-	s.journal.remove(tableRows, t.Name)
+	s.journal.change(rows...)
 	delete(s.tables.byName, t.Name)
 	return out, nil
 }

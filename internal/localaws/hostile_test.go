@@ -2,6 +2,7 @@ package localaws_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -167,5 +168,49 @@ func TestDefaultBusStays(t *testing.T) {
 		if codeOf(err) != "ValidationException" {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestDeepDetailIsRefusedOrDelivered: what is acknowledged arrives, also from an archive and as the record of
+// a function that failed. A detail that is too deep for that is refused by itself.
+func TestDeepDetailIsRefusedOrDelivered(t *testing.T) {
+	q := newQueues(t, &localaws.Options{})
+	url, arn := q.create("q", nil)
+	dead, deadARN := q.create("dead", nil)
+	calls := 0
+	function := q.server.Function("f", failing(&calls))
+	q.server.SetFunction("f", localaws.FunctionConfig{Invoke: &localaws.InvokeConfig{OnFailure: deadARN}})
+	archive := q.archive("default", "a")
+	for _, target := range []string{arn, function} {
+		q.rule("default", `{"source":["`+command+`"]}`, target)
+	}
+	taken := 0
+	for _, depth := range []int{9_990, 9_991, 9_998, 9_999, 10_000, 10_001} {
+		detail := strings.Repeat(`{"a":`, depth-1) + "{}" + strings.Repeat("}", depth-1)
+		out, err := q.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{
+			Entries: []types.PutEventsRequestEntry{entry(detail), entry(`{"flat":1}`)}})
+		q.check(err)
+		switch refused := out.Entries[0]; {
+		case aws.ToString(out.Entries[1].ErrorCode) != "":
+			t.Errorf("%d levels: the other entry: %s", depth, *out.Entries[1].ErrorCode)
+		case out.FailedEntryCount == 1 && aws.ToString(refused.ErrorCode) == "MalformedDetail":
+		case out.FailedEntryCount == 0:
+			taken++
+		default:
+			t.Errorf("%d levels: %d failed, %s", depth, out.FailedEntryCount, aws.ToString(refused.ErrorCode))
+		}
+		q.drain()
+	}
+	if taken != 1 {
+		t.Errorf("%d deep ones are taken", taken)
+	}
+	q.mustStart(archive, "default", "again")
+	q.drain()
+	want := 2 * (6 + taken) // with the flat ones, each twice
+	if got := q.left(url); got != fmt.Sprintf("%d 0 0", want) {
+		t.Errorf("the queue has %s, want %d", got, want)
+	}
+	if got := q.left(dead); got != fmt.Sprintf("%d 0 0", want) {
+		t.Errorf("the destination has %s, want %d", got, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,9 +26,9 @@ type journal struct {
 	db *bolt.DB
 
 	mu      sync.Mutex
-	rows    []row         // queued, and in no transaction yet
-	queued  uint64        // rows that were ever queued
-	kept    uint64        // rows of those that are on the disk
+	changes [][]row       // queued, and in no transaction yet; each is kept all or none
+	queued  uint64        // changes that were ever queued
+	kept    uint64        // changes of those that are on the disk
 	moved   chan struct{} // closed and replaced when kept or err changes
 	err     error         // the first failure: from then on nothing is acknowledged
 	closing bool
@@ -108,18 +109,20 @@ func putRow(bucket, key string, value any) row {
 	return row{bucket, key, data}
 }
 
-// change queues rows that are kept all or none.
+// change queues rows that are kept all or none. A kill may come between two changes, so that the disk has the
+// first of them only: what needs another row to be read is in one change with it, or comes later and goes
+// earlier.
 func (j *journal) change(rows ...row) {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.err != nil { // none is written any more
-		rows = nil
+	if j.err != nil || len(rows) == 0 { // after a failure none is written any more
+		return
 	}
-	j.rows = append(j.rows, rows...)
-	j.queued += uint64(len(rows))
+	j.changes = append(j.changes, rows)
+	j.queued++
 }
 
 // flush has what is queued written soon, and does not wait.
@@ -157,13 +160,13 @@ func (j *journal) write() {
 	defer close(j.ended)
 	for range j.wanted {
 		j.mu.Lock()
-		rows, closing, failed := j.rows, j.closing, j.err != nil
-		j.rows = nil
+		changes, closing, failed := j.changes, j.closing, j.err != nil
+		j.changes = nil
 		j.mu.Unlock()
 		if failed {
 			return
 		}
-		err := j.commit(rows)
+		err := j.commit(slices.Concat(changes...))
 		if err == nil && closing {
 			err = errJournalClosed
 		}
@@ -171,7 +174,7 @@ func (j *journal) write() {
 		if j.err == nil {
 			j.err = err
 		}
-		j.kept += uint64(len(rows))
+		j.kept += uint64(len(changes))
 		close(j.moved)
 		j.moved = make(chan struct{})
 		j.mu.Unlock()

@@ -91,15 +91,16 @@ func archivedKey(a *archive, e *event) string { return a.name + " " + orderKey(e
 
 func (s *Server) loadArchived(key string, row *keptEvent) error {
 	name, order, _ := strings.Cut(key, " ")
-	a, err := s.findArchive(name)
-	if err != nil {
-		return err
-	}
 	n, err := strconv.ParseUint(order, 16, 64)
 	if err != nil {
 		return err
 	}
 	s.sawOrder(n)
+	a, err := s.findArchive(name)
+	if err != nil { // a version that removed the archive before its events was killed meanwhile
+		s.journal.remove(bucketArchived, key)
+		return nil
+	}
 	a.events = append(a.events, &event{row.ID, row.DetailType, row.Source, row.Account, row.Region, row.At,
 		row.Resources, []byte(row.Detail), "", n})
 	return nil
@@ -115,12 +116,13 @@ func (s *Server) saveArchive(a *archive) {
 	s.journal.put(bucketArchives, a.name, keptArchive{a.description, a.source, a.text, a.created})
 }
 
-// dropArchive is called with s.mu locked.
+// dropArchive is called with s.mu locked. All goes at once: a replay counts the events of its archive.
 func (s *Server) dropArchive(a *archive) {
-	s.journal.remove(bucketArchives, a.name)
+	rows := []row{{bucketArchives, a.name, nil}}
 	for _, e := range a.events {
-		s.journal.remove(bucketArchived, archivedKey(a, e))
+		rows = append(rows, row{bucketArchived, archivedKey(a, e), nil})
 	}
+	s.journal.change(rows...)
 }
 
 func (s *Server) loadArchive(name string, row *keptArchive) (err error) {

@@ -53,12 +53,17 @@ func (k *kmsRegion) saveKey(y *kmsKey) {
 	)
 }
 
-// forgetKey is called when the key is gone, with the lock held.
-func (k *kmsRegion) forgetKey(y *kmsKey) {
-	k.journal.remove(bucketKeys, y.arn)
+// forgetKey is called when the key is gone, with the lock held. Its material and its aliases go at once with
+// it, so that a kill leaves neither.
+func (k *kmsRegion) forgetKey(y *kmsKey, aliases []string) {
+	rows := []row{{bucketKeys, y.arn, nil}}
 	if len(y.shared.replicas) == 0 {
-		k.journal.remove(bucketMaterial, y.id)
+		rows = append(rows, row{bucketMaterial, y.id, nil})
 	}
+	for _, arn := range aliases {
+		rows = append(rows, row{bucketAliases, arn, nil})
+	}
+	k.journal.change(rows...)
 }
 
 func privateBytes(private any) []byte {

@@ -98,14 +98,21 @@ func (s *Server) saveMessage(q *queue, m *message, also ...row) {
 // drop removes a message from its queue for good.
 func (s *Server) drop(q *queue, m *message) {
 	q.remove(m)
-	s.journal.change(row{bucketMessages, m.key, nil}, row{bucketBodies, m.key, nil})
+	s.journal.change(m.goneRows()...)
 }
 
-// dropAll removes all messages.
-func (s *Server) dropAll(q *queue) {
+func (m *message) goneRows() []row {
+	return []row{{bucketMessages, m.key, nil}, {bucketBodies, m.key, nil}}
+}
+
+// dropAll removes all messages at once, together with a change of other rows.
+func (s *Server) dropAll(q *queue, also ...row) {
 	for e := q.messages.Front(); e != nil; e = q.messages.Front() {
-		s.drop(q, e.Value.(*message))
+		m := e.Value.(*message)
+		q.remove(m)
+		also = append(also, m.goneRows()...)
 	}
+	s.journal.change(also...)
 }
 
 // keptSent is what a FIFO queue remembers of a message that may be gone.

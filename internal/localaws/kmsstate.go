@@ -124,14 +124,15 @@ func (k *kmsRegion) catchUp() {
 			continue
 		}
 		delete(k.keys.byARN, arn)
+		var aliases []string
 		maps.DeleteFunc(k.keys.aliases, func(alias, of string) bool {
 			if of == arn {
-				k.journal.remove(bucketAliases, alias)
+				aliases = append(aliases, alias)
 			}
 			return of == arn
 		})
 		y.shared.replicas = slices.DeleteFunc(y.shared.replicas, func(r *kmsKey) bool { return r == y })
-		k.forgetKey(y)
+		k.forgetKey(y, aliases)
 	}
 }
 

@@ -170,24 +170,37 @@ func (s *Server) checkEntry(e *putEntry) *putResult {
 	return nil
 }
 
-// isDetail wants a JSON object whose integers fit into 64 bits.
+// maxDepth is how deep a detail may be nested. encoding/json reads 10,000 levels, and what is made of a
+// detail has more: the event has one, and the record of a failed invocation another one. A refusal here is
+// told to the publisher; later there is only loss.
+const maxDepth = 9_990
+
+// isDetail wants a JSON object that is not too deep, and whose integers fit into 64 bits.
 func isDetail(detail []byte) bool {
 	if !bytes.HasPrefix(bytes.TrimLeft(detail, " \t\r\n"), []byte("{")) || !json.Valid(detail) {
 		return false
 	}
 	dec := json.NewDecoder(bytes.NewReader(detail))
 	dec.UseNumber()
-	for {
+	for depth := 0; depth <= maxDepth; {
 		token, err := dec.Token()
 		if err != nil {
 			return true // the end: it is valid
 		}
-		if n, ok := token.(json.Number); ok && !strings.ContainsAny(n.String(), ".eE") {
-			if _, err := n.Int64(); err != nil {
+		switch t := token.(type) {
+		case json.Delim:
+			if t == '{' || t == '[' {
+				depth++
+			} else {
+				depth--
+			}
+		case json.Number:
+			if _, err := t.Int64(); err != nil && !strings.ContainsAny(t.String(), ".eE") {
 				return false
 			}
 		}
 	}
+	return false
 }
 
 // timeOf reads a time as the SDKs send it (seconds since 1970) or as other clients do. None is now.

@@ -163,11 +163,11 @@ func (s *Server) deleteQueue(in *queueInput) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	s.dropAll(q)
+	rows := []row{{bucketQueues, q.name, nil}}
 	for key := range q.sent {
-		s.journal.remove(bucketSent, sentKey(q, key))
+		rows = append(rows, row{bucketSent, sentKey(q, key), nil})
 	}
-	s.journal.remove(bucketQueues, q.name)
+	s.dropAll(q, rows...)
 	delete(s.queues.byName, q.name)
 	s.queues.wake()
 	return nothing{}, nil
@@ -238,7 +238,6 @@ func (s *Server) purgeQueue(in *queueInput) (nothing, error) {
 			"Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
 	}
 	q.purged = now
-	s.dropAll(q)
-	s.saveQueue(q)
+	s.dropAll(q, queueRow(q))
 	return nothing{}, nil
 }

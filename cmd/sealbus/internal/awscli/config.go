@@ -5,11 +5,14 @@ package awscli
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/defaults"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
@@ -120,8 +123,35 @@ func Read(ctx context.Context, region string) (aws.Config, error) {
 	if cfg.HTTPClient == nil { // then each client of a service would make this one
 		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
+	if client, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+		cfg.HTTPClient = inMode(client, &cfg)
+	}
 	cfg.HTTPClient = ownBody{cfg.HTTPClient}
 	return cfg, nil
+}
+
+// inMode gives the client the timeouts of AWS_DEFAULTS_MODE. Each client of a service gives them to a client
+// of this type, and ownBody is of another one. The read timeouts of AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026
+// are missing with ownBody: they are in an internal package of the SDK.
+func inMode(client *awshttp.BuildableClient, cfg *aws.Config) *awshttp.BuildableClient {
+	mode := cfg.DefaultsMode
+	if mode == aws.DefaultsModeAuto {
+		mode = defaults.ResolveDefaultsModeAuto(cfg.Region, cfg.RuntimeEnvironment)
+	}
+	of, err := defaults.GetModeConfiguration(mode)
+	if err != nil {
+		return client // the legacy mode, which has none
+	}
+	client = client.WithDialerOptions(func(d *net.Dialer) {
+		if timeout, ok := of.GetConnectTimeout(); ok {
+			d.Timeout = timeout
+		}
+	})
+	return client.WithTransportOptions(func(t *http.Transport) {
+		if timeout, ok := of.GetTLSNegotiationTimeout(); ok {
+			t.TLSHandshakeTimeout = timeout
+		}
+	})
 }
 
 // BadCredentials are the codes of credentials that AWS knows nothing of, or no longer.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,14 +20,25 @@ import (
 
 // liveText is a stream that is read while it is written.
 type liveText struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu  sync.Mutex
+	b   bytes.Buffer
+	cut bool
 }
 
 func (l *liveText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.cut {
+		return 0, syscall.EPIPE
+	}
 	return l.b.Write(p)
+}
+
+// Cut is the end of who reads the stream.
+func (l *liveText) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
 }
 
 func (l *liveText) String() string {

@@ -145,12 +145,14 @@ func startedOf(f *devFlags, w *world, s *site, functions []function) *started {
 	return v
 }
 
-// queuesOf are those of the consumers of the home, and of functions, sorted.
+// queuesOf are those of the consumers of the home that can have one, and of functions, sorted.
 func queuesOf(s *site, functions []function) []string {
 	names := map[string]bool{}
 	if s != nil {
 		for name := range s.consumers {
-			names[name] = true
+			if isQueueName(name) {
+				names[name] = true
+			}
 		}
 	}
 	for i := range functions {

@@ -120,6 +120,7 @@ func run(ctx context.Context, env *ui.Env, f *devFlags) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	env.EndOnSignal(ctx, cancel)
+	env.EndOnClosedPipe(cancel)
 
 	w := newWatcher(env)
 	server, err := start(env, f, addr, w)

@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -382,5 +384,65 @@ func TestAcknowledgedIsNotHandled(t *testing.T) {
 		return l.What == "function" && l.ID == "o-1" && l.Outcome != "handled"
 	}); l.Outcome != "acknowledged" {
 		t.Errorf("%+v", l)
+	}
+}
+
+// A timestamp that cannot be renewed still lives: that is said, and the home is served and followed.
+func TestTimestampThatIsNotRenewedStopsNothing(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no mode")
+	}
+	clitest.IsolateAWS(t)
+	b := clitest.New(t)
+	b.Now = time.Now()
+	dir := b.Path("shop")
+	b.Must("", "init", "orders", "--source", "https://shop.example/*", "--type", "com.example.*", "--dir", dir)
+	b.Must("", "init", "billing", "--consumer", "--dir", dir)
+	b.Check(os.Chmod(b.Path("shop/secret/timestamp.key"), 0o644))
+	b.Now = b.Now.Add(5 * 24 * time.Hour)
+	d := begin(b, "--home", dir, "--output", "json")
+	const said = "warning: the timestamp was not renewed: "
+	if talk := d.Stderr.String(); !strings.Contains(talk, said) || !strings.Contains(talk, "timestamp.key") {
+		t.Errorf("%s", talk)
+	}
+	d.put("central", b.Must(clitest.Order("o-1"), "seal", "--home", dir))
+	if l := d.event("o-1"); l.Verdict != "verified" || len(l.To) != 1 {
+		t.Errorf("%+v", l)
+	}
+	config, err := os.ReadFile(b.Path("shop/sealbus.yaml"))
+	b.Check(err)
+	b.Check(os.WriteFile(b.Path("shop/sealbus.yaml"), []byte(strings.Replace(string(config), "consumers:\n",
+		"consumers:\n  stock: {sources: ['https://shop.example/eu']}\n", 1)), 0o600))
+	d.Until("stock is there", func() bool { return strings.Contains(d.Stderr.String(), "new consumer stock") })
+	b.Check(os.Chmod(b.Path("shop/secret/timestamp.key"), 0o600))
+	d.Until("the timestamp is renewed", func() bool { return strings.Contains(d.Stderr.String(), "new trust") })
+	if n := strings.Count(d.Stderr.String(), "was not renewed"); n != 1 {
+		t.Errorf("it is said %d times\n%s", n, d.Stderr.String())
+	}
+}
+
+// A consumer whose name cannot be of a queue is announced without one, also when it comes later.
+func TestConsumerWithoutAQueue(t *testing.T) {
+	b := newHome(t)
+	b.Check(os.WriteFile(b.Path("sealbus.yaml"),
+		[]byte(homeYAML+"  a.b: {sources: ['https://shop.example/eu']}\n"), 0o600))
+	d := begin(b, "--home", b.Dir, "--output", "json")
+	var started struct{ Queues map[string]string }
+	b.Check(json.Unmarshal([]byte(d.Stdout.String()), &started))
+	if len(started.Queues) != 1 || started.Queues["billing"] == "" {
+		t.Errorf("queues: %v", started.Queues)
+	}
+	b.Check(os.WriteFile(b.Path("sealbus.yaml"), []byte(homeYAML+"  a.b: {sources: ['https://shop.example/eu']}\n"+
+		"  c.d: {sources: ['https://shop.example/eu']}\n"), 0o600))
+	d.Until("it is said", func() bool {
+		return strings.Contains(d.Stderr.String(), "new consumer c.d, without a queue")
+	})
+	d.End()
+	text := begin(b, "--home", b.Dir)
+	text.End()
+	talk := text.Stderr.String()
+	if !strings.Contains(talk, `"a.b" gets no queue`) || strings.Contains(talk, "a.b-dlq") ||
+		!strings.Contains(talk, "billing and billing-dlq") {
+		t.Errorf("%s", talk)
 	}
 }

@@ -73,6 +73,7 @@ type follower struct {
 
 	seen    replay.Store // of the judge, also when the trust changes
 	renewed time.Time    // when the timestamp was looked at
+	fault   string       // why it was not renewed; "" = it was, or is not due
 	said    string       // the error that was said last
 }
 
@@ -80,9 +81,7 @@ type follower struct {
 func (f *follower) begin(ctx context.Context, h *home.Home, functions []function) error {
 	f.seen = replay.NewMemory(&replay.MemoryOptions{Now: f.env.Now})
 	if h != nil {
-		if err := f.renew(ctx, h); err != nil {
-			return err
-		}
+		f.renew(ctx, h, func(text string) { f.env.Warnf("%s", text) })
 		s, err := readSite(f.env, h)
 		if err != nil {
 			return err
@@ -166,9 +165,7 @@ func (f *follower) lookAt(ctx context.Context) (string, error) {
 	if err != nil || h == nil {
 		return "", err
 	}
-	if err := f.renew(ctx, h); err != nil {
-		return "", err
-	}
+	f.renew(ctx, h, func(text string) { f.watcher.add(happening{kind: homeChanged, text: text}) })
 	s, err := readSite(f.env, h)
 	if err != nil || s.same(f.now) {
 		return "", err
@@ -206,14 +203,21 @@ func (f *follower) open() (*home.Home, error) {
 // renewEvery is how often it is asked whether the home's timestamp is due.
 const renewEvery = time.Hour
 
-func (f *follower) renew(ctx context.Context, h *home.Home) error {
-	if now := f.env.Now(); f.renewed.IsZero() || now.Sub(f.renewed) >= renewEvery {
-		if _, err := h.Renew(ctx, now); err != nil {
-			return loadhome.Failed(err)
-		}
-		f.renewed = now
+// renew renews the timestamp of the home, if it is due. If that fails, it is said once, and tried again: the
+// timestamp lives on for a while, and the rest of the home does not wait for it.
+func (f *follower) renew(ctx context.Context, h *home.Home, say func(text string)) {
+	now := f.env.Now()
+	if !f.renewed.IsZero() && now.Sub(f.renewed) < renewEvery {
+		return
 	}
-	return nil
+	_, err := h.Renew(ctx, now)
+	switch {
+	case err == nil:
+		f.renewed, f.fault = now, ""
+	case ctx.Err() == nil && err.Error() != f.fault:
+		f.fault = err.Error()
+		say("the timestamp was not renewed: " + f.fault)
+	}
 }
 
 // changes says what is new.
@@ -221,7 +225,11 @@ func changes(old, s *site) string {
 	var parts []string
 	for _, name := range ui.SortedKeys(s.consumers) {
 		if _, had := old.consumers[name]; !had {
-			parts = append(parts, "new consumer "+name+", with a queue of that name")
+			text := ", with a queue of that name"
+			if !isQueueName(name) {
+				text = ", without a queue"
+			}
+			parts = append(parts, "new consumer "+name+text)
 		}
 	}
 	for _, name := range s.producers {

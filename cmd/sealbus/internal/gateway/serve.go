@@ -70,6 +70,7 @@ func serve(ctx context.Context, env *ui.Env, f *gatewayFlags, g *gateway.Gateway
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	env.EndOnInterrupt(ctx, cancel)
+	env.EndOnClosedPipe(cancel)
 	defer context.AfterFunc(ctx, g.Drain)()
 	if os.Getenv("GOMEMLIMIT") == "" && q == nil { // what is sent needs more
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))

@@ -100,6 +100,11 @@ func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
 	h := l.take(ctx, body, time.Time{})
 	if err := l.tell(h); err != nil {
 		l.end() // the verdicts cannot be written any more
+		if l.forward != nil {
+			return h
+		}
+		// Its line was all that there is of it: the sender is to come again.
+		h.Verdict, h.Cause, h.Fix = ui.VerdictRetry, "the verdict could not be written", "post it again later"
 	}
 	return h
 }

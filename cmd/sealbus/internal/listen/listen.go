@@ -191,6 +191,7 @@ func listen(ctx context.Context, env *ui.Env, f *listenFlags) error {
 	defer cancel()
 	l.end = cancel
 	env.EndOnSignal(ctx, cancel)
+	env.EndOnClosedPipe(cancel)
 	if f.http != "" {
 		err = l.serveHTTP(ctx, f.http)
 	} else {

@@ -453,3 +453,20 @@ func TestListenRefusesForeignRecords(t *testing.T) {
 		t.Errorf("without a quarantine: %d %+v", status, h)
 	}
 }
+
+// TestListenHTTPAcknowledgesNothingUntold: a sender whose event has no line is to come again, unless the
+// receiver has the event.
+func TestListenHTTPAcknowledgesNothingUntold(t *testing.T) {
+	b := clitest.NewListenBench(t)
+	to := clitest.NewReceiver(t, 200)
+	for want, args := range map[int][]string{503: nil, 200: {"--forward-to", to.URL}} {
+		l := b.Serve(args...)
+		l.Stdout.Cut()
+		if status, h := l.Post(b.Sealed("o-1")); status != want {
+			t.Errorf("%s: %d %+v", args, status, h)
+		}
+		if code := l.Wait(); code != ui.ExitUnavailable {
+			t.Errorf("%s: exit %d\n%s", args, code, l.Stderr.String())
+		}
+	}
+}

@@ -66,8 +66,12 @@ func (l *listener) message(ctx context.Context, m pollqueue.Message, seen map[st
 	seen[m.ID] = told{h.done(), h.Reason}
 	// If one cannot be handled now, the next one hardly can.
 	taken := pollqueue.Taken{Done: h.done(), Again: h.Verdict == ui.VerdictRetry}
-	if !again || taken.Again || h.Reason != before.reason {
-		return taken, l.tell(h)
+	if again && !taken.Again && h.Reason == before.reason {
+		return taken, nil
 	}
-	return taken, nil
+	err := l.tell(h)
+	if err != nil && l.forward == nil {
+		taken.Done = false // its line was all that there is of it: it comes again
+	}
+	return taken, err
 }

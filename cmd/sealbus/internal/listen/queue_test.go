@@ -108,3 +108,22 @@ func TestListenQueueFails(t *testing.T) {
 		t.Errorf("%s", l.Stderr.String())
 	}
 }
+
+// TestListenQueueKeepsWhatItCouldNotTell: a message whose line cannot be written stays on the queue, unless
+// the receiver has it.
+func TestListenQueueKeepsWhatItCouldNotTell(t *testing.T) {
+	b := clitest.NewListenBench(t)
+	to := clitest.NewReceiver(t, 200)
+	for want, args := range map[string][]string{"0+1": {"--delete"}, "0+0": {"--forward-to", to.URL}} {
+		q := clitest.NewQueue(b, nil)
+		l := poll(b, q, args...)
+		l.Stdout.Cut()
+		q.Send(b.Sealed("o-1"))
+		if code := l.Wait(); code != ui.ExitUnavailable {
+			t.Errorf("%s: exit %d\n%s", args, code, l.Stderr.String())
+		}
+		if left := q.Left(); left != want {
+			t.Errorf("%s: left: %s", args, left)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,9 @@ type Env struct {
 	stdout io.Writer
 	stderr io.Writer
 	system System
+
+	unread atomic.Pointer[context.CancelFunc] // of EndOnClosedPipe; nil = SIGPIPE ends the program
+	closed atomic.Bool                        // that was called
 
 	JSON   bool      // --output json
 	nowSet time.Time // --now; zero = the clock
@@ -101,6 +105,24 @@ func endOn(ctx context.Context, cancel context.CancelFunc, signals ...os.Signal)
 		case <-ctx.Done():
 		}
 	}()
+}
+
+// EndOnClosedPipe cancels when standard output or standard error is a pipe that has no reader any more, as
+// with `| head -1`. Otherwise the write ends the program at once, and what it has started goes on. The exit
+// status is not 0 then: the program was not told to end.
+func (env *Env) EndOnClosedPipe(cancel context.CancelFunc) {
+	env.unread.Store(&cancel)
+	// With a channel, the write fails. The signal itself says nothing: it also comes of connections that
+	// break. Unlike signal.Ignore, this is not inherited by programs that are started.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+}
+
+// wrote is told how each write ended.
+func (env *Env) wrote(err error) {
+	if cancel := env.unread.Load(); cancel != nil && errors.Is(err, syscall.EPIPE) {
+		env.closed.Store(true)
+		(*cancel)()
+	}
 }
 
 // System is what a run takes from the machine beside its streams and files.

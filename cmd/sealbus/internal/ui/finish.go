@@ -10,7 +10,10 @@ import (
 
 // Finish reports how the run ended and returns the exit status.
 func (env *Env) Finish(err error) int {
-	if err == nil {
+	switch {
+	case err == nil && env.closed.Load():
+		return ExitUnavailable // and it cannot be said
+	case err == nil:
 		return ExitDone
 	}
 	var e *Error

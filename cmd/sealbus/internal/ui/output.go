@@ -53,7 +53,9 @@ func (env *Env) WriteText(p *Printer) error { return env.writeRaw([]byte(p.harml
 
 // writeRaw writes to standard output what was made harmless, or must not be changed.
 func (env *Env) writeRaw(data []byte) error {
-	if _, err := env.stdout.Write(data); err != nil {
+	_, err := env.stdout.Write(data)
+	env.wrote(err)
+	if err != nil {
 		return Unavailable("check where standard output goes", "writing to standard output: %w", Cause(err))
 	}
 	return nil
@@ -73,6 +75,7 @@ type talkWriter struct{ env *Env }
 
 func (w talkWriter) Write(text []byte) (int, error) {
 	_, err := io.WriteString(w.env.stderr, w.env.Talk.harmless(string(text)))
+	w.env.wrote(err)
 	return len(text), err
 }
 

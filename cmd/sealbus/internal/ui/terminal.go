@@ -219,7 +219,8 @@ func (env *Env) Say(text string, indent int) {
 	if env.Talk.Width > 0 {
 		text = foldWords(text, env.Talk.Width, indent)
 	}
-	_, _ = fmt.Fprintln(env.stderr, env.Talk.harmless(text)) // where else to say that it failed?
+	_, err := fmt.Fprintln(env.stderr, env.Talk.harmless(text))
+	env.wrote(err) // where else to say that it failed?
 }
 
 // Next says what to do next, and by which command. On a terminal the command is folded so that it can be

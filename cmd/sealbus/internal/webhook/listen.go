@@ -106,6 +106,7 @@ func listen(ctx context.Context, env *ui.Env, f *listenFlags) error {
 		return err
 	}
 	env.EndOnSignal(ctx, cancel)
+	env.EndOnClosedPipe(cancel)
 	if !serving.Loopback(listening.Addr()) {
 		env.Warnf("any program that reaches %s can post here; only verified deliveries are handled",
 			listening.Addr())
@@ -181,7 +182,10 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if resp.Verified == nil {
 		diagnosis = l.verifier.Diagnose(ctx, d.request, l.env.Now())
 	}
-	l.tell(&resp, d, diagnosis)
+	if err := l.tell(&resp, d, diagnosis); err != nil && d.record == "" && resp.Status < 300 {
+		w.WriteHeader(http.StatusServiceUnavailable) // its line was all that there is of it
+		return
+	}
 	for _, f := range resp.Header {
 		w.Header().Set(f.Name, f.Value)
 	}
@@ -218,7 +222,7 @@ func verdictOf(r *webhook.Response) string {
 }
 
 // tell writes the verdict, and ends the command after the last one.
-func (l *listener) tell(r *webhook.Response, d *taken, diagnosis []string) {
+func (l *listener) tell(r *webhook.Response, d *taken, diagnosis []string) error {
 	h := heard{Time: ui.FormatTime(l.env.Now()), Verdict: verdictOf(r), Status: r.Status, Reason: r.Reason,
 		Diagnosis: diagnosis, Record: d.record}
 	if e, ok := errors.AsType[*webhook.Error](r.Err); ok && e.Err != nil {
@@ -233,13 +237,15 @@ func (l *listener) tell(r *webhook.Response, d *taken, diagnosis []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[h.Verdict]++
-	if err := l.env.Emit(h, h.print); err != nil {
+	err := l.env.Emit(h, h.print)
+	if err != nil {
 		l.failure = err
 		l.end()
 	}
 	if l.left--; l.left == 0 {
 		l.end()
 	}
+	return err
 }
 
 func (h heard) print(p *ui.Printer) {

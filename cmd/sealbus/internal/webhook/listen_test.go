@@ -96,6 +96,23 @@ func TestListenRecords(t *testing.T) {
 	}
 }
 
+// A sender whose delivery has no line, and no record, is to come again.
+func TestListenAcknowledgesNothingUntold(t *testing.T) {
+	b := newBench(t)
+	for want, args := range map[int][]string{503: nil, 200: {"--record", b.Path("kept")}} {
+		l := b.Start(append([]string{"webhook", "listen", "--provider", "github", "--secret-file",
+			b.Path("github.secret"), "--http", "127.0.0.1:0"}, args...)...)
+		url := l.Address()
+		l.Stdout.Cut()
+		if got := deliver(t, url, "secret", `{"n":1}`); got != want {
+			t.Errorf("%s: status %d", args, got)
+		}
+		if code := l.Wait(); code != ui.ExitUnavailable {
+			t.Errorf("%s: exit %d\n%s", args, code, l.Stderr.String())
+		}
+	}
+}
+
 // receiver is a program that verifies what is sent again.
 type receiver struct {
 	*httptest.Server
