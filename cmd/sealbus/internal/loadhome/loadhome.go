@@ -124,6 +124,7 @@ type call struct {
 	cmd *cobra.Command
 	use use
 	dir *string // of --home
+	judges  bool       // by the trust of the home
 
 	hasArgs bool
 	filled  bool
@@ -171,7 +172,7 @@ func (c *call) fill(ctx context.Context) error {
 			return Failed(err)
 		}
 	}
-	c.cmd.SetContext(context.WithValue(ctx, key{}, &used{h, *c.dir}))
+	c.cmd.SetContext(context.WithValue(ctx, key{}, &used{h, *c.dir, c.judges}))
 	return nil
 }
 
@@ -232,7 +233,8 @@ type key struct{}
 // used is the home that a command uses.
 type used struct {
 	*home.Home
-	dir string // of --home; "" = it is not given
+	dir    string // of --home; "" = it is not given
+	judges bool   // by the trust of the home, and not by that of the flags
 }
 
 // Named reports whether the command uses a home, and gives the flag that names it to a command to run next.
@@ -240,6 +242,12 @@ func Named(ctx context.Context) (flag string, ok bool) {
 	u, ok := ctx.Value(key{}).(*used)
 	if ok && u.dir != "" {
 		flag = " --home " + ui.ShellQuote(u.dir)
+// Judges reports whether the trust of the command is that of its home: flags can name another one.
+func Judges(ctx context.Context) bool {
+	u, ok := ctx.Value(key{}).(*used)
+	return ok && u.judges
+}
+
 	}
 	return flag, ok
 }
@@ -247,8 +255,7 @@ func Named(ctx context.Context) (flag string, ok bool) {
 // Publishing is the trust for a producer: within a home, a new key does not wait until consumers elsewhere
 // know it.
 func Publishing(ctx context.Context, source trust.Source) trust.Source {
-	h, ok := ctx.Value(key{}).(*used)
-	if !ok || source == nil {
+	if !Judges(ctx) || source == nil {
 		return source
 	}
 	return h.WithoutWait(source)

@@ -68,6 +68,22 @@ func TestPublishByHome(t *testing.T) {
 }
 
 // A timestamp that is about to expire is renewed by whatever command judges by it.
+// Of a home, only its own trust lets a new key sign at once: the consumers of one that flags name are
+// elsewhere, and may not know the key yet.
+func TestForeignTrustWaits(t *testing.T) {
+	b, url, dir := newHome(t)
+	elsewhere := b.Path("elsewhere")
+	b.Check(os.CopyFS(elsewhere, os.DirFS(dir+"/trust")))
+	publish := []string{"publish", "--home", dir, "--bus", "central", "--endpoint", url, "--output", "json"}
+	foreign := append(slices.Clone(publish), "--trust", elsewhere+"/trust.dsse",
+		"--roots", elsewhere+"/roots.json")
+	if r := b.Run(order, foreign...); r.Code == ui.ExitDone ||
+		!strings.Contains(r.Stdout, "with what it may do, from") {
+		t.Errorf("by the trust of others: exit status %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	b.Must(order, publish...)
+}
+
 func TestCommandsRenew(t *testing.T) {
 	b, _, dir := newHome(t)
 	sealed := b.Must(order, "seal", "--home", dir)
