@@ -103,7 +103,7 @@ func (s *site) path(name string) string { return filepath.Join(s.dir, filepath.F
 
 func (s *site) makeDir(name string, mode os.FileMode) error {
 	path := s.path(name)
-	err := os.Mkdir(path, mode)
+	err := privatefile.MakeDir(path, mode)
 	if err == nil {
 		return nil
 	}
@@ -293,7 +293,7 @@ func (s *site) create(name string, content []byte) error {
 		return err
 	}
 	making := s.making(name)
-	if err := privatefile.WriteNew(making, content, 0o644); err != nil {
+	if err := privatefile.WriteFor(path, making, content, 0o644); err != nil {
 		return err
 	}
 	return s.place(making, name)
@@ -327,7 +327,7 @@ func (s *site) rootKey(name string) (*trust.RootKey, error) {
 }
 
 func (s *site) quarantineKey() error {
-	_, is, err := s.existing(quarantineFile)
+	path, is, err := s.existing(quarantineFile)
 	if err != nil || is {
 		return err
 	}
@@ -335,7 +335,7 @@ func (s *site) quarantineKey() error {
 	rand.Read(key) // ends the program rather than fail
 	making := s.making(quarantineFile)
 	text := base64.StdEncoding.EncodeToString(key) + "\n"
-	if err := privatefile.WriteNew(making, []byte(text), privatefile.Mode); err != nil {
+	if err := privatefile.WriteFor(path, making, []byte(text), privatefile.Mode); err != nil {
 		return err
 	}
 	return s.place(making, quarantineFile)
