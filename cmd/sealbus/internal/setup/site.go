@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -419,20 +418,27 @@ func newKeyring(f *initFlags, name, path string) (*keys.Keyring, error) {
 		Sources: f.sources, Types: f.types})
 }
 
-// ignore keeps the secrets out of version control. If the directory has a .gitignore of its own, the
-// directories get theirs.
+// ignore keeps the secrets out of version control. If the directory has a .gitignore of its own, secret/ and
+// state/ get theirs. One that came with the directory, such as `!*` in a repository that was cloned, would have
+// git take the keys: each of these must be as init writes it.
 func (s *site) ignore() error {
 	const mine = "# made by sealbus init: private keys, and what programs remember on this machine\n/secret/\n/state/\n"
 	was, _, err := privatefile.ReadBounded(s.path(ignoreFile), int64(len(mine))) // a longer one is not mine
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(was) == mine {
-		return s.create(ignoreFile, []byte(mine))
+		return s.create(ignoreFile, []byte(mine)) // git then looks at none below
 	}
+	const all = "*\n"
 	for _, name := range []string{"secret/" + ignoreFile, "state/" + ignoreFile} {
-		if ui.Exists(s.path(name)) {
-			continue
+		path, is, err := s.existing(name)
+		if err == nil && !is {
+			err = s.create(name, []byte(all))
 		}
-		if err := s.create(name, []byte("*\n")); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+		if err != nil {
+			return err
+		}
+		if was, _, err := privatefile.ReadBounded(path, int64(len(all))); err != nil || string(was) != all {
+			return ui.WrongFile("move it away, and see where it came from",
+				"%s is not as init makes it, with the line * alone: git could take the private keys", path)
 		}
 	}
 	return nil
