@@ -416,13 +416,19 @@ func SyncDir(path string) {
 }
 
 // Lock locks a file, which it makes, until unlock is called or the process ends in any way. Another process
-// that has the lock is ErrLocked.
+// that has the lock is ErrLocked. A file that has content is a file of others, and stays there.
 func Lock(path string) (unlock func(), err error) {
 	f, err := openLocked(path)
 	if err != nil {
 		return nil, err
 	}
-	return func() { removeLocked(f, path) }, nil
+	return func() {
+		if info, err := f.Stat(); err != nil || info.Size() > 0 {
+			_ = f.Close() // which unlocks
+			return
+		}
+		removeLocked(f, path)
+	}, nil
 }
 
 // Swap puts content in the place of a public file, all or nothing; the file need not be there. The caller has

@@ -8,7 +8,6 @@ package loadhome
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -104,10 +103,7 @@ const (
 func (c *call) lock(ctx context.Context) (unlock func(), err error) {
 	for tries := 1; ; tries++ {
 		unlock, err = c.home.Lock()
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // there is no state/, so that no other command has the lock
-			return func() {}, nil
-		case !errors.Is(err, privatefile.ErrLocked) || tries == lockTries:
+		if !errors.Is(err, privatefile.ErrLocked) || tries == lockTries {
 			return unlock, err
 		}
 		select {
@@ -124,11 +120,11 @@ type call struct {
 	cmd *cobra.Command
 	use use
 	dir *string // of --home
-	judges  bool       // by the trust of the home
 
 	hasArgs bool
 	filled  bool
 	home    *home.Home // nil = none is used
+	judges  bool       // by the trust of the home
 }
 
 // isGiven reports whether the flag is on the command line.
@@ -242,21 +238,21 @@ func Named(ctx context.Context) (flag string, ok bool) {
 	u, ok := ctx.Value(key{}).(*used)
 	if ok && u.dir != "" {
 		flag = " --home " + ui.ShellQuote(u.dir)
+	}
+	return flag, ok
+}
+
 // Judges reports whether the trust of the command is that of its home: flags can name another one.
 func Judges(ctx context.Context) bool {
 	u, ok := ctx.Value(key{}).(*used)
 	return ok && u.judges
 }
 
-	}
-	return flag, ok
-}
-
 // Publishing is the trust for a producer: within a home, a new key does not wait until consumers elsewhere
-// know it.
+// know it. If flags name the trust, those consumers are elsewhere.
 func Publishing(ctx context.Context, source trust.Source) trust.Source {
 	if !Judges(ctx) || source == nil {
 		return source
 	}
-	return h.WithoutWait(source)
+	return ctx.Value(key{}).(*used).WithoutWait(source)
 }

@@ -3,6 +3,7 @@ package loadhome_test
 import (
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -67,7 +68,6 @@ func TestPublishByHome(t *testing.T) {
 	}
 }
 
-// A timestamp that is about to expire is renewed by whatever command judges by it.
 // Of a home, only its own trust lets a new key sign at once: the consumers of one that flags name are
 // elsewhere, and may not know the key yet.
 func TestForeignTrustWaits(t *testing.T) {
@@ -84,6 +84,7 @@ func TestForeignTrustWaits(t *testing.T) {
 	b.Must(order, publish...)
 }
 
+// A timestamp that is about to expire is renewed by whatever command judges by it.
 func TestCommandsRenew(t *testing.T) {
 	b, _, dir := newHome(t)
 	sealed := b.Must(order, "seal", "--home", dir)
@@ -137,6 +138,20 @@ func TestTrustCommandsLock(t *testing.T) {
 		if r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr, "another command is changing the home") {
 			t.Errorf("%v: exit status %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
+	}
+}
+
+// In a clone there is no state/, for git ignores it. A command that changes the trust makes it, and has the
+// lock as elsewhere: an init at the same moment could otherwise drop a revocation.
+func TestTrustCommandsLockInAClone(t *testing.T) {
+	b, _, dir := newHome(t)
+	b.Check(os.RemoveAll(dir + "/state"))
+	id, err := clitest.JSONMember(b.Must("", "keys", "list", "--home", dir, "--output", "json"), "keys.0.key_id")
+	b.Check(err)
+	b.Must("", "trust", "timestamp", "--home", dir, "--revoke="+id, "--reason", "stolen")
+	info, err := os.Stat(dir + "/state")
+	if err != nil || info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
+		t.Errorf("there was no lock: %v, %v", info, err)
 	}
 }
 
