@@ -42,7 +42,7 @@
 // An attacker who gives away a directory with a sealbus.yaml wants programs that run in there to trust it. So
 // a home that is only found in the working directory counts where `sealbus init` made it for this user or for
 // root, and not in a copy: name a copy, by SEALBUS_HOME or by the argument. Nor does init go on with files of
-// an unfinished home that came from elsewhere.
+// an unfinished home that came from elsewhere, or with a .gitignore there that lets git take the keys.
 //
 // A thief of the home has all of its keys.
 //

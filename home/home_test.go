@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/home"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
@@ -327,6 +328,64 @@ func TestFoundHomeOfAnotherUser(t *testing.T) {
 	}
 	if _, err := home.Find("."); err != nil {
 		t.Errorf("named: %v", err)
+	}
+}
+
+// Without state/, as in a clone, the lock makes it: of two processes, one goes on.
+func TestLockInAClone(t *testing.T) {
+	m := newHome(t)
+	if err := os.RemoveAll(m.path("state")); err != nil {
+		t.Fatal(err)
+	}
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := h.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Lock(); !errors.Is(err, privatefile.ErrLocked) {
+		t.Errorf("a second process: %v", err)
+	}
+	unlock()
+	if unlock, err = h.Lock(); err != nil {
+		t.Fatalf("after the first: %v", err)
+	}
+	unlock()
+	if _, err := os.Lstat(m.path("state/lock")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it leaves the lock: %v", err)
+	}
+}
+
+// The lock does not lead over a link, and removes no file that has content.
+func TestLockRemovesNoFileOfOthers(t *testing.T) {
+	m := newHome(t)
+	h, err := home.Open(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := errors.Join(os.Rename(m.path("state"), victim), os.Symlink(victim, m.path("state")),
+		os.WriteFile(filepath.Join(victim, "lock"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := h.Lock()
+	if err == nil {
+		unlock()
+	}
+	if _, left := os.Lstat(filepath.Join(victim, "lock")); err == nil || left != nil {
+		t.Errorf("over a link: %v, %v", err, left)
+	}
+	if err := errors.Join(os.Remove(m.path("state")), os.Rename(victim, m.path("state")),
+		os.WriteFile(m.path("state/lock"), []byte("precious"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if unlock, err = h.Lock(); err == nil {
+		unlock()
+	}
+	if is, err := os.ReadFile(m.path("state/lock")); err != nil || string(is) != "precious" {
+		t.Errorf("a file of others: %q, %v", is, err)
 	}
 }
 

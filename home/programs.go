@@ -448,9 +448,21 @@ func (h *Home) replace(name string, old, content []byte) (bool, error) {
 	return true, nil
 }
 
-// Lock keeps other processes from changing the home, until unlock is called or the process ends.
+// Lock keeps other processes from changing the home, until unlock is called or the process ends. It makes
+// state/ where that is missing, as in a clone: without it, two processes would both go on.
 func (h *Home) Lock() (unlock func(), err error) {
-	unlock, err = privatefile.Lock(h.join("state/lock"))
+	const name = "state/lock"
+	path, err := h.Place(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = privatefile.MakeDir(h.join("state"), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("home: %w", err)
+		}
+		path, err = h.Place(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	unlock, err = privatefile.Lock(path)
 	if err != nil {
 		return nil, fmt.Errorf("home: %w", err)
 	}

@@ -12,9 +12,9 @@ import (
 
 // tryLock locks the file, or returns errLocked. The kernel unlocks it when the process ends in any way.
 func tryLock(path string) (unlock func(), err error) {
-	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
+	f, err := privatefile.OpenOrMake(path)
 	if err != nil {
-		return nil, err
+		return nil, orLink(path, err)
 	}
 	err = checkOwn(f, path)
 	if err == nil {
@@ -38,15 +38,17 @@ func flock(f *os.File) error {
 	return err
 }
 
-// openNoFollow opens the file for reading.
-func openNoFollow(path string) (*os.File, error) { return openOwn(path, os.O_RDONLY) }
+// openNoFollow opens the file for reading. It does not follow a link at the end of the path, and does not
+// wait for the other end of a pipe.
+func openNoFollow(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	return f, orLink(path, err)
+}
 
-// openOwn opens a file. It does not follow a link at the end of the path, and does not wait for the other end
-// of a pipe.
-func openOwn(path string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, privatefile.Mode)
+// orLink is the error of opening a file, in plain words if that is a link.
+func orLink(path string, err error) error {
 	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) { // EMLINK: FreeBSD
-		return nil, errIsLink(path)
+		return errIsLink(path)
 	}
-	return f, err
+	return err
 }

@@ -163,7 +163,7 @@ func (d *doctor) checkWeakRoots(ctx context.Context, roots *trust.Roots) {
 	if roots.Threshold() == 1 {
 		fix += ", with more root keys (--add) and a higher --threshold"
 	}
-	if _, inHome := loadhome.Named(ctx); inHome {
+	if loadhome.Judges(ctx) {
 		about, fix = "for a laptop only: ", "set the trust of production up as docs/guide-platform.md says"
 	}
 	d.warning("roots", fix, "%s%s", about, strings.Join(weak, "; "))

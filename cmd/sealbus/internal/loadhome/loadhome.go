@@ -8,7 +8,6 @@ package loadhome
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -104,10 +103,7 @@ const (
 func (c *call) lock(ctx context.Context) (unlock func(), err error) {
 	for tries := 1; ; tries++ {
 		unlock, err = c.home.Lock()
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // there is no state/, so that no other command has the lock
-			return func() {}, nil
-		case !errors.Is(err, privatefile.ErrLocked) || tries == lockTries:
+		if !errors.Is(err, privatefile.ErrLocked) || tries == lockTries {
 			return unlock, err
 		}
 		select {
@@ -128,6 +124,7 @@ type call struct {
 	hasArgs bool
 	filled  bool
 	home    *home.Home // nil = none is used
+	judges  bool       // by the trust of the home
 }
 
 // isGiven reports whether the flag is on the command line.
@@ -171,7 +168,7 @@ func (c *call) fill(ctx context.Context) error {
 			return Failed(err)
 		}
 	}
-	c.cmd.SetContext(context.WithValue(ctx, key{}, &used{h, *c.dir}))
+	c.cmd.SetContext(context.WithValue(ctx, key{}, &used{h, *c.dir, c.judges}))
 	return nil
 }
 
@@ -232,7 +229,8 @@ type key struct{}
 // used is the home that a command uses.
 type used struct {
 	*home.Home
-	dir string // of --home; "" = it is not given
+	dir    string // of --home; "" = it is not given
+	judges bool   // by the trust of the home, and not by that of the flags
 }
 
 // Named reports whether the command uses a home, and gives the flag that names it to a command to run next.
@@ -244,12 +242,17 @@ func Named(ctx context.Context) (flag string, ok bool) {
 	return flag, ok
 }
 
+// Judges reports whether the trust of the command is that of its home: flags can name another one.
+func Judges(ctx context.Context) bool {
+	u, ok := ctx.Value(key{}).(*used)
+	return ok && u.judges
+}
+
 // Publishing is the trust for a producer: within a home, a new key does not wait until consumers elsewhere
-// know it.
+// know it. If flags name the trust, those consumers are elsewhere.
 func Publishing(ctx context.Context, source trust.Source) trust.Source {
-	h, ok := ctx.Value(key{}).(*used)
-	if !ok || source == nil {
+	if !Judges(ctx) || source == nil {
 		return source
 	}
-	return h.WithoutWait(source)
+	return ctx.Value(key{}).(*used).WithoutWait(source)
 }

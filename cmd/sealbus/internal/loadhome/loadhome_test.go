@@ -3,6 +3,7 @@ package loadhome_test
 import (
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,22 @@ func TestPublishByHome(t *testing.T) {
 	}
 }
 
+// Of a home, only its own trust lets a new key sign at once: the consumers of one that flags name are
+// elsewhere, and may not know the key yet.
+func TestForeignTrustWaits(t *testing.T) {
+	b, url, dir := newHome(t)
+	elsewhere := b.Path("elsewhere")
+	b.Check(os.CopyFS(elsewhere, os.DirFS(dir+"/trust")))
+	publish := []string{"publish", "--home", dir, "--bus", "central", "--endpoint", url, "--output", "json"}
+	foreign := append(slices.Clone(publish), "--trust", elsewhere+"/trust.dsse",
+		"--roots", elsewhere+"/roots.json")
+	if r := b.Run(order, foreign...); r.Code == ui.ExitDone ||
+		!strings.Contains(r.Stdout, "with what it may do, from") {
+		t.Errorf("by the trust of others: exit status %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	b.Must(order, publish...)
+}
+
 // A timestamp that is about to expire is renewed by whatever command judges by it.
 func TestCommandsRenew(t *testing.T) {
 	b, _, dir := newHome(t)
@@ -121,6 +138,20 @@ func TestTrustCommandsLock(t *testing.T) {
 		if r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr, "another command is changing the home") {
 			t.Errorf("%v: exit status %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
+	}
+}
+
+// In a clone there is no state/, for git ignores it. A command that changes the trust makes it, and has the
+// lock as elsewhere: an init at the same moment could otherwise drop a revocation.
+func TestTrustCommandsLockInAClone(t *testing.T) {
+	b, _, dir := newHome(t)
+	b.Check(os.RemoveAll(dir + "/state"))
+	id, err := clitest.JSONMember(b.Must("", "keys", "list", "--home", dir, "--output", "json"), "keys.0.key_id")
+	b.Check(err)
+	b.Must("", "trust", "timestamp", "--home", dir, "--revoke="+id, "--reason", "stolen")
+	info, err := os.Stat(dir + "/state")
+	if err != nil || info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
+		t.Errorf("there was no lock: %v, %v", info, err)
 	}
 }
 

@@ -320,6 +320,7 @@ func fillTrust(c *call) error {
 			return err
 		}
 	}
+	c.judges = true
 	return errors.Join(c.set("trust", bundle), c.set("roots", roots))
 }
 

@@ -5,6 +5,7 @@ package loadtrust
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -339,7 +340,11 @@ func notFetched(origin trust.Origin, err error) error {
 func Refused(path string, err error) error {
 	var b *trust.BundleError
 	if !errors.As(err, &b) {
-		return ui.Rejected("check that this is the file you mean", "%s: %w", path, err)
+		fix := "check that this is the file you mean"
+		if errors.Is(err, fs.ErrPermission) {
+			fix = "see that this user may read and write the file"
+		}
+		return ui.Rejected(fix, "%s: %w", path, err)
 	}
 	fix := refusalFix[b.Why]
 	if strings.HasPrefix(b.Err.Error(), "timestamp ") && (b.Why == trust.WhyExpired || b.Why == trust.WhyRollback) {

@@ -251,6 +251,43 @@ func TestCopiedHomeIsNotExtended(t *testing.T) {
 	b.Must("", "init", "mailer", "--consumer", "--dir", ".")
 }
 
+// Where the directory has a .gitignore of its own, those of secret/ and state/ keep the keys out of git. One
+// that came with the directory and does not is refused before there is a key.
+func TestIgnoreFilesOfOthers(t *testing.T) {
+	for _, c := range []struct{ name, content string }{
+		{"secret/.gitignore", "!*\n"}, {"secret/.gitignore", ""}, {"secret/.gitignore", "*\n!*.keyring\n"},
+		{"state/.gitignore", "# nothing\n"}, {"secret/.gitignore", "a link"}, {"state/.gitignore", "a link"},
+	} {
+		b := bench(t)
+		dir := b.Path("cloned")
+		path := filepath.Join(dir, filepath.FromSlash(c.name))
+		b.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+		b.Check(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("node_modules\n"), 0o644))
+		if c.content == "a link" { // which git does not follow
+			b.Check(os.WriteFile(b.Path("all"), []byte("*\n"), 0o644))
+			b.Check(os.Symlink(b.Path("all"), path))
+		} else {
+			b.Check(os.WriteFile(path, []byte(c.content), 0o644))
+		}
+		initBilling := []string{"init", "billing", "--consumer", "--source", "urn:shop:*", "--dir", dir}
+		for range 2 { // the refusal does not make it good
+			if r := b.Run("", initBilling...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, path) {
+				t.Errorf("%s %q: exit status %d\n%s%s", c.name, c.content, r.Code, r.Stdout, r.Stderr)
+			}
+		}
+		for name := range secrets(t, dir) {
+			if name != ".gitignore" {
+				t.Errorf("%s %q: there is %s", c.name, c.content, name)
+			}
+		}
+		b.Check(os.Remove(path))
+		b.Must("", initBilling...)
+		if is, err := os.ReadFile(path); err != nil || string(is) != "*\n" {
+			t.Errorf("%s %q: then %q, %v", c.name, c.content, is, err)
+		}
+	}
+}
+
 // A device in the place of .gitignore is not read to its end.
 func TestIgnoreFileIsBounded(t *testing.T) {
 	b := bench(t)

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -103,7 +102,7 @@ func (s *site) path(name string) string { return filepath.Join(s.dir, filepath.F
 
 func (s *site) makeDir(name string, mode os.FileMode) error {
 	path := s.path(name)
-	err := os.Mkdir(path, mode)
+	err := privatefile.MakeDir(path, mode)
 	if err == nil {
 		return nil
 	}
@@ -293,7 +292,7 @@ func (s *site) create(name string, content []byte) error {
 		return err
 	}
 	making := s.making(name)
-	if err := privatefile.WriteNew(making, content, 0o644); err != nil {
+	if err := privatefile.WriteFor(path, making, content, 0o644); err != nil {
 		return err
 	}
 	return s.place(making, name)
@@ -327,7 +326,7 @@ func (s *site) rootKey(name string) (*trust.RootKey, error) {
 }
 
 func (s *site) quarantineKey() error {
-	_, is, err := s.existing(quarantineFile)
+	path, is, err := s.existing(quarantineFile)
 	if err != nil || is {
 		return err
 	}
@@ -335,7 +334,7 @@ func (s *site) quarantineKey() error {
 	rand.Read(key) // ends the program rather than fail
 	making := s.making(quarantineFile)
 	text := base64.StdEncoding.EncodeToString(key) + "\n"
-	if err := privatefile.WriteNew(making, []byte(text), privatefile.Mode); err != nil {
+	if err := privatefile.WriteFor(path, making, []byte(text), privatefile.Mode); err != nil {
 		return err
 	}
 	return s.place(making, quarantineFile)
@@ -419,20 +418,27 @@ func newKeyring(f *initFlags, name, path string) (*keys.Keyring, error) {
 		Sources: f.sources, Types: f.types})
 }
 
-// ignore keeps the secrets out of version control. If the directory has a .gitignore of its own, the
-// directories get theirs.
+// ignore keeps the secrets out of version control. If the directory has a .gitignore of its own, secret/ and
+// state/ get theirs. One that came with the directory, such as `!*` in a repository that was cloned, would
+// have git take the keys: each of these must be as init writes it.
 func (s *site) ignore() error {
 	const mine = "# made by sealbus init: private keys, and what programs remember on this machine\n/secret/\n/state/\n"
 	was, _, err := privatefile.ReadBounded(s.path(ignoreFile), int64(len(mine))) // a longer one is not mine
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(was) == mine {
-		return s.create(ignoreFile, []byte(mine))
+		return s.create(ignoreFile, []byte(mine)) // git then looks at none below
 	}
+	const all = "*\n"
 	for _, name := range []string{"secret/" + ignoreFile, "state/" + ignoreFile} {
-		if ui.Exists(s.path(name)) {
-			continue
+		path, is, err := s.existing(name)
+		if err == nil && !is {
+			err = s.create(name, []byte(all))
 		}
-		if err := s.create(name, []byte("*\n")); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+		if err != nil {
+			return err
+		}
+		if was, _, err := privatefile.ReadBounded(path, int64(len(all))); err != nil || string(was) != all {
+			return ui.WrongFile("move it away, and see where it came from",
+				"%s is not as init makes it, with the line * alone: git could take the private keys", path)
 		}
 	}
 	return nil
