@@ -331,10 +331,9 @@ func undated(b *trust.Bundle) []*trust.Key {
 	return list
 }
 
-// Renew signs the next timestamp, if half of the life of the current one is over, or the home has seen a
-// newer one than is in the file. The home must have the timestamp key. It reports whether it did. Each
-// revocation is kept, and no other bundle is vouched for than before. A home on a laptop needs it once a week:
-// `sealbus dev` and the commands that use a home do it.
+// Renew signs the next timestamp, if half of the life of the current one is over, and the home has the
+// timestamp key. It reports whether it did. Each revocation is kept, and no other bundle is vouched for than
+// before. A home on a laptop needs it once a week: `sealbus dev` and the commands that use a home do it.
 func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 	t := &h.config.Trust
 	if t.TimestampKey == "" || t.Timestamp == "" {
@@ -352,20 +351,8 @@ func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("home: %s: %w", h.join(t.Timestamp), err)
 	}
-	seen, err := h.seen(roots)
-	if err != nil {
-		return false, err
-	}
-	isOld := seen != nil && seen.Version > previous.Version // the file comes from a backup
-	switch {
-	case isOld:
-		previous = seen
-	case seen != nil && seen.Version == previous.Version && !bytes.Equal(seen.Payload(), previous.Payload()):
-		return false, fmt.Errorf("home: %s is another timestamp %d than was seen in this home, so that it is not "+
-			"renewed: take the newest from a backup", h.join(t.Timestamp), previous.Version)
-	}
 	isFuture := previous.Issued.After(now.Add(keydoc.TimestampSkew)) // the clock was ahead
-	if !isOld && !isFuture && previous.Expires.Sub(now) > previous.Expires.Sub(previous.Issued)/2 {
+	if !isFuture && previous.Expires.Sub(now) > previous.Expires.Sub(previous.Issued)/2 {
 		return false, nil
 	}
 	key, err := h.rootKey(t.TimestampKey)
@@ -398,22 +385,6 @@ func (h *Home) Renew(ctx context.Context, now time.Time) (bool, error) {
 		return false, fmt.Errorf("home: %w", err)
 	}
 	return h.replace(t.Timestamp, old, append(doc, '\n'))
-}
-
-// seen is the newest timestamp that programs of the home have seen; nil = none is remembered.
-func (h *Home) seen(roots *trust.Roots) (*trust.Timestamp, error) {
-	if h.config.Trust.State == "" {
-		return nil, nil
-	}
-	path, err := h.Place(h.config.Trust.State)
-	if err != nil {
-		return nil, err
-	}
-	ts, err := trust.SeenTimestamp(path, roots)
-	if err != nil {
-		return nil, fmt.Errorf("home: %w", err)
-	}
-	return ts, nil
 }
 
 // rootKey opens a root or timestamp key of the home, which has no passphrase.

@@ -168,6 +168,10 @@ func (k *keptHolding) holding(minVersion int64, known *holding) (*holding, error
 		}
 		h.signedTimestamp = k.timestamp
 	}
+	h.latest = time.Time{} // older programs kept the latest of all
+	if h.timestamp != nil {
+		h.latest = h.timestamp.Issued
+	}
 	if err := h.readBundle(k.bundle, known); err != nil {
 		return nil, fmt.Errorf("its bundle: %w", err)
 	}

@@ -79,18 +79,20 @@ func (h *holding) settle() {
 
 // clock is the time by which this consumer judges. Setting the clock back makes nothing valid again.
 //
-// A newer timestamp is judged by the clock alone. It may be issued before the one that is held: then the
-// clock of both the signer and this consumer was ahead, as in a home, and has been set right. Otherwise each
-// right timestamp would be refused as expired until the wrong moment has come, and its revocations with it.
+// Whether a newer timestamp, or the roots with it, has expired is judged by the clock alone. It may be issued
+// before the one that is held: then the clock of both the signer and this consumer was ahead, as in a home, and
+// has been set right. Otherwise each right timestamp would be refused as expired until the wrong moment has
+// come, and its revocations with it.
 func (h *holding) clock(now time.Time) time.Time { return later(now, h.latest.Add(-timestampSkew)) }
 
 // hold is the holding after a timestamp, whose revocations count at once. They also count if it may not come
 // after what is held, as where two operators signed at once: it is genuine, and withholds only.
 func (h *holding) hold(ts *Timestamp, minVersion int64, now time.Time) (*holding, error) {
-	if h.timestamp == nil || ts.Version <= h.timestamp.Version {
-		now = h.clock(now)
+	floor, end := h.clock(now), h.clock(now)
+	if h.timestamp != nil && ts.Version > h.timestamp.Version {
+		end = now
 	}
-	if err := cmp.Or(h.roots.checkTime(now), ts.checkTime(now)); err != nil {
+	if err := cmp.Or(h.roots.checkTime(end), ts.checkIssued(floor), ts.checkExpires(end)); err != nil {
 		return h, err
 	}
 	if err := cmp.Or(h.roots.admit(ts), h.follows(ts, minVersion)); err != nil {
@@ -106,6 +108,9 @@ func (h *holding) hold(ts *Timestamp, minVersion int64, now time.Time) (*holding
 		return h, err
 	}
 	next.bound()
+	if !next.isCurrent() && ts.Issued.Before(h.latest) && !h.isAlive(now) {
+		next.until = time.Time{} // it is dead, and a clock that goes back does not revive it
+	}
 	next.look()
 	return &next, nil
 }

@@ -43,9 +43,13 @@ func (m *model) step(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 		}
 		return why
 	}
+	dead := len(m.used) == 0 || !m.clock(now).Before(earlier(m.until, earlier(m.end, m.used[len(m.used)-1].expires)))
+	backward := len(m.held) > 0 && ts.Issued.Before(m.held[len(m.held)-1].Issued)
 	m.held = append(m.held, ts)
 	if m.names(ts) && ts.RootsVersion <= m.roots.version {
 		m.until = ts.Expires
+	} else if dead && backward {
+		m.until = time.Time{}
 	}
 	m.until = earlier(m.until, ts.Issued.Add(7*24*time.Hour)) // no honest timestamp lives longer
 	if b == nil {
@@ -55,13 +59,14 @@ func (m *model) step(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 }
 
 func (m *model) refusal(ts *Timestamp, now time.Time) BundleWhy {
-	if n := len(m.held); n == 0 || ts.Version <= m.held[n-1].Version {
-		now = m.clock(now) // a newer one was signed after all that are held, by a clock that may be right again
+	end := m.clock(now)
+	if n := len(m.held); n > 0 && ts.Version > m.held[n-1].Version {
+		end = now // it was signed after all that are held, by a clock that may be right again
 	}
-	if !now.Before(ts.Expires) {
+	switch {
+	case !end.Before(m.end) || !end.Before(ts.Expires):
 		return WhyExpired
-	}
-	if ts.Issued.Sub(now) > 5*time.Minute {
+	case ts.Issued.Sub(m.clock(now)) > 5*time.Minute:
 		return WhyFuture
 	}
 	equivocates := false
@@ -92,7 +97,7 @@ func (m *model) stepBundle(ts *Timestamp, b *Bundle, now time.Time) BundleWhy {
 		return WhyNewerRoots
 	case b.Version() != ts.BundleVersion || m.seenOf(b).digest != ts.BundleSHA256:
 		return WhyOtherBundle
-	case !m.clock(now).Before(b.Expires()):
+	case !m.clock(now).Before(b.Expires()) || !m.clock(now).Before(m.end):
 		return WhyExpired
 	case b.Timestamps() >= ts.Version:
 		return WhyRollback
@@ -115,6 +120,7 @@ func (m *model) revoked(id string) bool {
 // world has the few documents that scenarios choose from.
 type world struct {
 	roots    *Roots
+	end      time.Time // of the roots
 	bundles  []*Bundle
 	keys     []string // of each bundle
 	sessions []string
@@ -126,8 +132,11 @@ func (w *world) seenOf(b *Bundle) seen { return w.seen[b] }
 
 func newWorld(t testing.TB) *world {
 	o := newTimed(t)
-	w := &world{roots: o.rootsOf(2), sessions: []string{thumbprintOf([]byte("s"))},
+	w := &world{end: day(25), sessions: []string{thumbprintOf([]byte("s"))},
 		reached: map[BundleWhy]int{}, seen: map[*Bundle]seen{}}
+	var err error
+	w.roots, err = o.rootsOf(2).WithLimits(RootsLimits{Expires: w.end})
+	o.check(err)
 	var list []*Key
 	for range 2 {
 		k := testKey(t, keys.Ed25519, nil)
@@ -135,8 +144,9 @@ func newWorld(t testing.TB) *world {
 	}
 	for version := range int64(3) {
 		for timestamps := range int64(4) {
+			expires := []time.Time{moments[3], moments[6], day(10), day(40)}[timestamps]
 			b, err := NewBundle(BundleOptions{Version: version + 1, Timestamps: timestamps * 2, Issued: day(0),
-				Expires: day(1).Add(time.Duration(timestamps*8+6) * time.Minute)}, list...)
+				Expires: expires}, list...)
 			o.check(err)
 			w.bundles, w.seen[b] = append(w.bundles, b), seenOf(b)
 		}
@@ -156,13 +166,20 @@ func (r *reader) choose(n int) int {
 	return c
 }
 
+// moments are minutes apart, as clocks are, and days, as after a clock that was ahead.
+var moments = []time.Time{day(1), minutes(2), minutes(4), minutes(6), minutes(8), minutes(12), minutes(16),
+	minutes(20), day(4), day(8), day(8.5), day(9), day(15), day(20), day(24.9), day(26)}
+
+func minutes(n int) time.Time { return day(1).Add(time.Duration(n) * time.Minute) }
+
 // timestamp is one of a few hundred.
 func (w *world) timestamp(r *reader) *Timestamp {
 	b := w.bundles[r.choose(len(w.bundles))]
-	issued := day(1).Add(time.Duration(r.choose(8)) * 3 * time.Minute)
+	issued := moments[r.choose(len(moments))]
+	lives := []time.Duration{4 * time.Minute, 12 * time.Minute, 24 * time.Hour, 7 * 24 * time.Hour}
 	ts := &Timestamp{Version: int64(r.choose(8) + 1), RootsVersion: int64(max(r.choose(4), 1)),
 		BundleVersion: b.version, BundleSHA256: w.seenOf(b).digest, BundleSince: day(1), Issued: issued,
-		Expires: issued.Add(time.Duration(r.choose(4)+1) * 4 * time.Minute),
+		Expires: issued.Add(lives[r.choose(len(lives))]),
 		Revoked: map[string]Withdrawal{}, RevokedSessions: map[string]int64{}}
 	which := r.choose(8)
 	since := func() int64 { return ts.Version - int64(r.choose(int(ts.Version))) } // a thief may say any
@@ -184,7 +201,7 @@ func (w *world) play(t *testing.T, choices []byte) {
 	m := &model{world: w, min: int64(r.choose(3))}
 	for n := 0; len(r) > 0; n++ {
 		ts := w.timestamp(&r)
-		now := day(1).Add(time.Duration(r.choose(16)) * 2 * time.Minute)
+		now := moments[r.choose(len(moments))]
 		var b *Bundle
 		switch r.choose(4) {
 		case 0:
@@ -217,15 +234,16 @@ func (w *world) compare(t *testing.T, n int, h *holding, m *model, now time.Time
 	if !h.clock(now).Equal(m.clock(now)) {
 		t.Fatalf("step %d: it is %s, want %s", n, h.clock(now), m.clock(now))
 	}
-	if (h.view == nil) != (len(m.used) == 0) {
+	if (h.view == nil) != (len(m.used) == 0 || m.until.IsZero()) {
 		t.Fatalf("step %d: bundle %v, want %v", n, h.view, m.used)
 	}
 	if h.view == nil {
 		return
 	}
-	if used := m.used[len(m.used)-1]; h.view.version != used.version || !h.view.expires.Equal(earlier(m.until, used.expires)) {
+	used := m.used[len(m.used)-1]
+	if until := earlier(m.until, earlier(m.end, used.expires)); h.view.version != used.version || !h.view.expires.Equal(until) {
 		t.Fatalf("step %d: version %d until %s, want %d until %s", n, h.view.version, h.view.expires,
-			used.version, m.until)
+			used.version, until)
 	}
 	for _, id := range w.keys {
 		if got := h.view.Key(id).Revoked != nil; got != m.revoked(id) || got != (h.view.Lookup(id)[0].Revoked != nil) {
@@ -384,7 +402,7 @@ func (w *world) honest(t *testing.T, rng *rand.Rand) (both [2]*holding) {
 	for version := range int64(8) {
 		b := w.bundles[[]int{0, 0, 0, 5, 5, 10, 10, 10}[version]] // which decides on timestamps below
 		ts := &Timestamp{Version: version + 1, RootsVersion: 1, BundleVersion: b.version,
-			BundleSHA256: w.seenOf(b).digest, BundleSince: day(1), Issued: day(1), Expires: day(2),
+			BundleSHA256: w.seenOf(b).digest, BundleSince: day(1), Issued: minutes(rng.IntN(5)), Expires: day(2),
 			Revoked: map[string]Withdrawal{w.keys[rng.IntN(2)]: {Revocation{At: day(1)}, 1 + rng.Int64N(version+1)}}}
 		for i, h := range both {
 			if rng.IntN(2) == 0 {
@@ -471,8 +489,9 @@ func goesBack(h, next *holding) error {
 		return fmt.Errorf("timestamp %d after %d", next.timestamp.Version, h.timestamp.Version)
 	case next.seen.version < h.seen.version:
 		return fmt.Errorf("bundle %d after %d", next.seen.version, h.seen.version)
-	case h.timestamp != nil && next.timestamp.Version == h.timestamp.Version && next.latest.Before(h.latest):
-		return fmt.Errorf("the clock went back to %s", next.latest)
+	case next.timestamp != nil && !next.latest.Equal(next.timestamp.Issued):
+		return fmt.Errorf("the clock is not before %s, and the timestamp is issued at %s", next.latest,
+			next.timestamp.Issued)
 	}
 	for id, r := range h.revoked.keys {
 		if next.revoked.keys[id].Since < r.Since && (next.bundle == nil || r.Since > next.bundle.timestamps) {
@@ -557,6 +576,17 @@ func TestWrongClockIsSetRight(t *testing.T) {
 	}
 	_, err := judge(withheld, first, b, 0, day(1.2))
 	wantWhy(t, "the first timestamp once more", err, WhyRollback)
+	fresh, err := keys.GenerateSigner(keys.Ed25519, "operators")
+	o.check(err)
+	other, err := NewRoots(3, 1, o.root.Verifier())
+	o.check(err)
+	other, err = other.WithTimestampKeys(fresh.Verifier())
+	o.check(err)
+	signed := *wrong
+	signed.signedTimestamp = o.sign(ahead)
+	if h := signed.adopt(chainOf(other)); h.timestamp != nil || !h.clock(day(1.1)).Equal(day(1.1)) {
+		t.Errorf("roots with another timestamp key: now is %s", h.clock(day(1.1)))
+	}
 	for _, pair := range [][2]*holding{{wrong, withheld}, {withheld, wrong}, {after, wrong}, {wrong, after}} {
 		j, err := pair[0].join(pair[1])
 		o.check(err)

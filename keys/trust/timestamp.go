@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -81,7 +82,8 @@ func NewTimestamp(roots *Roots, b *Bundle, previous *Timestamp, opts TimestampOp
 		}
 		ts.Version = max(ts.Version, previous.Version+1)
 		ts.RootsVersion = max(ts.RootsVersion, previous.RootsVersion)
-		if previous.named() == named {
+		// a clock that was ahead may have named it later than now
+		if previous.named() == named && previous.BundleSince.Before(ts.Issued) {
 			ts.BundleSince = previous.BundleSince
 		}
 		all = withdrawnBy(previous).after(b.timestamps)
@@ -277,20 +279,6 @@ func OpenPreviousTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 	return openTimestamp(signed, roots)
 }
 
-// SeenTimestamp is the newest timestamp in a state file (Options.StateFile), verified under these roots or
-// newer ones that the file has. It may have expired. nil = there is no file, or no timestamp in it. The next
-// timestamp follows it if the published one was lost.
-func SeenTimestamp(stateFile string, roots *Roots) (*Timestamp, error) {
-	if roots == nil {
-		return nil, errors.New("trust: no roots: ParseRoots reads them")
-	}
-	h, err := recallHolding(stateFile, 0, &holding{chain: chainOf(roots)})
-	if err != nil {
-		return nil, fmt.Errorf("trust: %w", err)
-	}
-	return h.timestamp, nil
-}
-
 // admit refuses a timestamp that is older, or names an older bundle, than the roots allow.
 func (r *Roots) admit(ts *Timestamp) error {
 	switch limits := r.limits; {
@@ -324,13 +312,21 @@ func openTimestamp(signed []byte, roots *Roots) (*Timestamp, error) {
 
 // checkTime refuses a timestamp that has expired, or that is not issued yet.
 func (ts *Timestamp) checkTime(now time.Time) error {
-	switch {
-	case ts.Issued.After(now.Add(timestampSkew)):
-		return refuse(WhyFuture, "timestamp %d is issued at %s, which is in the future: check the clocks",
-			ts.Version, ts.Issued.Format(keydoc.TimeFormat))
-	case !now.Before(ts.Expires):
-		return refuse(WhyExpired, "timestamp %d expired at %s: sign a new one", ts.Version,
-			ts.Expires.Format(keydoc.TimeFormat))
+	return cmp.Or(ts.checkIssued(now), ts.checkExpires(now))
+}
+
+func (ts *Timestamp) checkIssued(now time.Time) error {
+	if !ts.Issued.After(now.Add(timestampSkew)) {
+		return nil
 	}
-	return nil
+	return refuse(WhyFuture, "timestamp %d is issued at %s, which is in the future: check the clocks",
+		ts.Version, ts.Issued.Format(keydoc.TimeFormat))
+}
+
+func (ts *Timestamp) checkExpires(now time.Time) error {
+	if now.Before(ts.Expires) {
+		return nil
+	}
+	return refuse(WhyExpired, "timestamp %d expired at %s: sign a new one", ts.Version,
+		ts.Expires.Format(keydoc.TimeFormat))
 }
