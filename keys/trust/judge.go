@@ -80,9 +80,9 @@ func (h *holding) settle() {
 // clock is the time by which this consumer judges. Setting the clock back makes nothing valid again.
 //
 // Whether a newer timestamp, or the roots with it, has expired is judged by the clock alone. It may be issued
-// before the one that is held: then the clock of both the signer and this consumer was ahead, as in a home, and
-// has been set right. Otherwise each right timestamp would be refused as expired until the wrong moment has
-// come, and its revocations with it.
+// before the one that is held: then the clock of both the signer and this consumer was ahead, as in a home,
+// and has been set right. Otherwise each right timestamp would be refused as expired until the wrong moment
+// has come, and its revocations with it.
 func (h *holding) clock(now time.Time) time.Time { return later(now, h.latest.Add(-timestampSkew)) }
 
 // hold is the holding after a timestamp, whose revocations count at once. They also count if it may not come
