@@ -83,8 +83,8 @@ func MakeDir(path string, mode os.FileMode) error {
 }
 
 // OpenOrMake opens a file that locks, or makes it. One that root makes becomes that of the user whose
-// directory it is in. It does not follow a link at the end of the path, and does not wait for the other end
-// of a pipe.
+// directory it is in. It does not follow a link at the end of the path, and does not wait for the other end of
+// a pipe.
 func OpenOrMake(path string) (*os.File, error) {
 	const how = os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 	for range lockTries {

@@ -2,9 +2,7 @@ package loadtrust_test
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -153,13 +151,5 @@ func TestLiveTrust(t *testing.T) {
 		if source != nil || err == nil {
 			t.Errorf("%s: %v, %v", where, source, err)
 		}
-	}
-}
-
-// A state file of another user is no wrong file: the advice is about who may use it.
-func TestDeniedStateFile(t *testing.T) {
-	err := loadtrust.Refused("trust.dsse", &fs.PathError{Op: "open", Path: "state", Err: fs.ErrPermission})
-	if e, ok := errors.AsType[*ui.Error](err); !ok || !strings.Contains(e.Fix, "this user may read and write") {
-		t.Errorf("%#v", err)
 	}
 }
