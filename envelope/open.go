@@ -322,8 +322,8 @@ func (o *opening) nameProducer() *Error {
 		}
 	}
 	e := reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks)
-	e.Advice = "have the producer sign by " + string(lacks) + ", too; if it does already, treat this event as a " +
-		"forgery by the owner of the other key"
+	e.Advice = "have the producer sign by " + string(lacks) + ", too; if it does already, find out who took that " +
+		"signature off on the way, or who has its other key"
 	return e
 }
 

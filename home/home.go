@@ -213,7 +213,7 @@ func MarkMadeHere(dir string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a copy, or half of a mark
 		return fmt.Errorf("home: %w", err)
 	}
-	return privatefile.WriteFor(path, path, mark(n), privatefile.Mode)
+	return privatefile.WriteNew(path, mark(n), privatefile.Mode)
 }
 
 // MadeHere reports whether `sealbus init` began the home in this directory, for this user or for root. A

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -425,7 +426,7 @@ func (h *Home) Lock() (unlock func(), err error) {
 	const name = "state/lock"
 	path, err := h.Place(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = privatefile.MakeDir(h.join("state"), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err = os.Mkdir(h.join("state"), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("home: %w", err)
 		}
 		path, err = h.Place(name)

@@ -29,12 +29,3 @@ func rename(f *os.File, from, to string) error { return errors.Join(f.Close(), o
 
 // keepOwner does nothing: a new file has the access rights of its directory.
 func keepOwner(*os.File, string) error { return nil }
-
-// handOver does nothing, as keepOwner.
-func handOver(*os.File, string) error { return nil }
-
-// MakeDir makes a directory.
-func MakeDir(path string, mode os.FileMode) error { return os.Mkdir(path, mode) }
-
-// Denied is the error: it knows no owner.
-func Denied(_ string, err error) error { return err }

@@ -16,7 +16,7 @@ const lockTries = 100
 // kernel unlocks it when the process ends in any way.
 func openLocked(path string) (*os.File, error) {
 	for range lockTries {
-		f, err := OpenOrMake(path)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, Mode)
 		if err != nil {
 			return nil, err
 		}
@@ -74,3 +74,28 @@ func removeLocked(f *os.File, path string) {
 
 // rename puts the open file in the place of another.
 func rename(_ *os.File, from, to string) error { return os.Rename(from, to) }
+
+// keepOwner gives the new file the owner and the group of the one that it replaces: root may have been asked
+// to change a file of the program that reads it.
+func keepOwner(f *os.File, path string) error {
+	was, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // the file is new
+	} else if err != nil {
+		return err
+	}
+	is, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	of, isUnix := was.Sys().(*syscall.Stat_t)
+	now, _ := is.Sys().(*syscall.Stat_t)
+	if !isUnix || of.Uid == now.Uid && of.Gid == now.Gid {
+		return nil
+	}
+	if of.Uid == now.Uid { // the mode gives the group nothing
+		_ = f.Chown(-1, int(of.Gid))
+		return nil
+	}
+	return f.Chown(int(of.Uid), int(of.Gid))
+}

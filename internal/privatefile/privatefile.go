@@ -215,7 +215,7 @@ func ReadBounded(path string, most int64) ([]byte, os.FileInfo, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, Denied(path, err)
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -234,16 +234,6 @@ func ReadBounded(path string, most int64) ([]byte, os.FileInfo, error) {
 
 // WriteNew creates a file, never replaces one, and leaves nothing behind when it fails.
 func WriteNew(path string, data []byte, mode os.FileMode) error {
-	return writeNew(path, data, mode, func(*os.File) error { return nil })
-}
-
-// WriteFor is WriteNew of a file that is to be at the path place. One that root makes becomes that of the
-// user whose file is there now or, if none is, whose directory it is: else that user could not use it.
-func WriteFor(place, path string, data []byte, mode os.FileMode) error {
-	return writeNew(path, data, mode, func(f *os.File) error { return handOver(f, place) })
-}
-
-func writeNew(path string, data []byte, mode os.FileMode, own func(*os.File) error) error {
 	if path == "" {
 		return errNoPath
 	}
@@ -252,9 +242,6 @@ func writeNew(path string, data []byte, mode os.FileMode, own func(*os.File) err
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
-		err = own(f)
-	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -433,17 +420,13 @@ func Lock(path string) (unlock func(), err error) {
 
 // Swap puts content in the place of a public file, all or nothing; the file need not be there. The caller has
 // a Lock that keeps others out. A file that a killed process left beside it is written anew. Its name is one
-// that no person gives a draft. The file keeps its owner (WriteFor).
+// that no person gives a draft.
 func Swap(path string, content []byte) error {
-	return SwapBy(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".swap"), path, content, 0o644)
-}
-
-// SwapBy is Swap by that file beside it, with a mode.
-func SwapBy(beside, path string, content []byte, mode os.FileMode) error {
+	beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".swap")
 	if err := os.Remove(beside); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := WriteFor(path, beside, content, mode); err != nil {
+	if err := WriteNew(beside, content, 0o644); err != nil {
 		return err
 	}
 	if err := os.Rename(beside, path); err != nil {

@@ -42,7 +42,7 @@ type Options struct {
 	// file. Older bundles are refused, and a start survives an outage of the origin or a missing bundle file.
 	// "" = in memory only: a program that starts accepts an older bundle that has not expired, and with it a
 	// key that was revoked since. One file serves one set of roots. It belongs in a directory that only the
-	// program can write to. Its lock (.lock) is beside it. If root makes them, they get the directory's owner.
+	// program can write to. Its lock (.lock) is beside it.
 	StateFile string
 
 	// Timestamp is the signed timestamp that the bundle counts with, for OpenBundle under roots that name

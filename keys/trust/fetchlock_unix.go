@@ -12,9 +12,9 @@ import (
 
 // tryLock locks the file, or returns errLocked. The kernel unlocks it when the process ends in any way.
 func tryLock(path string) (unlock func(), err error) {
-	f, err := privatefile.OpenOrMake(path)
+	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return nil, orLink(path, err)
+		return nil, err
 	}
 	err = checkOwn(f, path)
 	if err == nil {
@@ -38,17 +38,15 @@ func flock(f *os.File) error {
 	return err
 }
 
-// openNoFollow opens the file for reading. It does not follow a link at the end of the path, and does not
-// wait for the other end of a pipe.
-func openNoFollow(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	return f, orLink(path, err)
-}
+// openNoFollow opens the file for reading.
+func openNoFollow(path string) (*os.File, error) { return openOwn(path, os.O_RDONLY) }
 
-// orLink is the error of opening a file, in plain words if that is a link.
-func orLink(path string, err error) error {
+// openOwn opens a file. It does not follow a link at the end of the path, and does not wait for the other end
+// of a pipe.
+func openOwn(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, privatefile.Mode)
 	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) { // EMLINK: FreeBSD
-		return errIsLink(path)
+		return nil, errIsLink(path)
 	}
-	return err
+	return f, err
 }

@@ -136,7 +136,7 @@ func damagedState(path string, err error) error {
 func readOwn(path string, most int64) ([]byte, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
-		return nil, privatefile.Denied(path, err)
+		return nil, err
 	}
 	defer f.Close()
 	if err := checkOwn(f, path); err != nil {
@@ -188,5 +188,17 @@ var errLocked = errors.New("another process has had it for too long")
 
 // swapIn replaces the file in one step. The caller has the lock, so a file beside it can only be a leftover.
 func swapIn(path string, data []byte) error {
-	return privatefile.SwapBy(path+".new", path, data, privatefile.Mode)
+	beside := path + ".new"
+	if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := privatefile.WriteNew(beside, data, privatefile.Mode); err != nil {
+		return err
+	}
+	if err := os.Rename(beside, path); err != nil {
+		_ = os.Remove(beside)
+		return err
+	}
+	privatefile.SyncDir(path)
+	return nil
 }

@@ -339,12 +339,11 @@ func notFetched(origin trust.Origin, err error) error {
 // Refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.
 func Refused(path string, err error) error {
 	var b *trust.BundleError
-	if !errors.As(err, &b) {
-		fix := "check that this is the file you mean"
-		if errors.Is(err, fs.ErrPermission) {
-			fix = "see that this user may read and write the file"
-		}
-		return ui.Rejected(fix, "%s: %w", path, err)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return ui.WrongFile("find out who made the file: root may have, in the home of this user", "%s: %w", path, err)
+	case !errors.As(err, &b):
+		return ui.Rejected("check that this is the file you mean", "%s: %w", path, err)
 	}
 	fix := refusalFix[b.Why]
 	if strings.HasPrefix(b.Err.Error(), "timestamp ") && (b.Why == trust.WhyExpired || b.Why == trust.WhyRollback) {
@@ -363,7 +362,7 @@ var refusalFix = map[trust.BundleWhy]string{
 	trust.WhyType:        "check which file is which: a bundle and roots are different documents",
 	trust.WhyThreshold:   "check that these are its roots and that nothing changed the file; if root keys are to sign it, look at it first with `sealbus trust sign --show`",
 	trust.WhyExpired:     "fetch the newest bundle, or build one with `sealbus trust build`",
-	trust.WhyRollback:    "fetch the newest bundle, timestamp and roots; if their host goes on serving older ones, find out who changed it",
+	trust.WhyRollback:    "fetch the newest bundle and timestamp, and roots from a place that you trust; if the host goes on serving older ones, find out who changed it",
 	trust.WhyFuture:      "check the clocks of this machine and of the one that signed it",
 	trust.WhyNoTimestamp: "give --roots with the roots file that names the timestamp keys, and keep timestamp.dsse beside the bundle",
 	trust.WhyOtherBundle: "fetch the bundle and its timestamp together, or sign a timestamp with `sealbus trust timestamp`",

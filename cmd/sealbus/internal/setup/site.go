@@ -102,7 +102,7 @@ func (s *site) path(name string) string { return filepath.Join(s.dir, filepath.F
 
 func (s *site) makeDir(name string, mode os.FileMode) error {
 	path := s.path(name)
-	err := privatefile.MakeDir(path, mode)
+	err := os.Mkdir(path, mode)
 	if err == nil {
 		return nil
 	}
@@ -292,7 +292,7 @@ func (s *site) create(name string, content []byte) error {
 		return err
 	}
 	making := s.making(name)
-	if err := privatefile.WriteFor(path, making, content, 0o644); err != nil {
+	if err := privatefile.WriteNew(making, content, 0o644); err != nil {
 		return err
 	}
 	return s.place(making, name)
@@ -326,7 +326,7 @@ func (s *site) rootKey(name string) (*trust.RootKey, error) {
 }
 
 func (s *site) quarantineKey() error {
-	path, is, err := s.existing(quarantineFile)
+	_, is, err := s.existing(quarantineFile)
 	if err != nil || is {
 		return err
 	}
@@ -334,7 +334,7 @@ func (s *site) quarantineKey() error {
 	rand.Read(key) // ends the program rather than fail
 	making := s.making(quarantineFile)
 	text := base64.StdEncoding.EncodeToString(key) + "\n"
-	if err := privatefile.WriteFor(path, making, []byte(text), privatefile.Mode); err != nil {
+	if err := privatefile.WriteNew(making, []byte(text), privatefile.Mode); err != nil {
 		return err
 	}
 	return s.place(making, quarantineFile)

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-
-	"github.com/sealbus/sealbus/internal/privatefile"
 )
 
 const (
@@ -115,13 +113,14 @@ func (env *Env) WarnShared(path string) {
 
 // CreateFile writes a new file and refuses to touch one that exists.
 func CreateFile(path string, data []byte, mode fs.FileMode) error {
-	return created(path, privatefile.WriteNew(path, data, mode))
-}
-
-// created is the error of writing a new file, with advice.
-func created(path string, err error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
 		return FileExists(path)
+	}
+	if err == nil {
+		if err = writeAndClose(f, data); err != nil {
+			_ = os.Remove(path) // half a file is of no use
+		}
 	}
 	if IsPathError(err) {
 		return WrongFile("check the directory, and who may write there", "writing %s: %w", path, Cause(err))
@@ -137,9 +136,16 @@ func FileExists(path string) error {
 		"%s exists already and is not overwritten", path)
 }
 
-// ReplaceFile puts data in the place of a file whose content was old, all or nothing, with its mode and, if
-// root does it, with its owner. If the content is another one by now, another person's change would be lost,
-// and it is refused.
+func writeAndClose(f *os.File, data []byte) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// ReplaceFile puts data in the place of a file whose content was old, all or nothing, with its mode. If the
+// content is another one by now, another person's change would be lost, and it is refused.
 func ReplaceFile(path string, old, data []byte) error {
 	target, err := filepath.EvalSymlinks(path) // a link stays a link
 	if err != nil {
@@ -155,8 +161,7 @@ func ReplaceFile(path string, old, data []byte) error {
 		return Unavailable("run it again; if no command is changing it, remove "+
 			temporary, "%s is being changed by another command, or one was killed at it", path)
 	}
-	err = privatefile.WriteFor(path, temporary, data, info.Mode().Perm())
-	if err := created(temporary, err); err != nil {
+	if err := CreateFile(temporary, data, info.Mode().Perm()); err != nil {
 		return err
 	}
 	if err := swap(temporary, path, old); err != nil {
