@@ -35,10 +35,12 @@ type Bootstrap struct {
 	done     sync.WaitGroup // the supervisor and the server
 
 	turn chan struct{} // holds an element while there is no invocation
+	wake chan struct{} // holds an element if the next run is not to wait
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when there is an invocation for a program that asks
 	process *process      // that runs; nil = none
+	file    os.FileInfo   // of the program when it was started last; nil = unknown
 	current *invocation   // that the program works on, or that waits for the program to ask; nil = none
 }
 
@@ -94,8 +96,7 @@ type invocationResult struct {
 // process is one run of the program.
 type process struct {
 	cmd      *exec.Cmd
-	file     os.FileInfo // of the program when it was started; nil = unknown
-	asked    bool        // for its first event
+	asked    bool // for its first event
 	killed   bool
 	replaced bool // killed, for a new build
 }
@@ -132,7 +133,7 @@ func StartBootstrap(path string, opts *BootstrapOptions) (*Bootstrap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("localaws: %w", err)
 	}
-	b := &Bootstrap{path: path, opts: o, listener: listener, turn: make(chan struct{}, 1),
+	b := &Bootstrap{path: path, opts: o, listener: listener, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		changed: make(chan struct{})}
 	b.turn <- struct{}{}
 	b.ctx, b.stop = context.WithCancel(context.Background())
@@ -191,7 +192,7 @@ func (b *Bootstrap) start() (*process, error) {
 		return nil, b.ctx.Err()
 	}
 	p := &process{cmd: exec.Command(b.path)}
-	p.file, _ = os.Stat(b.path) // if it is gone, Start says so
+	b.file, _ = os.Stat(b.path) // if it is gone, Start says so
 	p.cmd.Env, p.cmd.Dir = b.environment(), b.opts.Dir
 	p.cmd.Stdout, p.cmd.Stderr = b.opts.Output, b.opts.Output // one writer for both: os/exec writes in turn
 	p.cmd.WaitDelay = time.Second                             // for what has left the group and holds the output
@@ -213,6 +214,8 @@ func (b *Bootstrap) supervise(p *process) {
 		select {
 		case <-b.ctx.Done():
 			return
+		case <-b.wake:
+			pause = firstPause
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, lastPause)
@@ -242,14 +245,14 @@ func (b *Bootstrap) wait(p *process) (asked bool) {
 	if b.opts.Ended != nil && b.ctx.Err() == nil {
 		b.opts.Ended(End{p.asked, p.replaced, p.cmd.ProcessState.String()})
 	}
-	if b.current != nil && (b.current.by == p || !p.asked) {
+	if b.current != nil && (b.current.by == p || !p.asked && !p.replaced) {
 		text := "Runtime exited without providing a reason"
 		if err != nil {
 			text = "Runtime exited with error: " + err.Error()
 		}
 		b.finishLocked(invocationResult{err: &FunctionError{"Runtime.ExitError", text}})
 	}
-	return p.asked
+	return p.asked || p.replaced
 }
 
 // finishLocked is called with b.mu locked. There is one result for each invocation.
@@ -321,17 +324,23 @@ func (b *Bootstrap) renew(ctx context.Context) {
 	}
 }
 
-// outdated reports whether the program that runs is of another file than now, and ends it if it is to.
+// outdated reports whether the program was started from another file than now. If it is to, it ends the run,
+// or the pause before the next one.
 func (b *Bootstrap) outdated(now os.FileInfo, end bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.process
-	if p == nil || p.killed || p.file == nil || same(p.file, now) {
+	switch {
+	case b.file == nil || same(b.file, now) || p != nil && p.killed:
 		return false
-	}
-	if end {
+	case end && p != nil:
 		p.replaced = true
 		b.killLocked()
+	case end:
+		select {
+		case b.wake <- struct{}{}:
+		default:
+		}
 	}
 	return true
 }

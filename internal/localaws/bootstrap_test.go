@@ -37,7 +37,8 @@ func TestBootstrap(t *testing.T) {
 		"answers": bootstrapAnswers, "sees its invocation": bootstrapSees, "ends at its deadline": bootstrapEnds,
 		"is closed with its children": bootstrapClosed, "cannot begin": bootstrapCannotBegin,
 		"takes turns": bootstrapTakesTurns, "refuses browsers": bootstrapRefusesBrowsers,
-		"is built anew": bootstrapRenewed, "is fed from a queue": bootstrapFromQueue, "is invoked over HTTP": bootstrapInvoked,
+		"is built anew": bootstrapRenewed, "is built anew before it asks": bootstrapRenewedAtStart,
+		"is fed from a queue": bootstrapFromQueue, "is invoked over HTTP": bootstrapInvoked,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, file) })
 	}
@@ -276,6 +277,41 @@ func bootstrapCannotBegin(t *testing.T, file string) {
 	}
 }
 
+// placeFile puts a program in the place of another, as a build does. It was written so long ago.
+func placeFile(t *testing.T, path string, program []byte, age time.Duration) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Now().Add(-age)
+	if err := errors.Join(os.Chtimes(path+".new", written, written), os.Rename(path+".new", path)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A new build also takes over from a program that never asks for an event: the next event does not fail.
+func bootstrapRenewedAtStart(t *testing.T, file string) {
+	build, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range []string{"#!/bin/sh\nexec sleep 60\n", "#!/bin/sh\nexit 1\n"} {
+		mine := filepath.Join(t.TempDir(), "function")
+		placeFile(t, mine, []byte(old), time.Hour)
+		ends := make(chan localaws.End, 100)
+		b := startFunction(t, mine, &localaws.BootstrapOptions{Timeout: long,
+			Ended: func(e localaws.End) { ends <- e }})
+		if strings.Contains(old, "exit") {
+			<-ends
+			<-ends
+		}
+		placeFile(t, mine, build, 2*time.Hour)
+		if got, err := invoke(t, b, `{"Do":"echo","Text":"new"}`); got != `"new"` || err != nil {
+			t.Errorf("after %q: %s, %v", old, got, err)
+		}
+	}
+}
+
 // A new build takes over before the next event, which it answers. While there is no file, the old one goes
 // on.
 func bootstrapRenewed(t *testing.T, file string) {
@@ -284,17 +320,7 @@ func bootstrapRenewed(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	mine := filepath.Join(t.TempDir(), "function")
-	place := func(age time.Duration) {
-		t.Helper()
-		fresh := mine + ".new"
-		if err := os.WriteFile(fresh, build, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		written := time.Now().Add(-age)
-		if err := errors.Join(os.Chtimes(fresh, written, written), os.Rename(fresh, mine)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	place := func(age time.Duration) { t.Helper(); placeFile(t, mine, build, age) }
 	place(time.Hour)
 	ends := make(chan localaws.End, 10)
 	b := startFunction(t, mine, &localaws.BootstrapOptions{Timeout: long,

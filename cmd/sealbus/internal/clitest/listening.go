@@ -20,16 +20,16 @@ import (
 
 // liveText is a stream that is read while it is written.
 type liveText struct {
-	mu  sync.Mutex
-	b   bytes.Buffer
-	cut bool
+	mu    sync.Mutex
+	b     bytes.Buffer
+	fault error // of each write; nil = none
 }
 
 func (l *liveText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cut {
-		return 0, syscall.EPIPE
+	if l.fault != nil {
+		return 0, l.fault
 	}
 	return l.b.Write(p)
 }
@@ -38,7 +38,14 @@ func (l *liveText) Write(p []byte) (int, error) {
 func (l *liveText) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cut = true
+	l.fault = syscall.EPIPE
+}
+
+// Fill is the end of the space for the stream.
+func (l *liveText) Fill() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = syscall.ENOSPC
 }
 
 func (l *liveText) String() string {

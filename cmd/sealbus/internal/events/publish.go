@@ -270,7 +270,9 @@ type tellingClient struct {
 
 func (c *tellingClient) Do(r *http.Request) (*http.Response, error) {
 	answer, err := c.HTTPClient.Do(r)
-	if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Op == "dial" && r.Context().Err() == nil {
+	failed, ok := errors.AsType[*net.OpError](err)
+	isDial := ok && (failed.Op == "dial" || failed.Op == "proxyconnect")
+	if isDial && !errors.Is(err, context.Canceled) {
 		c.once.Do(func() {
 			ask := ""
 			if host := r.URL.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {

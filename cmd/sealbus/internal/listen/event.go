@@ -22,11 +22,12 @@ type listener struct {
 	closers  []func()
 	end      context.CancelFunc // ends listening
 
-	mu     sync.Mutex // of what follows, and of standard output
-	view   listenView
-	limit  int // 0 = none
-	told   int
-	counts map[string]map[string]int // verdict to reason to number
+	mu      sync.Mutex // of what follows, and of standard output
+	view    listenView
+	limit   int // 0 = none
+	told    int
+	counts  map[string]map[string]int // verdict to reason to number
+	failure error                     // verdicts cannot be written any more
 }
 
 func (l *listener) close() {
@@ -156,10 +157,23 @@ func (l *listener) tell(h *heard) error {
 	if l.told++; l.told == l.limit {
 		l.end()
 	}
+	var err error
 	if l.env.JSON {
-		return l.env.WriteJSON(h)
+		err = l.env.WriteJSON(h)
+	} else {
+		err = l.env.WriteText(l.view.line(h))
 	}
-	return l.env.WriteText(l.view.line(h))
+	if l.failure == nil {
+		l.failure = err
+	}
+	return err
+}
+
+// failed is why verdicts cannot be written any more; nil = they can.
+func (l *listener) failed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
 }
 
 // full reports whether there were as many events as wanted.

@@ -3,6 +3,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -193,7 +194,7 @@ func listen(ctx context.Context, env *ui.Env, f *listenFlags) error {
 	env.EndOnSignal(ctx, cancel)
 	env.EndOnClosedPipe(cancel)
 	if f.http != "" {
-		err = l.serveHTTP(ctx, f.http)
+		err = cmp.Or(l.serveHTTP(ctx, f.http), l.failed())
 	} else {
 		err = l.pollQueue(ctx, f)
 	}

@@ -459,14 +459,18 @@ func TestListenRefusesForeignRecords(t *testing.T) {
 func TestListenHTTPAcknowledgesNothingUntold(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	to := clitest.NewReceiver(t, 200)
-	for want, args := range map[int][]string{503: nil, 200: {"--forward-to", to.URL}} {
-		l := b.Serve(args...)
-		l.Stdout.Cut()
-		if status, h := l.Post(b.Sealed("o-1")); status != want {
-			t.Errorf("%s: %d %+v", args, status, h)
-		}
-		if code := l.Wait(); code != ui.ExitUnavailable {
-			t.Errorf("%s: exit %d\n%s", args, code, l.Stderr.String())
+	for _, full := range []bool{false, true} {
+		for want, args := range map[int][]string{503: nil, 200: {"--forward-to", to.URL}} {
+			l := b.Serve(args...)
+			if l.Stdout.Cut(); full {
+				l.Stdout.Fill()
+			}
+			if status, h := l.Post(b.Sealed("o-1")); status != want {
+				t.Errorf("%s: %d %+v", args, status, h)
+			}
+			if code := l.Wait(); code != ui.ExitUnavailable {
+				t.Errorf("%s, full: %t: exit %d\n%s", args, full, code, l.Stderr.String())
+			}
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (s *site) claim() error {
 	}
 	for _, name := range places {
 		if info, err := os.Lstat(s.path(name)); err == nil && info.Mode().IsRegular() {
-			return ui.WrongFile("choose another --dir, or move it away", "%s is there already, and was not made here",
+			return ui.WrongFile("choose another --dir; if git has the file, moving it away is not enough (`git rm --cached`)", "%s is there already, and was not made here",
 				s.path(name))
 		}
 	}
