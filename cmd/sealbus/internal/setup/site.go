@@ -419,8 +419,8 @@ func newKeyring(f *initFlags, name, path string) (*keys.Keyring, error) {
 }
 
 // ignore keeps the secrets out of version control. If the directory has a .gitignore of its own, secret/ and
-// state/ get theirs. One that came with the directory, such as `!*` in a repository that was cloned, would have
-// git take the keys: each of these must be as init writes it.
+// state/ get theirs. One that came with the directory, such as `!*` in a repository that was cloned, would
+// have git take the keys: each of these must be as init writes it.
 func (s *site) ignore() error {
 	const mine = "# made by sealbus init: private keys, and what programs remember on this machine\n/secret/\n/state/\n"
 	was, _, err := privatefile.ReadBounded(s.path(ignoreFile), int64(len(mine))) // a longer one is not mine
