@@ -20,6 +20,7 @@ const second = such((text) => timestamp(text)?.opened === text);
 const keyID = such((text) => base64url(text)?.length === 32);
 const isSorted = (ids) => ids.length > 0 && ids.every((id, i) => i === 0 || ids[i - 1] < id);
 const lifeOf = ({ issued, expires }) => Number((nanosOf(expires) - nanosOf(issued)) / SECOND);
+const secondAt = (nanos) => new Date(Number(nanos / (SECOND / 1000n))).toISOString().replace('.000Z', 'Z');
 const hex = (bytes) => H(bytes).toString('hex');
 
 // open verifies a signed document, of which `most` of the keys must have signed, and gives its payload.
@@ -119,17 +120,22 @@ function isBy(text, type, keys, most) {
 // A consumer: what it holds, and how that changes.
 class Consumer {
   constructor(roots) {
-    Object.assign(this, { roots, latest: undefined, newest: undefined, bundle: undefined, until: undefined, remembered: new Map() });
+    Object.assign(this, { roots, newest: undefined, bundle: undefined, until: undefined, remembered: new Map() });
   }
 
   clock(now) {
-    const least = this.latest === undefined ? now : this.latest - SKEW;
+    const least = this.newest ? nanosOf(this.newest.issued) - SKEW : now;
     return now > least ? now : least;
   }
 
-  checkRoots(now) {
+  checkRoots(at) {
     const { expires } = this.roots;
-    need(!expires || this.clock(now) < nanosOf(expires), 'expired');
+    need(!expires || at < nanosOf(expires), 'expired');
+  }
+
+  isAlive(at) {
+    const { expires } = this.view();
+    return Boolean(expires) && at < nanosOf(expires);
   }
 
   isAbove({ version: number, bundle_version: bundle }) {
@@ -140,7 +146,7 @@ class Consumer {
   adopt(roots) {
     this.roots = roots;
     if (this.newest && !isBy(this.newest.text, TYPE.timestamp, roots.timestampKeys, 1)) {
-      Object.assign(this, { newest: undefined, until: undefined, latest: undefined, remembered: new Map() });
+      Object.assign(this, { newest: undefined, until: undefined, remembered: new Map() });
     }
     if (this.used && !isBy(this.used.text, TYPE.bundle, roots.keys, roots.threshold)) this.used = this.bundle = undefined;
     if (this.bundle && this.bundle.version < (roots.min_bundle ?? 0)) this.bundle = undefined;
@@ -168,9 +174,10 @@ class Consumer {
   hold(ts, now) {
     const was = this.newest ?? { version: 0, roots_version: 0, bundle_version: 0 };
     const used = this.used ?? { version: 0 };
-    this.checkRoots(now);
+    const end = this.newest && ts.version > was.version ? now : this.clock(now);
+    this.checkRoots(end);
     need(nanosOf(ts.issued) <= this.clock(now) + SKEW, 'from_future');
-    need(this.clock(now) < nanosOf(ts.expires), 'expired');
+    need(end < nanosOf(ts.expires), 'expired');
     const remembered = this.rememberedWith(ts);
     const fits = remembered.size <= LIMITS.remembered_revocations;
     if (fits && this.newest) this.remembered = this.rememberedWith(ts, this.newest.version); // also if it is refused below
@@ -181,9 +188,12 @@ class Consumer {
     need(ts.bundle_version !== was.bundle_version || ts.bundle_sha256 === was.bundle_sha256, 'equivocate');
     need(ts.bundle_version !== used.version || ts.bundle_sha256 === used.sha256, 'equivocate');
     need(fits, 'too_large');
-    const issued = nanosOf(ts.issued);
-    Object.assign(this, { newest: ts, remembered, latest: this.latest > issued ? this.latest : issued });
+    const staysDead = this.newest && nanosOf(ts.issued) < nanosOf(was.issued) && !this.isAlive(this.clock(now));
+    Object.assign(this, { newest: ts, remembered });
+    const most = secondAt(nanosOf(ts.issued) + BigInt(LIMITS.timestamp_seconds) * SECOND);
     if (this.isCurrent()) this.until = ts.expires;
+    else if (staysDead) this.until = undefined;
+    else if (this.until > most) this.until = most;
   }
 
   use(bundle, now) {
@@ -191,7 +201,7 @@ class Consumer {
     need(ts.roots_version <= this.roots.version, 'newer_roots');
     need(this.isAbove(ts), 'rollback');
     need(bundle.version === ts.bundle_version && bundle.sha256 === ts.bundle_sha256, 'other_bundle');
-    this.checkRoots(now);
+    this.checkRoots(this.clock(now));
     need(this.clock(now) < nanosOf(bundle.expires), 'expired');
     need(bundle.timestamps < ts.version && bundle.timestamps >= (this.bundle?.timestamps ?? 0), 'rollback');
     Object.assign(this, { bundle, used: bundle, until: ts.expires, remembered: this.undecided(this.remembered, bundle) });

@@ -323,6 +323,21 @@ func (b *bureau) refused() map[string]trustCase {
 			b.step(400, b.sign(b.stamp(2, one, 400)), nil, ok)
 			b.step(5, b.sign(b.stamp(3, one, 5, b.keys[0].KeyID())), nil, ok)
 		}},
+		"clock-set-right-withheld": {"a bundle that another follows dies 7 days after the clock was set right", func() {
+			b.step(1, first, one, ok)
+			b.step(400, b.sign(b.stamp(2, one, 400)), nil, ok)
+			b.step(5, b.sign(b.stamp(3, two, 5)), nil, ok)
+		}},
+		"clock-behind": {"a newer timestamp, issued a little before the held one, by a clock that is behind both", func() {
+			b.step(1, first, one, ok)
+			b.step(6, b.sign(b.stamp(2, one, 6)), nil, ok)
+			b.step(2, b.sign(b.stamp(3, one, 5, b.keys[0].KeyID())), nil, ok)
+		}},
+		"clock-set-back-dead": {"a bundle that is dead stays so, although a newer timestamp has the clock go back", func() {
+			b.step(1, first, one, ok)
+			b.step(40, b.sign(b.stamp(2, two, 40)), nil, ok)
+			b.step(5, b.sign(b.stamp(3, two, 5)), nil, ok)
+		}},
 		"rollback": {"a lower version", second(b.stamp(2, two, 2), nil, "rollback")},
 		"rollback-revokes": {"a lower version, of which the revocations count",
 			second(b.stamp(2, two, 2, b.keys[0].KeyID()), nil, "rollback")},
