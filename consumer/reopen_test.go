@@ -261,10 +261,6 @@ func TestReopenFromReplay(t *testing.T) {
 
 // A record that does not say where it comes from, or comes from elsewhere, is not reopened.
 func TestReopenRefuses(t *testing.T) {
-	genuine := func(w *world) consumer.Record {
-		return consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired,
-			Message: consumer.Message{Body: w.event("1")}}
-	}
 	for name, c := range map[string]struct {
 		doc    func(t *testing.T, r consumer.Record) []byte
 		reason envelope.Reason
@@ -306,46 +302,50 @@ func TestReopenRefuses(t *testing.T) {
 			return marshal(t, r, otherKey)
 		}, envelope.ReasonAudienceMismatch},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.reopens()
-			var err error
-			if w.bin.keys, err = w.bin.keys.Also(quarantineKeys(t, "dust", otherKey)); err != nil {
-				t.Fatal(err)
-			}
-			var fail error
-			seen := migrates(w, &fail)
-			doc := c.doc(t, genuine(w))
-			if c.reason == "" {
-				w.wantMessage(reopening(doc), consumer.Handled, "")
-				return
-			}
-			r := w.wantMessage(reopening(doc), consumer.Quarantined, c.reason)
-			if len(w.handled) > 0 || len(*seen) > 0 || r.ID != "" || len(w.store.untils) > 0 {
-				t.Errorf("handled %d, and %d times by the migration, %+v", len(w.handled), len(*seen), r)
-			}
-			// The fix of these Reasons is about an event: forged, or sealed for another bus.
-			isOfRecord := c.reason == envelope.ReasonBadSignature || c.reason == envelope.ReasonAudienceMismatch
-			if fix := r.Verdict.Fix(); isOfRecord == (fix == c.reason.Fix()) {
-				t.Errorf("the fix is %q", fix)
-			}
-			// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
-			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord ||
-				!bytes.Equal(m.Body, doc) {
-				t.Errorf("the record holds %+v", m)
-			}
-			if got := w.bin.records[0].Advice; got != r.Verdict.Advice || isOfRecord && got == "" {
-				t.Errorf("the record advises %q, and the verdict %q", got, r.Verdict.Advice)
-			}
-			if len(doc) > consumer.MaxRecord {
-				return
-			}
-			w.reopen(consumer.Quarantined, envelope.ReasonMalformed)
-			if m := w.bin.records[1].Message; m.Format != consumer.QuarantineRecord ||
-				!bytes.Equal(m.Body, doc) {
-				t.Errorf("reopened and refused, the record holds %+v", m)
-			}
-		})
+		t.Run(name, func(t *testing.T) { reopensAs(t, c.doc, c.reason) })
+	}
+}
+
+// reopensAs reopens what is made of a genuine record, and holds what becomes of it.
+func reopensAs(t *testing.T, change func(*testing.T, consumer.Record) []byte, reason envelope.Reason) {
+	w := newWorld(t)
+	w.reopens()
+	var err error
+	if w.bin.keys, err = w.bin.keys.Also(quarantineKeys(t, "dust", otherKey)); err != nil {
+		t.Fatal(err)
+	}
+	var fail error
+	seen := migrates(w, &fail)
+	doc := change(t, consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired,
+		Message: consumer.Message{Body: w.event("1")}})
+	if reason == "" {
+		w.wantMessage(reopening(doc), consumer.Handled, "")
+		return
+	}
+	r := w.wantMessage(reopening(doc), consumer.Quarantined, reason)
+	if len(w.handled) > 0 || len(*seen) > 0 || r.ID != "" || len(w.store.untils) > 0 {
+		t.Errorf("handled %d, and %d times by the migration, %+v", len(w.handled), len(*seen), r)
+	}
+	// The fix of these Reasons is about an event: forged, or sealed for another bus.
+	isOfRecord := reason == envelope.ReasonBadSignature || reason == envelope.ReasonAudienceMismatch
+	if fix := r.Verdict.Fix(); isOfRecord == (fix == reason.Fix()) {
+		t.Errorf("the fix is %q", fix)
+	}
+	// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
+	if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord ||
+		!bytes.Equal(m.Body, doc) {
+		t.Errorf("the record holds %+v", m)
+	}
+	if got := w.bin.records[0].Advice; got != r.Verdict.Advice || isOfRecord && got == "" {
+		t.Errorf("the record advises %q, and the verdict %q", got, r.Verdict.Advice)
+	}
+	if len(doc) > consumer.MaxRecord {
+		return
+	}
+	w.reopen(consumer.Quarantined, envelope.ReasonMalformed)
+	if m := w.bin.records[1].Message; m.Format != consumer.QuarantineRecord ||
+		!bytes.Equal(m.Body, doc) {
+		t.Errorf("reopened and refused, the record holds %+v", m)
 	}
 }
 

@@ -364,7 +364,8 @@ func TestReplace(t *testing.T) {
 		t.Errorf("over one that was not read: %v", err)
 	}
 	second := etag()
-	if _, err := s.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(object)}); err != nil {
+	if _, err := s.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket),
+		Key: aws.String(object)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(second, "third"); !errors.Is(err, awss3.ErrChanged) {

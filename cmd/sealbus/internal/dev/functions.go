@@ -160,13 +160,14 @@ func endsOf(w *watcher, name string) func(localaws.End) {
 		switch {
 		case end.Replaced:
 			said = ""
-			w.add(happening{kind: homeChanged, text: "the function " + name + " was built anew: the new one is started"})
+			w.add(happening{kind: homeChanged,
+				text: "the function " + name + " was built anew: the new one is started"})
 		case end.Asked:
 			said = ""
 		case end.How != said:
 			said = end.How
-			w.add(happening{kind: homeChanged, text: fmt.Sprintf("the function %s ended before it asked for an event: "+
-				"%s. It is started again, and again", name, end.How)})
+			w.add(happening{kind: homeChanged, text: fmt.Sprintf("the function %s ended before it asked "+
+				"for an event: %s. It is started again, and again", name, end.How)})
 		}
 	}
 }
